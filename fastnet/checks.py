@@ -1,0 +1,97 @@
+"""Checks of arguments: each names the argument, what came, what was expected."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+import operator
+
+import numpy as np
+
+
+def nearest(name: str, known) -> str:
+    """`; did you mean 'relu'?` for a name close to a known one, else an empty string."""
+    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def choice(argument: str, value, known):
+    """`value`, one of the names in `known`."""
+    known = list(known)
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be a name, one of {', '.join(known)}; got {describe(value)}")
+    if value not in known:
+        raise ValueError(f"{argument} {value!r} is not one of {', '.join(known)}{nearest(value, known)}")
+    return value
+
+
+def describe(value) -> str:
+    """A value in few words, for an error."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
+def whole_number(argument: str, value, least: int | None = None) -> int:
+    """`value` as an int; bools and floats are refused."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{argument} must be a whole number; got {describe(value)}")
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{argument} must be a whole number; got {describe(value)}") from None
+    if least is not None and value < least:
+        raise ValueError(f"{argument} must be at least {least}; got {value}")
+    return value
+
+
+def real_number(argument: str, value, *, least=None, above=None, most=None, below=None) -> float:
+    """`value` as a finite float within the bounds."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.floating, np.integer)):
+        raise TypeError(f"{argument} must be a number; got {describe(value)}")
+    value = float(value)
+    if not math.isfinite(value):
+        raise ValueError(f"{argument} must be finite; got {value}")
+    bounds = []
+    if least is not None:
+        bounds.append((value >= least, f"at least {least:g}"))
+    if above is not None:
+        bounds.append((value > above, f"above {above:g}"))
+    if most is not None:
+        bounds.append((value <= most, f"at most {most:g}"))
+    if below is not None:
+        bounds.append((value < below, f"below {below:g}"))
+    if not all(good for good, _ in bounds):
+        raise ValueError(f"{argument} must be {' and '.join(text for _, text in bounds)}; got {value:g}")
+    return value
+
+
+def flag(argument: str, value) -> bool:
+    """`value`, which must be True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{argument} must be True or False; got {describe(value)}")
+    return bool(value)
+
+
+def dtype_name(argument: str, value) -> str:
+    """ "float32" or "float64" for what NumPy takes as that dtype."""
+    try:
+        name = np.dtype(value).name
+    except TypeError:
+        raise TypeError(f"{argument} must be 'float32' or 'float64'; got {describe(value)}") from None
+    if name not in ("float32", "float64"):
+        raise ValueError(f"{argument} must be 'float32' or 'float64'; got {name!r}")
+    return name
+
+
+def shape(argument: str, value) -> tuple[int, ...]:
+    """`value` as a tuple of positive whole numbers; one number stands for a tuple of one."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        value = (value,)
+    try:
+        items = tuple(value)
+    except TypeError:
+        raise TypeError(f"{argument} must be a tuple of whole numbers; got {describe(value)}") from None
+    return tuple(whole_number(f"{argument}[{i}]", n, least=1) for i, n in enumerate(items))

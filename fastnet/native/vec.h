@@ -1,0 +1,335 @@
+/* One vector type for every instruction set and dtype.
+ *
+ * Kernels are written in Cython against `vf`, a vector of LANES elements of
+ * type `real`; the build defines FN_VECTOR_BYTES and FN_DOUBLE, and the
+ * compiler's flags say which instructions there are. Arithmetic (+ - * /)
+ * works on `vf` directly; what it cannot say is here: loads and stores, whole
+ * or of the first n lanes; fused multiply-add; comparisons and selection;
+ * sums over lanes in a fixed order; transposes; bit patterns.
+ *
+ *   real   float or double          LANES  elements in a vector
+ *   vf     vector of real           vi     vector of integers of the same width
+ *   vm     result of a comparison   vu     vector of LANES32 uint32
+ *
+ * NaN: vmax(a, b) and vmin(a, b) return b when either is NaN, so
+ * vmax(vzero(), x) keeps the NaN in x.
+ */
+#ifndef FASTNET_VEC_H
+#define FASTNET_VEC_H
+
+#include <stdint.h>
+#include <string.h>
+#include <math.h>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#define FN_X86 1
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#define FN_NEON 1
+#endif
+
+#if FN_DOUBLE
+typedef double real;
+typedef int64_t ireal;
+typedef uint64_t ureal;
+#define FN_PICK(f32, f64) f64
+#define REAL_MAX 1.7976931348623157e308
+#define REAL_EPSILON 2.220446049250313e-16
+#else
+typedef float real;
+typedef int32_t ireal;
+typedef uint32_t ureal;
+#define FN_PICK(f32, f64) f32
+#define REAL_MAX 3.40282346638528859812e38f
+#define REAL_EPSILON 1.1920928955078125e-07f
+#endif
+
+enum {
+    IS_DOUBLE = FN_PICK(0, 1),
+    LANES = FN_VECTOR_BYTES / sizeof(real),
+    LANES32 = FN_VECTOR_BYTES / 4,
+    MR_ROWS = FN_MR_ROWS,       /* blocking, from targets.py */
+    MR_COLUMNS = FN_MR_COLUMNS,
+    MR_MAX = FN_MR_ROWS > FN_MR_COLUMNS ? FN_MR_ROWS : FN_MR_COLUMNS,
+    NV = FN_NV,
+    NR = FN_NV * (FN_VECTOR_BYTES / sizeof(real)),
+    KC = FN_KC,
+    MC = FN_MC
+};
+
+typedef real vf __attribute__((vector_size(FN_VECTOR_BYTES)));
+typedef ireal vi __attribute__((vector_size(FN_VECTOR_BYTES)));
+typedef uint32_t vu __attribute__((vector_size(FN_VECTOR_BYTES)));
+typedef real vf_memory __attribute__((vector_size(FN_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+typedef uint32_t vu_memory __attribute__((vector_size(FN_VECTOR_BYTES), aligned(4), may_alias));
+
+#define FN_INLINE static inline __attribute__((always_inline, unused))
+
+#define FN_AVX512 (FN_VECTOR_BYTES == 64)
+#define FN_AVX2 (FN_VECTOR_BYTES == 32)
+
+/* --- loads and stores ---------------------------------------------------- */
+
+FN_INLINE vf vload(const real *p) { return *(const vf_memory *)p; }
+FN_INLINE void vstore(real *p, vf v) { *(vf_memory *)p = v; }
+FN_INLINE vf vzero(void) { return (vf){0}; }
+/* `x - zero` folds into a broadcast; `zero + x` cannot, because of -0. */
+FN_INLINE vf vset(real x) { return x - (vf){0}; }
+FN_INLINE void prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
+FN_INLINE void prefetch_write(const void *p) { __builtin_prefetch(p, 1, 3); }
+
+#if FN_AVX2
+FN_INLINE __m256i fn_first_lanes(intptr_t n) {
+    static const int32_t table[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+    return _mm256_loadu_si256((const __m256i *)(table + 8 - n * (intptr_t)(sizeof(real) / 4)));
+}
+#endif
+
+/* The first n lanes (0 <= n <= LANES); the others are zero. */
+FN_INLINE vf vload_n(const real *p, intptr_t n) {
+#if FN_AVX512
+    return (vf)FN_PICK(_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p),
+                       _mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p));
+#elif FN_AVX2
+    return (vf)FN_PICK(_mm256_maskload_ps(p, fn_first_lanes(n)), _mm256_maskload_pd(p, fn_first_lanes(n)));
+#else
+    vf v = {0};
+    for (intptr_t i = 0; i < n; i++) v[i] = p[i];
+    return v;
+#endif
+}
+
+FN_INLINE void vstore_n(real *p, vf v, intptr_t n) {
+#if FN_AVX512
+    FN_PICK(_mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v),
+            _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v));
+#elif FN_AVX2
+    FN_PICK(_mm256_maskstore_ps(p, fn_first_lanes(n), (__m256)v),
+            _mm256_maskstore_pd(p, fn_first_lanes(n), (__m256d)v));
+#else
+    for (intptr_t i = 0; i < n; i++) p[i] = v[i];
+#endif
+}
+
+FN_INLINE real vlane(vf v, int i) { return v[i]; }
+
+/* --- arithmetic ---------------------------------------------------------- */
+
+/* a * b + c, with one rounding where the instruction set has it. */
+FN_INLINE vf vfma(vf a, vf b, vf c) {
+#if FN_AVX512
+    return (vf)FN_PICK(_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c),
+                       _mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c));
+#elif FN_AVX2
+    return (vf)FN_PICK(_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c),
+                       _mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c));
+#elif FN_NEON
+    return (vf)FN_PICK(vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b),
+                       vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b));
+#else
+    return a * b + c;
+#endif
+}
+
+FN_INLINE vf vsqrt(vf a) {
+#if FN_AVX512
+    return (vf)FN_PICK(_mm512_sqrt_ps((__m512)a), _mm512_sqrt_pd((__m512d)a));
+#elif FN_AVX2
+    return (vf)FN_PICK(_mm256_sqrt_ps((__m256)a), _mm256_sqrt_pd((__m256d)a));
+#elif FN_X86
+    return (vf)FN_PICK(_mm_sqrt_ps((__m128)a), _mm_sqrt_pd((__m128d)a));
+#elif FN_NEON
+    return (vf)FN_PICK(vsqrtq_f32((float32x4_t)a), vsqrtq_f64((float64x2_t)a));
+#else
+    for (int i = 0; i < LANES; i++) a[i] = FN_PICK(sqrtf(a[i]), sqrt(a[i]));
+    return a;
+#endif
+}
+
+FN_INLINE vf vmax(vf a, vf b) {
+#if FN_AVX512
+    return (vf)FN_PICK(_mm512_max_ps((__m512)a, (__m512)b), _mm512_max_pd((__m512d)a, (__m512d)b));
+#elif FN_AVX2
+    return (vf)FN_PICK(_mm256_max_ps((__m256)a, (__m256)b), _mm256_max_pd((__m256d)a, (__m256d)b));
+#elif FN_X86
+    return (vf)FN_PICK(_mm_max_ps((__m128)a, (__m128)b), _mm_max_pd((__m128d)a, (__m128d)b));
+#else
+    vi m = a > b;
+    return (vf)(((vi)a & m) | ((vi)b & ~m));
+#endif
+}
+
+FN_INLINE vf vmin(vf a, vf b) {
+#if FN_AVX512
+    return (vf)FN_PICK(_mm512_min_ps((__m512)a, (__m512)b), _mm512_min_pd((__m512d)a, (__m512d)b));
+#elif FN_AVX2
+    return (vf)FN_PICK(_mm256_min_ps((__m256)a, (__m256)b), _mm256_min_pd((__m256d)a, (__m256d)b));
+#elif FN_X86
+    return (vf)FN_PICK(_mm_min_ps((__m128)a, (__m128)b), _mm_min_pd((__m128d)a, (__m128d)b));
+#else
+    vi m = a < b;
+    return (vf)(((vi)a & m) | ((vi)b & ~m));
+#endif
+}
+
+#define FN_SIGN ((ireal)((ureal)1 << (8 * sizeof(real) - 1)))
+FN_INLINE vi visplat(ireal x) { return x - (vi){0}; }
+FN_INLINE vf vabs(vf a) { return (vf)((vi)a & visplat(~FN_SIGN)); }
+FN_INLINE vf vneg(vf a) { return (vf)((vi)a ^ visplat(FN_SIGN)); }
+/* |a| with the sign of s. */
+FN_INLINE vf vcopysign(vf a, vf s) {
+    return (vf)(((vi)a & visplat(~FN_SIGN)) | ((vi)s & visplat(FN_SIGN)));
+}
+
+/* --- comparisons and selection ------------------------------------------- */
+
+#if FN_AVX512
+typedef FN_PICK(__mmask16, __mmask8) vm;
+#define FN_COMPARE(name, code, op)                                                                   \
+    FN_INLINE vm name(vf a, vf b) {                                                                  \
+        return FN_PICK(_mm512_cmp_ps_mask((__m512)a, (__m512)b, code),                               \
+                       _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, code));                            \
+    }
+FN_INLINE vf vselect(vm m, vf a, vf b) {
+    return (vf)FN_PICK(_mm512_mask_blend_ps(m, (__m512)b, (__m512)a),
+                       _mm512_mask_blend_pd(m, (__m512d)b, (__m512d)a));
+}
+FN_INLINE int vany(vm m) { return m != 0; }
+FN_INLINE int vcount(vm m) { return __builtin_popcount((unsigned)m); }
+FN_INLINE vm vnot(vm m) { return (vm)~m; }
+#else
+typedef vi vm;
+#define FN_COMPARE(name, code, op)                                                                   \
+    FN_INLINE vm name(vf a, vf b) { return a op b; }
+/* m ? a : b */
+FN_INLINE vf vselect(vm m, vf a, vf b) {
+#if FN_AVX2
+    return (vf)FN_PICK(_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)m),
+                       _mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)m));
+#else
+    return (vf)(((vi)a & m) | ((vi)b & ~m));
+#endif
+}
+FN_INLINE int vany(vm m) {
+#if FN_AVX2
+    return FN_PICK(_mm256_movemask_ps((__m256)m), _mm256_movemask_pd((__m256d)m)) != 0;
+#elif FN_X86
+    return FN_PICK(_mm_movemask_ps((__m128)m), _mm_movemask_pd((__m128d)m)) != 0;
+#else
+    ireal any = 0;
+    for (int i = 0; i < LANES; i++) any |= m[i];
+    return any != 0;
+#endif
+}
+FN_INLINE int vcount(vm m) {
+    int n = 0;
+    for (int i = 0; i < LANES; i++) n += m[i] != 0;
+    return n;
+}
+FN_INLINE vm vnot(vm m) { return ~m; }
+#endif
+FN_COMPARE(vgt, _CMP_GT_OQ, >)
+FN_COMPARE(vge, _CMP_GE_OQ, >=)
+FN_COMPARE(vlt, _CMP_LT_OQ, <)
+FN_COMPARE(vle, _CMP_LE_OQ, <=)
+FN_COMPARE(veq, _CMP_EQ_OQ, ==)
+FN_INLINE vm vor(vm a, vm b) { return a | b; }
+FN_INLINE vm vand(vm a, vm b) { return a & b; }
+FN_INLINE vm visnan(vf a) { return vnot(veq(a, a)); }
+
+/* --- over the lanes: a binary tree, the same for every caller ------------- */
+
+typedef real fn_half __attribute__((vector_size(FN_VECTOR_BYTES / 2)));
+
+#define FN_HALVES(v, lo, hi) \
+    memcpy(&lo, &v, sizeof lo); memcpy(&hi, (const char *)&v + sizeof lo, sizeof hi)
+
+FN_INLINE real vsum(vf v) {
+    fn_half lo, hi;
+    FN_HALVES(v, lo, hi);
+    lo = lo + hi;
+    int n = LANES / 2;
+    real t[LANES / 2];
+    memcpy(t, &lo, sizeof t);
+    while (n > 1) {
+        n /= 2;
+        for (int i = 0; i < n; i++) t[i] = t[i] + t[i + n];
+    }
+    return t[0];
+}
+
+/* The greatest lane; NaN if any lane is NaN. */
+FN_INLINE real vgreatest(vf v) {
+    real t[LANES];
+    memcpy(t, &v, sizeof t);
+    for (int n = LANES / 2; n >= 1; n /= 2)
+        for (int i = 0; i < n; i++) t[i] = (t[i] > t[i + n] || t[i] != t[i]) ? t[i] : t[i + n];
+    return t[0];
+}
+
+/* --- transposes: r[i] lane j  <->  r[j] lane i ---------------------------- */
+
+#if defined(__clang__)
+#define FN_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define FN_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (vi){__VA_ARGS__})
+#endif
+
+/* One stage exchanges the off-diagonal d x d blocks of r[i] and r[i + d]. */
+#define FN_STAGE(d, LO, HI)                               \
+    for (int i = 0; i < LANES; i++)                       \
+        if (!(i & d)) {                                   \
+            vf a = r[i], b = r[i + d];                    \
+            r[i] = LO;                                    \
+            r[i + d] = HI;                                \
+        }
+
+FN_INLINE void vtranspose(vf *r) {
+#if FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 16
+    FN_STAGE(1, FN_SHUFFLE(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30),
+             FN_SHUFFLE(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31))
+    FN_STAGE(2, FN_SHUFFLE(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29),
+             FN_SHUFFLE(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31))
+    FN_STAGE(4, FN_SHUFFLE(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27),
+             FN_SHUFFLE(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31))
+    FN_STAGE(8, FN_SHUFFLE(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),
+             FN_SHUFFLE(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
+#elif FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 8
+    FN_STAGE(1, FN_SHUFFLE(a, b, 0, 8, 2, 10, 4, 12, 6, 14), FN_SHUFFLE(a, b, 1, 9, 3, 11, 5, 13, 7, 15))
+    FN_STAGE(2, FN_SHUFFLE(a, b, 0, 1, 8, 9, 4, 5, 12, 13), FN_SHUFFLE(a, b, 2, 3, 10, 11, 6, 7, 14, 15))
+    FN_STAGE(4, FN_SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11), FN_SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15))
+#elif FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 4
+    FN_STAGE(1, FN_SHUFFLE(a, b, 0, 4, 2, 6), FN_SHUFFLE(a, b, 1, 5, 3, 7))
+    FN_STAGE(2, FN_SHUFFLE(a, b, 0, 1, 4, 5), FN_SHUFFLE(a, b, 2, 3, 6, 7))
+#else
+    FN_STAGE(1, FN_SHUFFLE(a, b, 0, 2), FN_SHUFFLE(a, b, 1, 3))
+#endif
+}
+
+/* --- bit patterns, for the elementary functions --------------------------- */
+
+FN_INLINE vi vbits(vf a) { return (vi)a; }
+FN_INLINE vf vfrombits(vi a) { return (vf)a; }
+FN_INLINE vi vshift_left(vi a, int n) { return a << n; }
+/* Logical shift: zeros come in from the left. */
+typedef ureal fn_vureal __attribute__((vector_size(FN_VECTOR_BYTES)));
+FN_INLINE vi vshift_right(vi a, int n) { return (vi)((fn_vureal)a >> n); }
+FN_INLINE vi viand(vi a, vi b) { return a & b; }
+FN_INLINE vi vior(vi a, vi b) { return a | b; }
+FN_INLINE vi vixor(vi a, vi b) { return a ^ b; }
+
+/* --- 32-bit lanes, for the random generator -------------------------------- */
+
+FN_INLINE vu vuset(uint32_t x) { return x - (vu){0}; }
+FN_INLINE vu vurotate(vu a, int n) { return (a << n) | (a >> (32 - n)); }
+FN_INLINE vu vuxor(vu a, vu b) { return a ^ b; }
+FN_INLINE void vustore(uint32_t *p, vu a) { *(vu_memory *)p = a; }
+/* 0, 1, 2, ... */
+FN_INLINE vu vuiota(void) {
+    vu v;
+    for (int i = 0; i < LANES32; i++) v[i] = (uint32_t)i;
+    return v;
+}
+
+#endif

@@ -1,0 +1,157 @@
+"""Builds the compiled modules: every kernel once for each row of targets.py and each dtype.
+
+A kernel module is a one-line .pyx, written here into the build folder, that
+includes `native/table.pxi`; width, dtype and blocking reach the C compiler as
+macros. The other native modules are compiled once, for the plainest CPU.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import sysconfig
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+HERE = Path(__file__).parent
+NATIVE = Path("fastnet/native")
+GENERATED = Path("build/generated")
+
+
+def load_targets():
+    spec = importlib.util.spec_from_file_location("fastnet_targets", HERE / "fastnet/targets.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+targets = load_targets()
+ARCHITECTURE = os.environ.get("FASTNET_BUILD_MACHINE") or targets.machine()
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+LIMITED_API = not FREE_THREADED
+WITH_OPENMP = os.environ.get("FASTNET_OPENMP", "1") != "0"
+DEBUG = os.environ.get("FASTNET_DEBUG", "0") == "1"
+
+# -O3: at -O2 the tiles of the products stay loops (a fifth of the speed).
+# -fno-math-errno, -fno-trapping-math: sqrt and comparisons become single instructions.
+# Never -ffast-math: it deletes NaN tests and changes the FPU mode of the whole process.
+KERNEL_FLAGS = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+COMMON_FLAGS = ["-fvisibility=hidden", "-Wno-unused-function"]
+LINK_FLAGS = ["-Wl,-s"] if sys.platform.startswith("linux") and not DEBUG else []
+OPENMP = {
+    "darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]),
+    "win32": (["-Xclang", "-fopenmp"], ["libomp.lib"]),
+}.get(sys.platform, (["-fopenmp"], ["-fopenmp"]))
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "initializedcheck": False,
+    "cdivision": True,
+    "freethreading_compatible": True,
+}
+
+
+def build_id() -> str:
+    """Names the sources: modules of two builds refuse to work together."""
+    digest = hashlib.sha256()
+    for path in sorted((HERE / NATIVE).rglob("*")):
+        if path.suffix in {".pyx", ".pxd", ".pxi", ".h"}:
+            digest.update(path.name.encode() + path.read_bytes())
+    digest.update((HERE / "fastnet/targets.py").read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def write_if_changed(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def extension(name: str, source: Path, flags=(), macros=(), link=()) -> Extension:
+    limited = [("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else []
+    return Extension(
+        f"fastnet.native.{name}",
+        [str(source)],
+        include_dirs=[str(NATIVE)],
+        define_macros=[*limited, ("FN_BUILD_ID", f'"{build_id()}"'), *macros],
+        extra_compile_args=[*COMMON_FLAGS, *flags],
+        extra_link_args=[*LINK_FLAGS, *link],
+        depends=[str(p) for p in sorted(NATIVE.rglob("*.p[xy]*")) + sorted(NATIVE.glob("*.h"))],
+        py_limited_api=LIMITED_API,
+    )
+
+
+def kernel_extension(target, dtype: str) -> Extension:
+    name = targets.module_name(target.name, dtype)
+    source = GENERATED / f"{name}.pyx"
+    write_if_changed(source, 'include "table.pxi"\n')
+    blocking = target.blocking(dtype)
+    macros = [
+        ("FN_TARGET", f'"{target.name}"'),
+        ("FN_VECTOR_BYTES", str(target.vector_bytes)),
+        ("FN_DOUBLE", str(int(dtype == "float64"))),
+        ("FN_MR_ROWS", str(blocking.rows)),
+        ("FN_MR_COLUMNS", str(blocking.columns)),
+        ("FN_NV", str(blocking.vectors)),
+        ("FN_KC", str(blocking.kc)),
+        ("FN_MC", str(blocking.mc)),
+        # A helper that is not inlined passes its vectors through memory.
+        ("CYTHON_INLINE", "inline __attribute__((always_inline))"),
+    ]
+    flags = [*KERNEL_FLAGS, *target.flags]
+    if DEBUG:
+        flags.append("-g")
+    return extension(name, source, flags, macros)
+
+
+def chosen_targets():
+    """All instruction sets of the architecture, or those of FASTNET_BUILD_ISA (to try a kernel quickly)."""
+    names = os.environ.get("FASTNET_BUILD_ISA", "")
+    return [row for row in targets.targets_of(ARCHITECTURE) if not names or row.name in names.split(",")]
+
+
+def extensions() -> list[Extension]:
+    openmp_compile, openmp_link = OPENMP if WITH_OPENMP else ([], [])
+    return [
+        extension("team", NATIVE / "team.pyx", ["-O2", *openmp_compile], link=openmp_link),
+        *(extension(name, NATIVE / f"{name}.pyx", ["-O2"]) for name in ("dispatch", "arena", "plan")),
+        *(kernel_extension(row, dtype) for row in chosen_targets() for dtype in targets.DTYPES),
+    ]
+
+
+def cythonized() -> list[Extension]:
+    shared = "fastnet.native._cyutil"
+    modules = cythonize(
+        [*extensions(), extension("_cyutil", GENERATED / "_cyutil.c", ["-Os"])],
+        include_path=[str(NATIVE), "."],
+        compiler_directives=DIRECTIVES,
+        shared_utility_qualified_name=shared,
+        build_dir="build/cython",
+        nthreads=0,
+        quiet=True,
+    )
+    return modules
+
+
+class BuildExtensions(build_ext):
+    """Compiles the modules side by side, which `pip install .` does not ask for by itself."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
+
+if __name__ == "__main__":
+    setup(
+        ext_modules=cythonized(),
+        cmdclass={"build_ext": BuildExtensions},
+        options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED_API else {},
+    )
