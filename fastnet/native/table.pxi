@@ -17,7 +17,7 @@ cdef extern from "vec.h" nogil:
     ctypedef uint32_t vu
     ctypedef int vm
     enum:
-        IS_DOUBLE, LANES, LANES32, MR_ROWS, MR_COLUMNS, MR_MAX, NV, NR, KC, MC
+        IS_DOUBLE, LANES, LANES32, MR, MR_NARROW, NV, NR, KC, MC
     real REAL_MAX, REAL_EPSILON
     vf vload(const real* p)
     void vstore(real* p, vf v)
