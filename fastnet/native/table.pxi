@@ -86,6 +86,7 @@ include "kernels/gemm.pxi"
 include "kernels/update.pxi"
 include "kernels/step.pxi"
 include "kernels/gradient.pxi"
+include "kernels/gather.pxi"
 
 cdef enum:
     MAX_ROWS = 96
@@ -124,6 +125,8 @@ add("check_finite", "x control | n code |", sizeof(CheckFiniteArgs), check_finit
 add("step_begin", "learning_rates control | |", sizeof(StepBeginArgs), step_begin)
 add("step_end", "control | batch |", sizeof(StepEndArgs), step_end)
 add("copy_if_good", "source target control | n |", sizeof(CopyIfGoodArgs), copy_if_good)
+add("gather", "source order y control | rows width stride kind check start |", sizeof(GatherArgs), gather)
+add("gather_labels", "source order y control | rows stride kind classes start |", sizeof(GatherLabelsArgs), gather_labels)
 
 table.abi_version = ABI_VERSION
 table.size = sizeof(KernelTable)
