@@ -50,3 +50,11 @@ def adagrad(
     g = g + weight_decay * w
     state["s"] = state["s"] + g**2
     return w - learning_rate / (1 + (step - 1) * learning_rate_decay) * g / (np.sqrt(state["s"]) + epsilon)
+
+
+# --- metrics ----------------------------------------------------------------------------------------------
+
+
+def is_among_top(prediction, labels, top_k):
+    order = np.argsort(-prediction, axis=1, kind="stable")[:, :top_k]
+    return (order == np.asarray(labels)[:, None]).any(1)

@@ -70,6 +70,7 @@ cdef extern from "vec.h" nogil:
         WIDE, LANES64
     vd vwiden(vf v, int h)
     vd vdset(double x)
+    vd vdabs(vd v)
     double vdsum(vd v)
     float fn_from_half(uint16_t h)
 
@@ -87,6 +88,7 @@ include "kernels/update.pxi"
 include "kernels/step.pxi"
 include "kernels/gradient.pxi"
 include "kernels/gather.pxi"
+include "kernels/metric.pxi"
 
 cdef enum:
     MAX_ROWS = 96
@@ -127,6 +129,11 @@ add("step_end", "control | batch |", sizeof(StepEndArgs), step_end)
 add("copy_if_good", "source target control | n |", sizeof(CopyIfGoodArgs), copy_if_good)
 add("gather", "source order y control | rows width stride kind check start |", sizeof(GatherArgs), gather)
 add("gather_labels", "source order y control | rows stride kind classes start |", sizeof(GatherLabelsArgs), gather_labels)
+add("count_correct", "prediction labels targets weights sums control | rows classes top_k kind |",
+    sizeof(CountCorrectArgs), count_correct)
+add("regression_sums", "prediction targets weights sums control | rows cols kind |",
+    sizeof(RegressionSumsArgs), regression_sums)
+add("add_result", "result totals control | |", sizeof(AddResultArgs), add_result)
 
 table.abi_version = ABI_VERSION
 table.size = sizeof(KernelTable)

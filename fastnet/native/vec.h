@@ -367,6 +367,10 @@ FN_INLINE vd vwiden(vf v, int h) {
 #endif
 }
 FN_INLINE vd vdset(double x) { return x - (vd){0}; }
+FN_INLINE vd vdabs(vd v) {
+    typedef int64_t bits __attribute__((vector_size(FN_VECTOR_BYTES)));
+    return (vd)((bits)v & (INT64_MAX - (bits){0}));
+}
 FN_INLINE double vdsum(vd v) {
     double t[LANES64];
     memcpy(t, &v, sizeof t);
