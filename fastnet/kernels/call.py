@@ -22,13 +22,13 @@ _local = threading.local()
 class _Prepared:
     """A plan of one call: memory 1 is the workspace shared by its threads, the others are arrays."""
 
-    def __init__(self, name, dtype, fields, numbers, work):
+    def __init__(self, name, dtype, fields, numbers, parallel):
         call = Call(config.kernel(name, dtype), [*fields, "shared"] if _has_shared(name, dtype) else fields, numbers)
         pointers = {field: (i + 2, 0) for i, field in enumerate(fields)}
         if call.shared_bytes:
             pointers["shared"] = (1, 0)
         self.plan = Plan(len(fields) + 1)
-        self.plan.append(call, pointers, work >= PARALLEL_WORK)
+        self.plan.append(call, pointers, parallel)
         if call.shared_bytes:
             self.plan.bind(1, Block(call.shared_bytes))
 
@@ -46,10 +46,12 @@ def run(name, dtype, reads, writes, numbers, work):
     plans = getattr(_local, "plans", None)
     if plans is None:
         plans = _local.plans = OrderedDict()
-    key = (name, dtype, *reads, "", *writes, *numbers.values())
+    # The numbers need not tell the size (an update's is in an array), so the decision is part of the key.
+    parallel = work >= PARALLEL_WORK
+    key = (name, dtype, parallel, *reads, "", *writes, *numbers.values())
     prepared = plans.get(key)
     if prepared is None:
-        prepared = plans[key] = _Prepared(name, dtype, [*reads, *writes], numbers, work)
+        prepared = plans[key] = _Prepared(name, dtype, [*reads, *writes], numbers, parallel)
         if len(plans) > _KEPT:
             plans.popitem(last=False)
     plan = prepared.plan
