@@ -3,8 +3,8 @@
 # size of the struct, phases, bytes of scratch for each thread, bytes shared by all.
 
 from cpython.pycapsule cimport PyCapsule_New
-from libc.math cimport INFINITY
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uint8_t
+from libc.math cimport INFINITY, fma, sqrt
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastnet.native.abi cimport *
@@ -17,7 +17,7 @@ cdef extern from "vec.h" nogil:
     ctypedef uint32_t vu
     ctypedef int vm
     enum:
-        IS_DOUBLE, LANES, LANES32, MR_ROWS, MR_COLUMNS, MR_MAX, NV, NR, KC, MC
+        IS_DOUBLE, LANES, LANES32, MR, MR_NARROW, NV, NR, KC, MC
     real REAL_MAX, REAL_EPSILON
     vf vload(const real* p)
     void vstore(real* p, vf v)
@@ -63,6 +63,16 @@ cdef extern from "vec.h" nogil:
     vu vuxor(vu a, vu b)
     vu vuiota()
     void vustore(uint32_t* p, vu a)
+    vf vload_upto(const real* p, Py_ssize_t n)
+    void vstore_upto(real* p, vf v, Py_ssize_t n)
+    ctypedef double vd
+    enum:
+        WIDE, LANES64
+    vd vwiden(vf v, int h)
+    vd vdset(double x)
+    vd vdabs(vd v)
+    double vdsum(vd v)
+    float fn_from_half(uint16_t h)
 
 cdef extern from *:
     """
@@ -74,6 +84,11 @@ cdef extern from *:
 
 include "kernels/activation.pxi"
 include "kernels/gemm.pxi"
+include "kernels/update.pxi"
+include "kernels/step.pxi"
+include "kernels/gradient.pxi"
+include "kernels/gather.pxi"
+include "kernels/metric.pxi"
 
 cdef enum:
     MAX_ROWS = 96
@@ -101,6 +116,24 @@ add("gemm",
     " | M N K lda ldb ldc ldgate trans_a trans_b activation gate_activation accumulate accumulate_sums scratch_stride"
     " | alpha gate_alpha",
     sizeof(GemmArgs), gemm_pack, gemm_compute, NULL, gemm_scratch, gemm_shared)
+
+add("sgd_update", "w g b ranges control | n_ranges nesterov | momentum", sizeof(SgdArgs), sgd_update)
+add("rmsprop_update", "w g v b a ranges control | n_ranges | rho epsilon momentum", sizeof(RmspropArgs), rmsprop_update)
+add("adam_update", "w g m v v_max ranges control | n_ranges decoupled | beta_1 beta_2 epsilon", sizeof(AdamArgs), adam_update)
+add("adagrad_update", "w g s ranges control | n_ranges | learning_rate_decay epsilon", sizeof(AdagradArgs), adagrad_update)
+add("gradient_norm", "g ranges partials control | n_ranges | clip_norm",
+    sizeof(GradientNormArgs), gradient_squares, gradient_total)
+add("check_finite", "x control | n code |", sizeof(CheckFiniteArgs), check_finite)
+add("step_begin", "learning_rates control | |", sizeof(StepBeginArgs), step_begin)
+add("step_end", "control | batch |", sizeof(StepEndArgs), step_end)
+add("copy_if_good", "source target control | n |", sizeof(CopyIfGoodArgs), copy_if_good)
+add("gather", "source order y control | rows width stride kind check start |", sizeof(GatherArgs), gather)
+add("gather_labels", "source order y control | rows stride kind classes start |", sizeof(GatherLabelsArgs), gather_labels)
+add("count_correct", "prediction labels targets weights sums control | rows classes top_k kind |",
+    sizeof(CountCorrectArgs), count_correct)
+add("regression_sums", "prediction targets weights sums control | rows cols kind |",
+    sizeof(RegressionSumsArgs), regression_sums)
+add("add_result", "result totals control | |", sizeof(AddResultArgs), add_result)
 
 table.abi_version = ABI_VERSION
 table.size = sizeof(KernelTable)

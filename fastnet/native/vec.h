@@ -10,6 +10,7 @@
  *   real   float or double          LANES  elements in a vector
  *   vf     vector of real           vi     vector of integers of the same width
  *   vm     result of a comparison   vu     vector of LANES32 uint32
+ *   vd     vector of double, for sums: a vf widens to WIDE of them
  *
  * NaN: vmax(a, b) and vmin(a, b) return b when either is NaN, so
  * vmax(vzero(), x) keeps the NaN in x.
@@ -49,9 +50,8 @@ enum {
     IS_DOUBLE = FN_PICK(0, 1),
     LANES = FN_VECTOR_BYTES / sizeof(real),
     LANES32 = FN_VECTOR_BYTES / 4,
-    MR_ROWS = FN_MR_ROWS,       /* blocking, from targets.py */
-    MR_COLUMNS = FN_MR_COLUMNS,
-    MR_MAX = FN_MR_ROWS > FN_MR_COLUMNS ? FN_MR_ROWS : FN_MR_COLUMNS,
+    MR = FN_MR,                 /* blocking, from targets.py */
+    MR_NARROW = FN_MR_NARROW,
     NV = FN_NV,
     NR = FN_NV * (FN_VECTOR_BYTES / sizeof(real)),
     KC = FN_KC,
@@ -110,6 +110,13 @@ FN_INLINE void vstore_n(real *p, vf v, intptr_t n) {
 #else
     for (intptr_t i = 0; i < n; i++) p[i] = v[i];
 #endif
+}
+
+/* The same where n may exceed LANES: all lanes, or those that there are. */
+FN_INLINE vf vload_upto(const real *p, intptr_t n) { return n >= LANES ? vload(p) : vload_n(p, n); }
+FN_INLINE void vstore_upto(real *p, vf v, intptr_t n) {
+    if (n >= LANES) vstore(p, v);
+    else vstore_n(p, v, n);
 }
 
 FN_INLINE real vlane(vf v, int i) { return v[i]; }
@@ -223,9 +230,13 @@ FN_INLINE int vany(vm m) {
 #endif
 }
 FN_INLINE int vcount(vm m) {
+#if FN_AVX2
+    return __builtin_popcount((unsigned)FN_PICK(_mm256_movemask_ps((__m256)m), _mm256_movemask_pd((__m256d)m)));
+#else
     int n = 0;
-    for (int i = 0; i < LANES; i++) n += m[i] != 0;
+    for (int i = 0; i < LANES; i++) n -= (int)m[i];
     return n;
+#endif
 }
 FN_INLINE vm vnot(vm m) { return ~m; }
 #endif
@@ -330,6 +341,58 @@ FN_INLINE vu vuiota(void) {
     vu v;
     for (int i = 0; i < LANES32; i++) v[i] = (uint32_t)i;
     return v;
+}
+
+/* --- sums in double --------------------------------------------------------- */
+
+typedef double vd __attribute__((vector_size(FN_VECTOR_BYTES)));
+enum { WIDE = FN_PICK(2, 1), LANES64 = FN_VECTOR_BYTES / 8 };
+
+/* The lanes h * LANES64 ... of v as doubles, h < WIDE. */
+FN_INLINE vd vwiden(vf v, int h) {
+#if FN_DOUBLE
+    (void)h;
+    return v;
+#elif FN_AVX512
+    return (vd)_mm512_cvtps_pd(h ? _mm512_extractf32x8_ps((__m512)v, 1) : _mm512_castps512_ps256((__m512)v));
+#elif FN_AVX2
+    return (vd)_mm256_cvtps_pd(h ? _mm256_extractf128_ps((__m256)v, 1) : _mm256_castps256_ps128((__m256)v));
+#elif FN_X86
+    return (vd)_mm_cvtps_pd(h ? _mm_movehl_ps((__m128)v, (__m128)v) : (__m128)v);
+#else
+    vd d;
+    for (int i = 0; i < LANES64; i++) d[i] = v[h * LANES64 + i];
+    return d;
+#endif
+}
+FN_INLINE vd vdset(double x) { return x - (vd){0}; }
+FN_INLINE vd vdabs(vd v) {
+    typedef int64_t bits __attribute__((vector_size(FN_VECTOR_BYTES)));
+    return (vd)((bits)v & (INT64_MAX - (bits){0}));
+}
+FN_INLINE double vdsum(vd v) {
+    double t[LANES64];
+    memcpy(t, &v, sizeof t);
+    for (int n = LANES64 / 2; n >= 1; n /= 2)
+        for (int i = 0; i < n; i++) t[i] = t[i] + t[i + n];
+    return t[0];
+}
+
+/* --- half precision ----------------------------------------------------------- */
+
+/* The value of an IEEE binary16 number; every one is a normal float or zero. */
+FN_INLINE float fn_from_half(uint16_t h) {
+    uint32_t magnitude = h & 0x7fffu;
+    uint32_t normal = (magnitude << 13) + (112u << 23);
+    float subnormal = (float)(int32_t)magnitude * 0x1p-24f;
+    uint32_t bits;
+    memcpy(&bits, &subnormal, 4);
+    bits = magnitude >= 0x0400u ? normal : bits;
+    bits = magnitude >= 0x7c00u ? (magnitude << 13) | 0x7f800000u : bits;
+    bits |= (uint32_t)(h & 0x8000u) << 16;
+    float f;
+    memcpy(&f, &bits, 4);
+    return f;
 }
 
 #endif

@@ -1,0 +1,60 @@
+"""Plain float64 NumPy versions of the kernels, written to be read."""
+
+import numpy as np
+
+# --- optimizer updates: return the new parameters, change the state in place --------------------------------
+
+
+def sgd(w, g, state, *, step, learning_rate=1e-3, momentum=0.0, nesterov=False, weight_decay=0.0):
+    g = g + weight_decay * w
+    if not momentum:
+        return w - learning_rate * g
+    state["b"] = g if step == 1 else momentum * state["b"] + g
+    return w - learning_rate * (g + momentum * state["b"] if nesterov else state["b"])
+
+
+def rmsprop(
+    w, g, state, *, step, learning_rate=1e-2, rho=0.99, epsilon=1e-8, momentum=0.0, centered=False, weight_decay=0.0
+):
+    g = g + weight_decay * w
+    state["v"] = rho * state["v"] + (1 - rho) * g**2
+    square = state["v"]
+    if centered:
+        state["a"] = rho * state["a"] + (1 - rho) * g
+        square = np.maximum(square - state["a"] ** 2, 0)
+    d = g / (np.sqrt(square) + epsilon)
+    if momentum:
+        state["b"] = d = momentum * state["b"] + d
+    return w - learning_rate * d
+
+
+def adam(
+    w, g, state, *, step, learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0,
+    decoupled=False, amsgrad=False,
+):  # fmt: skip
+    if decoupled:
+        w = w * (1 - learning_rate * weight_decay)
+    else:
+        g = g + weight_decay * w
+    state["m"] = beta_1 * state["m"] + (1 - beta_1) * g
+    state["v"] = beta_2 * state["v"] + (1 - beta_2) * g**2
+    v = state["v"]
+    if amsgrad:
+        state["v_max"] = v = np.maximum(state["v_max"], v)
+    return w - learning_rate / (1 - beta_1**step) * state["m"] / (np.sqrt(v / (1 - beta_2**step)) + epsilon)
+
+
+def adagrad(
+    w, g, state, *, step, learning_rate=1e-2, learning_rate_decay=0.0, epsilon=1e-10, weight_decay=0.0
+):  # fmt: skip
+    g = g + weight_decay * w
+    state["s"] = state["s"] + g**2
+    return w - learning_rate / (1 + (step - 1) * learning_rate_decay) * g / (np.sqrt(state["s"]) + epsilon)
+
+
+# --- metrics ----------------------------------------------------------------------------------------------
+
+
+def is_among_top(prediction, labels, top_k):
+    order = np.argsort(-prediction, axis=1, kind="stable")[:, :top_k]
+    return (order == np.asarray(labels)[:, None]).any(1)
