@@ -24,6 +24,18 @@ __all__ = ["read_idx", "read_idx_folder", "read_npz"]
 UNPACKED_BYTES = 256 << 20
 UNPACKED_RATIO = 200
 
+# What zipfile raises for archives that are none; OSError for offsets before the file's start.
+DAMAGED_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+    UnicodeDecodeError,
+)
+
 IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -52,12 +64,14 @@ def read_npz(path) -> dict[str, np.ndarray]:
             members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
             _check_unpacked(path, sum(info.file_size for info in members), os.path.getsize(path))
             return {info.filename.removesuffix(".npy"): _read_member(path, archive, info) for info in members}
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError, RuntimeError) as error:
+    except DAMAGED_ZIP as error:
         raise ValueError(f"{path} is not an .npz file, or damaged: {error}") from None
 
 
 def _read_member(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     name = info.filename.removesuffix(".npy")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile(f"the array {name!r} is packed in a way that NumPy does not use")
     with archive.open(info) as file:
         try:
             version = np.lib.format.read_magic(file)

@@ -9,6 +9,7 @@ import re
 
 import numpy as np
 
+from fastnet import checks
 from fastnet.files import existing_file
 
 __all__ = ["Table", "read_csv"]
@@ -171,6 +172,9 @@ def _read(path, delimiter, kinds, texts) -> tuple[Table | None, set[str]]:
     """The table, or the columns that turn out to hold texts behind a first block of numbers."""
     records = _records(path, delimiter)
     names = _header(path, next(records)[1])
+    for name in kinds or ():
+        if name not in names:
+            raise ValueError(f"{path} has no column {name!r}{checks.nearest(name, names)}")
     wanted = [(i, name) for i, name in enumerate(names) if kinds is None or name in kinds]
     columns = {name: _Texts(path, name) if name in texts else _Numbers() for _, name in wanted}
     strict = set() if kinds is None else columns.keys() - texts
