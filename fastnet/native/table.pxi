@@ -17,7 +17,7 @@ cdef extern from "vec.h" nogil:
     ctypedef uint32_t vu
     ctypedef int vm
     enum:
-        IS_DOUBLE, LANES, LANES32, MR, MR_NARROW, NV, NR, KC, MC
+        IS_DOUBLE, LANES, LANES32, MR, MR_NARROW, NV, NR, KC, PACKED_BYTES, COPY_AHEAD
     real REAL_MAX, REAL_EPSILON
     vf vload(const real* p)
     void vstore(real* p, vf v)
@@ -112,10 +112,10 @@ cdef void add(const char* name, const char* fields, Py_ssize_t size, Phase first
 
 
 add("gemm",
-    "a b c bias gate column_sums control scratch shared"
+    "a b c bias gate column_sums control scratch"
     " | M N K lda ldb ldc ldgate trans_a trans_b activation gate_activation accumulate accumulate_sums scratch_stride"
     " | alpha gate_alpha",
-    sizeof(GemmArgs), gemm_pack, gemm_compute, NULL, gemm_scratch, gemm_shared)
+    sizeof(GemmArgs), gemm, NULL, NULL, gemm_scratch)
 
 add("sgd_update", "w g b ranges control | n_ranges nesterov | momentum", sizeof(SgdArgs), sgd_update)
 add("rmsprop_update", "w g v b a ranges control | n_ranges | rho epsilon momentum", sizeof(RmspropArgs), rmsprop_update)

@@ -55,7 +55,8 @@ enum {
     NV = FN_NV,
     NR = FN_NV * (FN_VECTOR_BYTES / sizeof(real)),
     KC = FN_KC,
-    MC = FN_MC
+    PACKED_BYTES = FN_PACKED_BYTES,
+    COPY_AHEAD = 8              /* rows of B that a tile prefetches while it packs them */
 };
 
 typedef real vf __attribute__((vector_size(FN_VECTOR_BYTES)));
