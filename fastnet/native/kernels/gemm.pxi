@@ -15,13 +15,13 @@
 # Rows are divided evenly (32 = 6+6+5+5+5+5): no remainder tile. Columns are taken in groups of
 # panels of NR, whose part of B (KC deep) is packed into the thread's scratch, as many as stay in L2:
 # transposed, vector by vector squares, where B is; with the column sums; or else by the first tile while
-# it computes, which costs nothing. With few rows B is read in place. A is read in place, along its rows, or
-# along its columns where it is transposed, once for a group. Threads divide tiles and panels.
+# it computes, which costs nothing. With few rows B is read in place. A is read in place along its rows; where it
+# is transposed, a tile's columns are packed once for a group. Threads divide tiles and panels.
 #
 # Order of summation: k ascending within a block of KC, blocks ascending, starting from the bias (or from
 # C). It depends on K alone, so batch size and number of threads don't change an element's bits.
 #
-# Scratch: one packed group, for each thread.
+# Scratch: one packed group, and a tile of a transposed A, for each thread.
 
 cdef struct GemmArgs:
     const real* a
@@ -73,7 +73,7 @@ cdef inline Py_ssize_t group_of(const GemmArgs* g) noexcept nogil:
 
 cdef Py_ssize_t gemm_scratch(const void* args) noexcept nogil:
     cdef const GemmArgs* g = <const GemmArgs*>args
-    return group_of(g) * NR * max(min(g.K, <Py_ssize_t>KC), 1) * sizeof(real)
+    return (group_of(g) * NR + (MR_NARROW if g.trans_a else 0)) * max(min(g.K, <Py_ssize_t>KC), 1) * sizeof(real)
 
 
 # --- panels: `width` columns from j0 on of op(B)'s rows k0 .. k0 + depth ------------------------
@@ -127,6 +127,14 @@ cdef void add_column_sums(const GemmArgs* g, Py_ssize_t depth, Py_ssize_t j0, Py
         vstore_n(g.column_sums + j0 + j, sums, n)
         if last and g.control != NULL and vany(visnan(sums * vzero())):
             report(g.control, BAD_GRADIENT)
+
+
+cdef void pack_a(const real* a, Py_ssize_t lda, Py_ssize_t h, Py_ssize_t depth, real* block) noexcept nogil:
+    """h columns of a transposed A: element (i, k) from a[k * lda + i] to block[k * h + i]."""
+    cdef Py_ssize_t k, i
+    for i from 0 <= i < h by LANES:
+        for k in range(depth):
+            vstore_n(block + k * h + i, vload_n(a + k * lda + i, min(h - i, <Py_ssize_t>LANES)), min(h - i, <Py_ssize_t>LANES))
 
 
 # --- tiles ----------------------------------------------------------------------------------------
@@ -321,6 +329,7 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
     cdef Py_ssize_t panels = (g.N + NR - 1) // NR
     cdef Share2D s = share_2d(tiles, panels, thread, n_threads)
     cdef Py_ssize_t group = group_of(g)
+    cdef real* block_a = block + group * NR * max(min(g.K, <Py_ssize_t>KC), 1)
     cdef Py_ssize_t q, p, end, t, i0, h, k0, depth
     cdef bint last, finishing, packed
     cdef bint must_pack = g.trans_a or g.trans_b or g.column_sums != NULL
@@ -347,7 +356,13 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
             for t in range(s.t0, s.t1):
                 i0 = tile_start(t, tiles, g.M)
                 h = tile_start(t + 1, tiles, g.M) - i0
-                tile.a = g.a + (k0 * g.lda + i0 if g.trans_a else i0 * g.lda + k0)
+                if not g.trans_a:
+                    tile.a = g.a + i0 * g.lda + k0
+                elif end - q == 1:
+                    tile.a, tile.lda = g.a + k0 * g.lda + i0, g.lda
+                else:
+                    tile.a, tile.lda = block_a, h
+                    pack_a(g.a + k0 * g.lda + i0, g.lda, h, depth, block_a)
                 for p in range(q, end):
                     tile.width = min(g.N - p * NR, <Py_ssize_t>NR)
                     tile.bias = g.bias + p * NR if g.bias != NULL else NULL
