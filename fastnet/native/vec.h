@@ -54,9 +54,8 @@ enum {
     EXPONENT_BIAS = FN_PICK(127, 1023),
     LANES = FN_VECTOR_BYTES / sizeof(real),
     LANES32 = FN_VECTOR_BYTES / 4,
-    MR_ROWS = FN_MR_ROWS,       /* blocking, from targets.py */
-    MR_COLUMNS = FN_MR_COLUMNS,
-    MR_MAX = FN_MR_ROWS > FN_MR_COLUMNS ? FN_MR_ROWS : FN_MR_COLUMNS,
+    MR = FN_MR,                 /* blocking, from targets.py */
+    MR_NARROW = FN_MR_NARROW,
     NV = FN_NV,
     NR = FN_NV * (FN_VECTOR_BYTES / sizeof(real)),
     KC = FN_KC,

@@ -64,17 +64,15 @@ cdef struct GemmShape:
 cdef GemmShape gemm_shape(const GemmArgs* g) noexcept nogil:
     cdef GemmShape s
     s.panels = (g.N + NR - 1) // NR
-    s.kc = KC
+    s.mr = MR_NARROW if g.N <= 2 * LANES else MR
+    s.tiles = (g.M + s.mr - 1) // s.mr
     if g.trans_a:
         s.pack_b = True
         s.pack_a = s.panels >= 4
     else:
-        s.pack_a = g.M >= 64 and s.panels >= 6 and g.K >= 128
+        s.pack_a = g.M >= 64 and g.N >= 192 and g.K >= 128
         s.pack_b = g.trans_b or s.pack_a or (g.M >= 64 and g.K * NR * sizeof(real) > 24576)
-        if not s.pack_a:
-            s.kc = max(g.K, 1)
-    s.mr = MR_COLUMNS if g.trans_a or s.pack_a else MR_ROWS
-    s.tiles = (g.M + s.mr - 1) // s.mr
+    s.kc = KC if s.pack_a or g.trans_a else max(g.K, 1)
     return s
 
 
@@ -83,7 +81,7 @@ cdef Py_ssize_t gemm_scratch(const void* args) noexcept nogil:
     cdef GemmShape s = gemm_shape(g)
     if not s.pack_a:
         return 0
-    return (min((MC + MR_MAX) // MR_COLUMNS * MR_COLUMNS, s.tiles * MR_COLUMNS) * min(s.kc, g.K) + LANES) * sizeof(real)
+    return (min(MC // s.mr, s.tiles) * s.mr * min(s.kc, g.K) + LANES) * sizeof(real)
 
 
 cdef Py_ssize_t gemm_shared(const void* args) noexcept nogil:
@@ -194,10 +192,10 @@ cdef struct Tile:
 
 cdef inline void tile(Py_ssize_t h, Py_ssize_t nv, bint columns, const Tile* t) noexcept nogil:
     """h x nv vectors of C. Where `columns`, A holds op(A) transposed: element (i, k) at a[k * lda + i]."""
-    cdef vf c[MR_MAX * NV]
+    cdef vf c[MR_NARROW * NV]
     cdef vf b[NV]
     cdef vf x
-    cdef const real* rows[MR_MAX]
+    cdef const real* rows[4]
     cdef const real* pa = t.a
     cdef const real* pb = t.b
     cdef Py_ssize_t i, j, k
@@ -216,19 +214,22 @@ cdef inline void tile(Py_ssize_t h, Py_ssize_t nv, bint columns, const Tile* t) 
         for i in range(h):
             for j in range(nv):
                 c[i * nv + j] = vzero()
-    if not columns:
-        for i in range(h):
-            rows[i] = t.a + i * t.lda
+    for i in range(4):
+        rows[i] = t.a + i * 3 * t.lda
     for k in range(t.K):
         for j in range(nv):
             b[j] = vload(pb + j * LANES)
         for i in range(h):
-            x = vset(pa[i] if columns else rows[i][k])
+            # Rows in groups of three: one pointer each, the others by the address's scale.
+            x = vset(pa[i] if columns else rows[i // 3][i % 3 * t.lda])
             for j in range(nv):
                 c[i * nv + j] = vfma(x, b[j], c[i * nv + j])
         pb = pb + t.ldb
         if columns:
             pa = pa + t.lda
+        else:
+            for i in range((h + 2) // 3):
+                rows[i] = rows[i] + 1
     cdef vf floor = vset(t.floor)
     for i in range(h):
         for j in range(nv):
@@ -240,49 +241,51 @@ cdef inline void tile(Py_ssize_t h, Py_ssize_t nv, bint columns, const Tile* t) 
 
 
 cdef inline void tile_of_height(Py_ssize_t h, Py_ssize_t nv, bint columns, const Tile* t) noexcept nogil:
-    """Every height that a build can have is code of its own; those above its limit are left out."""
-    cdef int most = MR_COLUMNS if columns else MR_ROWS
+    """Each height is code of its own; only narrow tiles are higher than MR."""
+    cdef bint narrow = nv <= 2 and MR_NARROW > MR
     if h == 1: tile(1, nv, columns, t)
     elif h == 2: tile(2, nv, columns, t)
     elif h == 3: tile(3, nv, columns, t)
     elif h == 4: tile(4, nv, columns, t)
     elif h == 5: tile(5, nv, columns, t)
     elif h == 6: tile(6, nv, columns, t)
-    elif most > 6 and h == 7: tile(7, nv, columns, t)
-    elif most > 6 and h == 8: tile(8, nv, columns, t)
-    elif most > 8 and h == 9: tile(9, nv, columns, t)
-    elif most > 8 and h == 10: tile(10, nv, columns, t)
-    elif most > 8 and h == 11: tile(11, nv, columns, t)
-    elif most > 8 and h == 12: tile(12, nv, columns, t)
+    elif narrow and h == 7: tile(7, nv, columns, t)
+    elif narrow and h == 8: tile(8, nv, columns, t)
+    elif narrow and h == 9: tile(9, nv, columns, t)
+    elif narrow and h == 10: tile(10, nv, columns, t)
+    elif narrow and h == 11: tile(11, nv, columns, t)
+    elif narrow and h == 12: tile(12, nv, columns, t)
+
+
+cdef inline void tile_of_width(Py_ssize_t h, bint columns, const Tile* t) noexcept nogil:
+    if t.width <= LANES: tile_of_height(h, 1, columns, t)
+    elif NV == 2 or t.width <= 2 * LANES: tile_of_height(h, 2, columns, t)
+    elif NV > 2 and t.width <= 3 * LANES: tile_of_height(h, 3, columns, t)
+    elif NV > 3: tile_of_height(h, 4, columns, t)
 
 
 cdef void tile_rows(Py_ssize_t h, const Tile* t) noexcept nogil:
-    if NV == 1 or t.width <= LANES: tile_of_height(h, 1, False, t)
-    elif NV == 2 or t.width <= 2 * LANES: tile_of_height(h, 2, False, t)
-    elif NV > 2 and t.width <= 3 * LANES: tile_of_height(h, 3, False, t)
-    elif NV > 3: tile_of_height(h, 4, False, t)
+    tile_of_width(h, False, t)
 
 
 cdef void tile_columns(Py_ssize_t h, const Tile* t) noexcept nogil:
-    if NV == 1 or t.width <= LANES: tile_of_height(h, 1, True, t)
-    elif NV == 2 or t.width <= 2 * LANES: tile_of_height(h, 2, True, t)
-    elif NV > 2 and t.width <= 3 * LANES: tile_of_height(h, 3, True, t)
-    elif NV > 3: tile_of_height(h, 4, True, t)
+    tile_of_width(h, True, t)
 
 
-cdef void pack_a_transposed(const real* a, Py_ssize_t lda, Py_ssize_t h, Py_ssize_t depth, real* block) noexcept nogil:
-    """Columns of a transposed A: element (i, k) from a[k * lda + i] to block[k * MR_COLUMNS + i]."""
-    cdef Py_ssize_t k, i
+cdef void pack_a_transposed(const real* a, Py_ssize_t lda, Py_ssize_t h, Py_ssize_t depth,
+                            real* block, Py_ssize_t mr) noexcept nogil:
+    """Columns of a transposed A: element (i, k) from a[k * lda + i] to block[k * mr + i]."""
+    cdef Py_ssize_t k
     for k in range(depth):
-        for i from 0 <= i < h by LANES:
-            if h - i >= LANES:
-                vstore(block + k * MR_COLUMNS + i, vload(a + k * lda + i))
-            else:
-                vstore_n(block + k * MR_COLUMNS + i, vload_n(a + k * lda + i, h - i), h - i)
+        if h <= LANES:
+            vstore_n(block + k * mr, vload_n(a + k * lda, h), h)
+        else:
+            memcpy(block + k * mr, a + k * lda, h * sizeof(real))
 
 
-cdef void pack_a_rows(const real* a, Py_ssize_t lda, Py_ssize_t h, Py_ssize_t depth, real* block) noexcept nogil:
-    """Rows of A: element (i, k) from a[i * lda + k] to block[k * MR_COLUMNS + i]."""
+cdef void pack_a_rows(const real* a, Py_ssize_t lda, Py_ssize_t h, Py_ssize_t depth,
+                      real* block, Py_ssize_t mr) noexcept nogil:
+    """Rows of A: element (i, k) from a[i * lda + k] to block[k * mr + i]."""
     cdef vf square[LANES]
     cdef Py_ssize_t k, i, r, n, m
     for k from 0 <= k < depth by LANES:
@@ -299,7 +302,7 @@ cdef void pack_a_rows(const real* a, Py_ssize_t lda, Py_ssize_t h, Py_ssize_t de
             vtranspose(square)
             for r in range(LANES):
                 if r < m:
-                    vstore_n(block + (k + r) * MR_COLUMNS + i, square[r], n)
+                    vstore_n(block + (k + r) * mr + i, square[r], n)
 
 
 cdef void finish(const GemmArgs* g, real* c, Py_ssize_t i0, Py_ssize_t j0, Py_ssize_t h, Py_ssize_t width) noexcept nogil:
@@ -340,7 +343,7 @@ cdef void gemm_compute(const void* args, int thread, int n_threads) noexcept nog
         return
     cdef real* block = <real*>(<char*>g.scratch + thread * g.scratch_stride)
     tile.ldc = g.ldc
-    step = max(MC // MR_COLUMNS, 1) if s.pack_a else t_end - t_begin
+    step = MC // s.mr if s.pack_a else t_end - t_begin
     k0 = 0
     while True:
         depth = min(g.K - k0, s.kc)
@@ -355,9 +358,11 @@ cdef void gemm_compute(const void* args, int thread, int n_threads) noexcept nog
                     i0 = tile_start(t, s.tiles, g.M)
                     h = tile_start(t + 1, s.tiles, g.M) - i0
                     if g.trans_a:
-                        pack_a_transposed(g.a + k0 * g.lda + i0, g.lda, h, depth, block + (t - tb) * MR_COLUMNS * depth)
+                        pack_a_transposed(g.a + k0 * g.lda + i0, g.lda, h, depth,
+                                            block + (t - tb) * s.mr * depth, s.mr)
                     else:
-                        pack_a_rows(g.a + i0 * g.lda + k0, g.lda, h, depth, block + (t - tb) * MR_COLUMNS * depth)
+                        pack_a_rows(g.a + i0 * g.lda + k0, g.lda, h, depth,
+                                            block + (t - tb) * s.mr * depth, s.mr)
             for p in range(p_begin, p_end):
                 tile.width = min(g.N - p * NR, <Py_ssize_t>NR)
                 tile.bias = g.bias + p * NR
@@ -372,8 +377,8 @@ cdef void gemm_compute(const void* args, int thread, int n_threads) noexcept nog
                     h = tile_start(t + 1, s.tiles, g.M) - i0
                     tile.c = g.c + i0 * g.ldc + p * NR
                     if s.pack_a:
-                        tile.a = block + (t - tb) * MR_COLUMNS * depth
-                        tile.lda = MR_COLUMNS
+                        tile.a = block + (t - tb) * s.mr * depth
+                        tile.lda = s.mr
                         tile_columns(h, &tile)
                     elif g.trans_a:
                         tile.a = g.a + k0 * g.lda + i0
