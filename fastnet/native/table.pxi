@@ -17,11 +17,13 @@ cdef extern from "vec.h" nogil:
     ctypedef uint32_t vu
     ctypedef int vm
     enum:
-        IS_DOUBLE, LANES, LANES32, MR, MR_NARROW, NV, NR, KC, PACKED_BYTES, COPY_AHEAD
-    real REAL_MAX, REAL_EPSILON
+        IS_DOUBLE, MANTISSA_BITS, EXPONENT_BIAS, LANES, LANES32, MR, MR_NARROW, NV, NR, KC, PACKED_BYTES, COPY_AHEAD
+    real REAL_MAX, REAL_MIN, REAL_EPSILON, ROUND
+    ireal MANTISSA_MASK
     vf vload(const real* p)
     void vstore(real* p, vf v)
     vf vload_n(const real* p, Py_ssize_t n)
+    vf vload_or(const real* p, Py_ssize_t n, real fill)
     void vstore_n(real* p, vf v, Py_ssize_t n)
     vf vzero()
     vf vset(real x)
@@ -58,6 +60,8 @@ cdef extern from "vec.h" nogil:
     vi viand(vi a, vi b)
     vi vior(vi a, vi b)
     vi vixor(vi a, vi b)
+    vf vscale(vf p, vf t)
+    vf vproduct_error(vf a, vf b, vf p)
     vu vuset(uint32_t x)
     vu vurotate(vu a, int n)
     vu vuxor(vu a, vu b)
@@ -82,6 +86,7 @@ cdef extern from *:
     const char* FN_TARGET
     const char* FN_DTYPE
 
+include "kernels/math.pxi"
 include "kernels/activation.pxi"
 include "kernels/gemm.pxi"
 include "kernels/update.pxi"
