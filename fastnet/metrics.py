@@ -137,7 +137,7 @@ class _Regression(Metric):
         )  # fmt: skip
 
 
-@register
+@register(name="metrics.MeanSquaredError")  # the bare name is the loss's
 class MeanSquaredError(_Regression):
     """Mean over samples and outputs of (y_predicted - y)^2."""
 
@@ -145,7 +145,7 @@ class MeanSquaredError(_Regression):
     kind = 0
 
 
-@register
+@register(name="metrics.MeanAbsoluteError")  # the bare name is the loss's
 class MeanAbsoluteError(_Regression):
     """Mean over samples and outputs of |y_predicted - y|."""
 
