@@ -94,6 +94,7 @@ include "kernels/step.pxi"
 include "kernels/gradient.pxi"
 include "kernels/gather.pxi"
 include "kernels/metric.pxi"
+include "kernels/probe.pxi"
 
 cdef enum:
     MAX_ROWS = 96
@@ -139,6 +140,9 @@ add("count_correct", "prediction labels targets weights sums control | rows clas
 add("regression_sums", "prediction targets weights sums control | rows cols kind |",
     sizeof(RegressionSumsArgs), regression_sums)
 add("add_result", "result totals control | |", sizeof(AddResultArgs), add_result)
+
+add("probe_fma", "y | n |", sizeof(ProbeFmaArgs), probe_fma)
+add("probe_stream", "w g m v | n |", sizeof(ProbeStreamArgs), probe_stream)
 
 table.abi_version = ABI_VERSION
 table.size = sizeof(KernelTable)
