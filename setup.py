@@ -102,7 +102,7 @@ def kernel_extension(target, dtype: str) -> Extension:
         ("FN_MR_NARROW", str(blocking.narrow)),
         ("FN_NV", str(blocking.vectors)),
         ("FN_KC", str(blocking.kc)),
-        ("FN_MC", str(blocking.mc)),
+        ("FN_PACKED_BYTES", str(blocking.packed)),
         # A helper that is not inlined passes its vectors through memory.
         ("CYTHON_INLINE", "inline __attribute__((always_inline))"),
     ]

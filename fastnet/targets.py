@@ -9,8 +9,8 @@ Blocking, in elements of the dtype (the letters are those of `gemm.pxi`):
 ``height``   height of a tile of C in registers
 ``narrow``   its height where C is at most two vectors wide
 ``vectors``  its width in vectors
-``kc``       depth of a block of the packed product (A tile and B panel stay in L1/L2)
-``mc``       rows of A that are packed at a time (they stay in L2)
+``kc``       depth of a block of a product
+``packed``   bytes of B that are packed at a time: they stay in L2
 
 A tile wants enough sums to hide the latency of a multiply-add (8 to 10) and as few
 loads for each of them as the registers allow: 6 x 4 vectors with 32 registers, 6 x 2 with 16.
@@ -30,7 +30,7 @@ class Blocking:
     narrow: int
     vectors: int
     kc: int
-    mc: int
+    packed: int
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,17 @@ class Target:
 # From the plainest to the best of each architecture.
 TARGETS = (
     Target("baseline", "x86_64", 1, 16, ("-march=x86-64",),
-           Blocking(height=6, narrow=6, vectors=2, kc=384, mc=96),
-           Blocking(height=6, narrow=6, vectors=2, kc=256, mc=96)),
+           Blocking(height=6, narrow=6, vectors=2, kc=1024, packed=128 << 10),
+           Blocking(height=6, narrow=6, vectors=2, kc=512, packed=128 << 10)),
     Target("avx2", "x86_64", 3, 32, ("-march=x86-64-v3",),
-           Blocking(height=6, narrow=6, vectors=2, kc=512, mc=96),
-           Blocking(height=6, narrow=6, vectors=2, kc=256, mc=96)),
+           Blocking(height=6, narrow=6, vectors=2, kc=1024, packed=256 << 10),
+           Blocking(height=6, narrow=6, vectors=2, kc=512, packed=256 << 10)),
     Target("avx512", "x86_64", 4, 64, ("-march=x86-64-v4", "-mprefer-vector-width=512"),
-           Blocking(height=6, narrow=12, vectors=4, kc=384, mc=192),
-           Blocking(height=6, narrow=12, vectors=4, kc=256, mc=192)),
+           Blocking(height=6, narrow=12, vectors=4, kc=1024, packed=512 << 10),
+           Blocking(height=6, narrow=12, vectors=4, kc=512, packed=512 << 10)),
     Target("neon", "aarch64", 1, 16, ("-march=armv8-a",),
-           Blocking(height=6, narrow=12, vectors=4, kc=384, mc=96),
-           Blocking(height=6, narrow=12, vectors=4, kc=256, mc=96)),
+           Blocking(height=6, narrow=12, vectors=4, kc=1024, packed=256 << 10),
+           Blocking(height=6, narrow=12, vectors=4, kc=512, packed=256 << 10)),
 )  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 
 import numpy as np
 
@@ -19,11 +18,11 @@ _KEPT = 256
 _local = threading.local()
 
 
-def plans_of_this_thread() -> OrderedDict:
+def plans_of_this_thread() -> dict:
     """The plans that this Python thread has made; a plan's pointers are its own."""
     plans = getattr(_local, "plans", None)
     if plans is None:
-        plans = _local.plans = OrderedDict()
+        plans = _local.plans = {}
     return plans
 
 
@@ -40,20 +39,23 @@ def prepare(plans, key, name, dtype, fields, arrays, numbers, work) -> Plan:
         plan.bind(1, Block(call.shared_bytes))
     plans[key] = plan
     if len(plans) > _KEPT:
-        plans.popitem(last=False)
+        del plans[next(iter(plans))]
     return plan
 
 
 def run(name, dtype, reads, writes, numbers, work):
     """Run kernel `name` of `dtype` on arrays.
 
-    `reads` and `writes` map pointer fields to arrays (contiguous, or with the strides that the numbers tell);
+    `reads` and `writes` map pointer fields to arrays (contiguous, or with the strides that the numbers tell). They
+    name a kernel's fields in the same order every time: those that are left out are None.
     `numbers` has every integer and real field; `work` decides between one thread and all.
     """
     plans = plans_of_this_thread()
     arrays = (*reads.values(), *writes.values())
     options = (name, dtype, *numbers.values())
     key = run_for_arrays(plans, options, arrays, len(reads))
+    if key is None:
+        raise ValueError(f"{name} takes arrays of at most 8 axes")
     if key is not True:
         prepare(plans, key, name, dtype, (*reads, *writes), arrays, numbers, work)
         run_for_arrays(plans, options, arrays, len(reads))

@@ -86,7 +86,7 @@ def gather(x, order=None, *, dtype=None, out=None) -> np.ndarray:
         x = x.copy()
         stride = x.strides[0] // x.itemsize
     width = y.size // rows if rows else 0
-    reads = {"source": x} if order is None else {"source": x, "order": order}
+    reads = {"source": x, "order": order}
     numbers = {"rows": rows, "width": width, "stride": stride, "kind": kind, "check": 0, "start": 0}
     call.run("gather", dtype.name, reads, {"y": y}, numbers, 4 * y.size)
     return y
@@ -126,7 +126,7 @@ def gather_labels(y, order=None, *, classes) -> np.ndarray:
     order, rows = _order(order, len(source))
     labels = np.empty(rows, np.int32)
     control = ControlBlock()
-    reads = {"source": source} if order is None else {"source": source, "order": order}
+    reads = {"source": source, "order": order}
     numbers = {"rows": rows, "stride": stride, "kind": kind, "classes": classes, "start": 0}
     call.run("gather_labels", "float32", reads, {"y": labels, "control": control.block}, numbers, 4 * rows)
     if control.status:

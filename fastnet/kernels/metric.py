@@ -8,10 +8,10 @@ from fastnet import checks
 from fastnet.kernels import call
 from fastnet.kernels.samples import class_targets, sample_weights, value_targets
 
-__all__ = ["SUM_KINDS", "count_correct", "determination", "regression_sums"]
+__all__ = ["SUM_KINDS", "count_correct", "r2_from_sums", "regression_sums"]
 
 #: Number by which the kernel `regression_sums` knows a kind.
-SUM_KINDS = {"squared": 0, "absolute": 1, "determination": 2}
+SUM_KINDS = {"squared": 0, "absolute": 1, "r2": 2}
 
 
 def count_correct(prediction, y, *, top_k=1, binary=False, sample_weight=None) -> tuple[float, float]:
@@ -59,8 +59,7 @@ def count_correct(prediction, y, *, top_k=1, binary=False, sample_weight=None) -
         columns = prediction.shape[1]
     rows = len(prediction)
     weights = sample_weights(sample_weight, rows, prediction.dtype)
-    optional = {"labels": labels, "targets": targets, "weights": weights}
-    reads = {"prediction": prediction, **{name: array for name, array in optional.items() if array is not None}}
+    reads = {"prediction": prediction, "labels": labels, "targets": targets, "weights": weights}
     sums = np.zeros(2)
     numbers = {"rows": rows, "classes": columns, "top_k": top_k, "kind": int(binary)}
     call.run("count_correct", prediction.dtype.name, reads, {"sums": sums}, numbers, 0)
@@ -76,9 +75,9 @@ def regression_sums(prediction, y, kind="squared", *, sample_weight=None, sums=N
         Float32 or float64; other real numbers are taken as float32.
     y : array_like
         Of the shape of `prediction`; (n,) and (n, 1) are the same.
-    kind : {"squared", "absolute", "determination"}
+    kind : {"squared", "absolute", "r2"}
         What is summed, w being a sample's weight: ``[sum w l, sum w]`` where l is the mean over the columns of the
-        squared or absolute error; or what `determination` takes, of length ``1 + 3 columns``: ``sum w``, then for
+        squared or absolute error; or what `r2_from_sums` takes, of length ``1 + 3 columns``: ``sum w``, then for
         each column the mean of y, then for each ``sum w (y - mean)^2``, then for each ``sum w (y - prediction)^2``.
     sample_weight : array_like of shape (n,), optional
         Weights, not negative; by default each is 1.
@@ -108,17 +107,15 @@ def regression_sums(prediction, y, kind="squared", *, sample_weight=None, sums=N
     prediction, targets, columns = value_targets("prediction", prediction, y)
     rows = len(prediction)
     weights = sample_weights(sample_weight, rows, prediction.dtype)
-    shape = (1 + 3 * columns if kind == "determination" else 2,)
+    shape = (1 + 3 * columns if kind == "r2" else 2,)
     sums = np.zeros(shape) if sums is None else call.output("sums", sums, shape, np.float64)
-    reads = {"prediction": prediction, "targets": targets}
-    if weights is not None:
-        reads["weights"] = weights
+    reads = {"prediction": prediction, "targets": targets, "weights": weights}
     numbers = {"rows": rows, "cols": columns, "kind": number}
     call.run("regression_sums", prediction.dtype.name, reads, {"sums": sums}, numbers, 0)
     return sums
 
 
-def determination(sums) -> float:
+def r2_from_sums(sums) -> float:
     """The coefficient of determination R^2 from the sums of that kind, averaged over the columns.
 
     ``R^2 = 1 - sum w (y - prediction)^2 / sum w (y - mean)^2``. A column whose y is constant counts as 1 if it is
@@ -127,7 +124,7 @@ def determination(sums) -> float:
     Parameters
     ----------
     sums : ndarray of float64
-        What ``regression_sums(..., kind="determination")`` gave.
+        What ``regression_sums(..., kind="r2")`` gave.
 
     Returns
     -------
@@ -141,10 +138,10 @@ def determination(sums) -> float:
 
     Examples
     --------
-    >>> from fastnet.kernels.metric import determination, regression_sums
-    >>> sums = regression_sums([1.0, 2.0], [1.0, 3.0], kind="determination")
-    >>> sums = regression_sums([4.0], [5.0], kind="determination", sums=sums)
-    >>> determination(sums)
+    >>> from fastnet.kernels.metric import r2_from_sums, regression_sums
+    >>> sums = regression_sums([1.0, 2.0], [1.0, 3.0], kind="r2")
+    >>> sums = regression_sums([4.0], [5.0], kind="r2", sums=sums)
+    >>> r2_from_sums(sums)
     0.75
     """
     sums = np.asarray(sums, np.float64)

@@ -44,9 +44,10 @@ def _gradient(value, w):
 def _run(name, w, g, state, step, learning_rate, weight_decay, numbers):
     """Check what all updates share, then run one over a single range."""
     arrays = {"w": _updated("w", w)}
-    arrays.update((key, _updated(key, value, w)) for key, value in state.items() if value is not None)
+    arrays.update((key, None if value is None else _updated(key, value, w)) for key, value in state.items())
     g = _gradient(g, w)
-    for (name_1, array_1), (name_2, array_2) in itertools.combinations([*arrays.items(), ("g", g)], 2):
+    given = [(key, value) for key, value in (*arrays.items(), ("g", g)) if value is not None]
+    for (name_1, array_1), (name_2, array_2) in itertools.combinations(given, 2):
         if np.may_share_memory(array_1, array_2):
             raise ValueError(f"{name_1} and {name_2} must not share memory")
     control = ControlBlock()

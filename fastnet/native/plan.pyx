@@ -336,6 +336,8 @@ def run_for_arrays(dict plans, options, tuple arrays, Py_ssize_t n_reads):
         if found is None:
             return key
         plan = <Plan>found
+        if not plan.sealed:
+            plan.seal()
         for i in range(n):
             if held[i]:
                 plan.rebase(i + 2, <char*>views[i].buf)

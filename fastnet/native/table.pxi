@@ -17,11 +17,13 @@ cdef extern from "vec.h" nogil:
     ctypedef uint32_t vu
     ctypedef int vm
     enum:
-        IS_DOUBLE, LANES, LANES32, MR, MR_NARROW, NV, NR, KC, MC
-    real REAL_MAX, REAL_EPSILON
+        IS_DOUBLE, MANTISSA_BITS, EXPONENT_BIAS, LANES, LANES32, MR, MR_NARROW, NV, NR, KC, PACKED_BYTES, COPY_AHEAD
+    real REAL_MAX, REAL_MIN, REAL_EPSILON, ROUND
+    ireal MANTISSA_MASK
     vf vload(const real* p)
     void vstore(real* p, vf v)
     vf vload_n(const real* p, Py_ssize_t n)
+    vf vload_or(const real* p, Py_ssize_t n, real fill)
     void vstore_n(real* p, vf v, Py_ssize_t n)
     vf vzero()
     vf vset(real x)
@@ -58,6 +60,8 @@ cdef extern from "vec.h" nogil:
     vi viand(vi a, vi b)
     vi vior(vi a, vi b)
     vi vixor(vi a, vi b)
+    vf vscale(vf p, vf t)
+    vf vproduct_error(vf a, vf b, vf p)
     vu vuset(uint32_t x)
     vu vurotate(vu a, int n)
     vu vuxor(vu a, vu b)
@@ -82,6 +86,7 @@ cdef extern from *:
     const char* FN_TARGET
     const char* FN_DTYPE
 
+include "kernels/math.pxi"
 include "kernels/activation.pxi"
 include "kernels/gemm.pxi"
 include "kernels/update.pxi"
@@ -89,6 +94,7 @@ include "kernels/step.pxi"
 include "kernels/gradient.pxi"
 include "kernels/gather.pxi"
 include "kernels/metric.pxi"
+include "kernels/probe.pxi"
 
 cdef enum:
     MAX_ROWS = 96
@@ -112,10 +118,10 @@ cdef void add(const char* name, const char* fields, Py_ssize_t size, Phase first
 
 
 add("gemm",
-    "a b c bias gate column_sums control scratch shared"
+    "a b c bias gate column_sums control scratch"
     " | M N K lda ldb ldc ldgate trans_a trans_b activation gate_activation accumulate accumulate_sums scratch_stride"
     " | alpha gate_alpha",
-    sizeof(GemmArgs), gemm_pack, gemm_compute, NULL, gemm_scratch, gemm_shared)
+    sizeof(GemmArgs), gemm, NULL, NULL, gemm_scratch)
 
 add("sgd_update", "w g b ranges control | n_ranges nesterov | momentum", sizeof(SgdArgs), sgd_update)
 add("rmsprop_update", "w g v b a ranges control | n_ranges | rho epsilon momentum", sizeof(RmspropArgs), rmsprop_update)
@@ -134,6 +140,9 @@ add("count_correct", "prediction labels targets weights sums control | rows clas
 add("regression_sums", "prediction targets weights sums control | rows cols kind |",
     sizeof(RegressionSumsArgs), regression_sums)
 add("add_result", "result totals control | |", sizeof(AddResultArgs), add_result)
+
+add("probe_fma", "y | n |", sizeof(ProbeFmaArgs), probe_fma)
+add("probe_stream", "w g m v | n |", sizeof(ProbeStreamArgs), probe_stream)
 
 table.abi_version = ABI_VERSION
 table.size = sizeof(KernelTable)

@@ -36,6 +36,7 @@ typedef int64_t ireal;
 typedef uint64_t ureal;
 #define FN_PICK(f32, f64) f64
 #define REAL_MAX 1.7976931348623157e308
+#define REAL_MIN 2.2250738585072014e-308
 #define REAL_EPSILON 2.220446049250313e-16
 #else
 typedef float real;
@@ -43,11 +44,14 @@ typedef int32_t ireal;
 typedef uint32_t ureal;
 #define FN_PICK(f32, f64) f32
 #define REAL_MAX 3.40282346638528859812e38f
+#define REAL_MIN 1.17549435082228750797e-38f
 #define REAL_EPSILON 1.1920928955078125e-07f
 #endif
 
 enum {
     IS_DOUBLE = FN_PICK(0, 1),
+    MANTISSA_BITS = FN_PICK(23, 52),
+    EXPONENT_BIAS = FN_PICK(127, 1023),
     LANES = FN_VECTOR_BYTES / sizeof(real),
     LANES32 = FN_VECTOR_BYTES / 4,
     MR = FN_MR,                 /* blocking, from targets.py */
@@ -55,7 +59,8 @@ enum {
     NV = FN_NV,
     NR = FN_NV * (FN_VECTOR_BYTES / sizeof(real)),
     KC = FN_KC,
-    MC = FN_MC
+    PACKED_BYTES = FN_PACKED_BYTES,
+    COPY_AHEAD = 8              /* rows of B that a tile prefetches while it packs them */
 };
 
 typedef real vf __attribute__((vector_size(FN_VECTOR_BYTES)));
@@ -95,6 +100,22 @@ FN_INLINE vf vload_n(const real *p, intptr_t n) {
     return (vf)FN_PICK(_mm256_maskload_ps(p, fn_first_lanes(n)), _mm256_maskload_pd(p, fn_first_lanes(n)));
 #else
     vf v = {0};
+    for (intptr_t i = 0; i < n; i++) v[i] = p[i];
+    return v;
+#endif
+}
+
+/* The first n lanes; the others are `fill`. */
+FN_INLINE vf vload_or(const real *p, intptr_t n, real fill) {
+#if FN_AVX512
+    return (vf)FN_PICK(_mm512_mask_loadu_ps((__m512)vset(fill), (__mmask16)((1u << n) - 1), p),
+                       _mm512_mask_loadu_pd((__m512d)vset(fill), (__mmask8)((1u << n) - 1), p));
+#elif FN_AVX2
+    __m256i m = fn_first_lanes(n);
+    return (vf)FN_PICK(_mm256_blendv_ps((__m256)vset(fill), _mm256_maskload_ps(p, m), (__m256)m),
+                       _mm256_blendv_pd((__m256d)vset(fill), _mm256_maskload_pd(p, m), (__m256d)m));
+#else
+    vf v = vset(fill);
     for (intptr_t i = 0; i < n; i++) v[i] = p[i];
     return v;
 #endif
@@ -329,6 +350,37 @@ FN_INLINE vi vshift_right(vi a, int n) { return (vi)((fn_vureal)a >> n); }
 FN_INLINE vi viand(vi a, vi b) { return a & b; }
 FN_INLINE vi vior(vi a, vi b) { return a | b; }
 FN_INLINE vi vixor(vi a, vi b) { return a ^ b; }
+
+#define MANTISSA_MASK ((ireal)(((ureal)1 << MANTISSA_BITS) - 1))
+
+/* Adding it to x rounds x to a whole number n, and leaves n + EXPONENT_BIAS in the lowest bits. */
+#define ROUND FN_PICK(12583039.0f, 6755399441056767.0)
+
+/* p 2^n with t = n + ROUND, down to 0 and up to Inf; |n| < 2 EXPONENT_BIAS. */
+FN_INLINE vf vscale(vf p, vf t) {
+#if FN_AVX512
+    vf n = t - vset(ROUND);
+    return (vf)FN_PICK(_mm512_scalef_ps((__m512)p, (__m512)n), _mm512_scalef_pd((__m512d)p, (__m512d)n));
+#else
+    /* In two steps, each a normal power of two. */
+    vi twice = (vi)t + visplat(EXPONENT_BIAS);
+    vi one = vshift_right(twice, 1);
+    return p * (vf)(one << MANTISSA_BITS) * (vf)((twice - one) << MANTISSA_BITS);
+#endif
+}
+
+/* a * b - p, where p = a * b rounded: all but exact, unless it is too small for a normal number. */
+FN_INLINE vf vproduct_error(vf a, vf b, vf p) {
+#if FN_AVX512 || FN_AVX2 || FN_NEON
+    return vfma(a, b, vneg(p));
+#else
+    /* Dekker 1971, with halves cut off by their bits. */
+    vi mask = visplat(-((ireal)1 << (MANTISSA_BITS + 2) / 2));
+    vf ah = (vf)((vi)a & mask), al = a - ah;
+    vf bh = (vf)((vi)b & mask), bl = b - bh;
+    return ((ah * bh - p) + (ah * bl + al * bh)) + al * bl;
+#endif
+}
 
 /* --- 32-bit lanes, for the random generator -------------------------------- */
 

@@ -64,7 +64,7 @@ class History(Mapping):
 
     def save(self, path) -> None:
         """Write the table to a CSV file, whole or not at all."""
-        files.write_atomically(path, self.to_csv().encode())
+        files.write_bytes(path, self.to_csv().encode())
 
     def __repr__(self):
         last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self._values.items() if values)

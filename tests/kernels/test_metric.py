@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastnet.kernels import call
-from fastnet.kernels.metric import count_correct, determination, regression_sums
+from fastnet.kernels.metric import count_correct, r2_from_sums, regression_sums
 from fastnet.native.plan import ControlBlock
 
 DTYPES = ["float32", "float64"]
@@ -93,7 +93,7 @@ def test_regression_sums(rows, columns, dtype, seed, kind):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shift", [0.0, 1e6])
-def test_determination_matches_sklearn(dtype, shift):
+def test_r2_matches_sklearn(dtype, shift):
     """In batches, with weights, several columns of which one is constant, and far from zero."""
     metrics = pytest.importorskip("sklearn.metrics", reason="compares with scikit-learn")
     rng = np.random.default_rng(0)
@@ -105,18 +105,18 @@ def test_determination_matches_sklearn(dtype, shift):
         sums = None
         for part in (slice(0, 20), slice(20, 21), slice(21, 21), slice(21, 50)):
             sums = regression_sums(
-                p[part], y[part], "determination", sums=sums, sample_weight=None if weights is None else weights[part]
+                p[part], y[part], "r2", sums=sums, sample_weight=None if weights is None else weights[part]
             )
         expected = metrics.r2_score(y.astype(float), p.astype(float), sample_weight=weights)
         # What the shift leaves of a double's digits, in the mean and in each difference from it.
-        np.testing.assert_allclose(determination(sums), expected, rtol=1e-14 * 50 + 2.3e-16 * shift * 10)
+        np.testing.assert_allclose(r2_from_sums(sums), expected, rtol=1e-14 * 50 + 2.3e-16 * shift * 10)
 
 
-def test_determination_of_constants():
-    assert determination(regression_sums([2.0, 2.0], [2.0, 2.0], "determination")) == 1
-    assert determination(regression_sums([2.0, 2.5], [2.0, 2.0], "determination")) == 0
-    assert np.isnan(determination(regression_sums(np.zeros(0), np.zeros(0), "determination")))
-    assert np.isnan(determination(regression_sums([np.nan, 2.0], [2.0, 2.0], "determination")))
+def test_r2_of_constants():
+    assert r2_from_sums(regression_sums([2.0, 2.0], [2.0, 2.0], "r2")) == 1
+    assert r2_from_sums(regression_sums([2.0, 2.5], [2.0, 2.0], "r2")) == 0
+    assert np.isnan(r2_from_sums(regression_sums(np.zeros(0), np.zeros(0), "r2")))
+    assert np.isnan(r2_from_sums(regression_sums([np.nan, 2.0], [2.0, 2.0], "r2")))
 
 
 def test_a_bad_step_adds_nothing():
@@ -171,4 +171,4 @@ def test_regression_errors():
     with pytest.raises(ValueError, match="sums must have shape"):
         regression_sums([1.0], [1.0], sums=np.zeros(3))
     with pytest.raises(ValueError, match="columns"):
-        determination(np.zeros(3))
+        r2_from_sums(np.zeros(3))

@@ -133,6 +133,12 @@ def table(rows):
     return np.array(rows, update.RANGE)
 
 
+@pytest.fixture(autouse=True)
+def no_kept_plans():
+    """A plan keeps whether it is parallel, which some tests here want to decide anew."""
+    call.plans_of_this_thread().clear()
+
+
 def run(kernel, arrays, g, ranges, control, **numbers):
     reads = {"g": g, "ranges": ranges, "control": control.block}
     call.run(kernel, g.dtype.name, reads, arrays, {"n_ranges": len(ranges), **NUMBERS[kernel], **numbers}, 4 * g.size)

@@ -23,7 +23,7 @@ cdef enum Kind:              # the first two are IS_DOUBLE of their builds
     KIND_UINT64
     KIND_BOOL
     KIND_FLOAT16
-    SEGMENT = 256           # elements of a row between two bursts of prefetching
+    GATHER_SEGMENT = 256           # elements of a row between two bursts of prefetching
 
 cdef struct GatherArgs:
     const void* source
@@ -104,8 +104,8 @@ cdef void gather(const void* args, int thread, int n_threads) noexcept nogil:
         ahead = row
         if r + 2 < a.rows:
             ahead = <const char*>a.source + row_of(a.order, a.control, a.start, r + 2) * a.stride * size
-        for j from 0 <= j < a.width by SEGMENT:
-            n = min(a.width - j, <Py_ssize_t>SEGMENT)
+        for j from 0 <= j < a.width by GATHER_SEGMENT:
+            n = min(a.width - j, <Py_ssize_t>GATHER_SEGMENT)
             y = a.y + r * a.width + j
             for i from 0 <= i < n * size by 64:
                 prefetch(ahead + j * size + i)
@@ -137,7 +137,7 @@ cdef struct GatherLabelsArgs:
     Py_ssize_t start
 
 
-cdef double element(const void* x, Py_ssize_t kind, Py_ssize_t i) noexcept nogil:
+cdef double element_as_double(const void* x, Py_ssize_t kind, Py_ssize_t i) noexcept nogil:
     """One element as a double: exact but for integers from 2^53 on, which no classes reach."""
     if kind == KIND_FLOAT32: return (<const float*>x)[i]
     if kind == KIND_FLOAT64: return (<const double*>x)[i]
@@ -158,7 +158,7 @@ cdef void gather_labels(const void* args, int thread, int n_threads) noexcept no
     cdef double label
     cdef bint good, bad = False
     for r in range(thread * a.rows // n_threads, (thread + 1) * a.rows // n_threads):
-        label = element(a.source, a.kind, row_of(a.order, a.control, a.start, r) * a.stride)
+        label = element_as_double(a.source, a.kind, row_of(a.order, a.control, a.start, r) * a.stride)
         good = label >= 0 and label < a.classes and label == <double><int32_t>label
         a.y[r] = <int32_t>label if good else 0
         bad = bad or not good

@@ -41,8 +41,8 @@ cdef void gradient_squares(const void* args, int thread, int n_threads) noexcept
     if a.control.status != GOOD:
         return
     while next_run(&s):
-        for i from 0 <= i < s.n by BLOCK:
-            a.partials[block] = sum_of_squares(a.g + s.begin + i, min(s.n - i, <Py_ssize_t>BLOCK))
+        for i from 0 <= i < s.n by UPDATE_BLOCK:
+            a.partials[block] = sum_of_squares(a.g + s.begin + i, min(s.n - i, <Py_ssize_t>UPDATE_BLOCK))
             block += 1
 
 
@@ -74,10 +74,10 @@ cdef struct CheckFiniteArgs:
 
 cdef void check_finite(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const CheckFiniteArgs* a = <const CheckFiniteArgs*>args
-    cdef Py_ssize_t blocks = (a.n + BLOCK - 1) // BLOCK
+    cdef Py_ssize_t blocks = (a.n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
     cdef Py_ssize_t i
     cdef vf zeros = vzero()         # becomes NaN with the first that is not finite
-    for i from thread * blocks // n_threads * BLOCK <= i < min((thread + 1) * blocks // n_threads * BLOCK, a.n) by LANES:
+    for i from thread * blocks // n_threads * UPDATE_BLOCK <= i < min((thread + 1) * blocks // n_threads * UPDATE_BLOCK, a.n) by LANES:
         zeros = vfma(vload_upto(a.x + i, a.n - i), vzero(), zeros)
     if vany(visnan(zeros)):
         report(a.control, a.code)

@@ -11,7 +11,7 @@
 #   CORRECT_SIGN: the share of the columns where prediction > 0 says the same as target > 0.5; NaN is wrong
 # regression_sums
 #   SQUARED_ERROR, ABSOLUTE_ERROR: sums = {sum w l, sum w}, l the mean over the columns
-#   DETERMINATION: sums = {sum w, then cols means of t, cols sums w (t - mean)^2, cols sums w (t - prediction)^2}, all zero at the
+#   R_SQUARED: sums = {sum w, then cols means of t, cols sums w (t - mean)^2, cols sums w (t - prediction)^2}, all zero at the
 #     start; R^2 of a column is 1 - its third / its second
 #
 # Thread 0 does it all, rows in order, so the bits are the same for any number of threads. Means of t and sums of squares about them
@@ -24,7 +24,7 @@ cdef enum CorrectKind:
 cdef enum RegressionSum:
     SQUARED_ERROR
     ABSOLUTE_ERROR
-    DETERMINATION
+    R_SQUARED
 
 cdef struct CountCorrectArgs:
     const real* prediction
@@ -39,7 +39,7 @@ cdef struct CountCorrectArgs:
     Py_ssize_t kind
 
 
-cdef Py_ssize_t argmax(const real* x, Py_ssize_t n) noexcept nogil:
+cdef Py_ssize_t first_greatest(const real* x, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i, best = 0
     for i in range(1, n):
         if x[i] > x[best]:
@@ -86,7 +86,7 @@ cdef void count_correct(const void* args, int thread, int n_threads) noexcept no
         if a.kind == CORRECT_SIGN:
             right = share_of_signs(x, a.targets + r * a.classes, a.classes)
         else:
-            label = a.labels[r] if a.labels != NULL else argmax(a.targets + r * a.classes, a.classes)
+            label = a.labels[r] if a.labels != NULL else first_greatest(a.targets + r * a.classes, a.classes)
             right = 1 if is_among_top(x, a.classes, label, a.top_k) else 0
         w = 1 if a.weights == NULL else a.weights[r]
         correct += w * right
@@ -121,7 +121,7 @@ cdef inline double row_error(const real* p, const real* t, Py_ssize_t n, bint sq
     return vdsum(total[0] + total[1])
 
 
-cdef void add_determination(const RegressionSumsArgs* a) noexcept nogil:
+cdef void add_r_squared(const RegressionSumsArgs* a) noexcept nogil:
     cdef double* mean = a.sums + 1
     cdef double* about_mean = mean + a.cols
     cdef double* residual = about_mean + a.cols
@@ -150,8 +150,8 @@ cdef void regression_sums(const void* args, int thread, int n_threads) noexcept 
     cdef double w, error, sum_errors = 0, sum_weights = 0
     if thread or is_bad(a.control):
         return
-    if a.kind == DETERMINATION:
-        add_determination(a)
+    if a.kind == R_SQUARED:
+        add_r_squared(a)
         return
     for r in range(a.rows):
         error = row_error(p, t, a.cols, True) if a.kind == SQUARED_ERROR else row_error(p, t, a.cols, False)

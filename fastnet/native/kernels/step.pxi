@@ -61,9 +61,9 @@ cdef struct CopyIfGoodArgs:
 
 cdef void copy_if_good(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const CopyIfGoodArgs* a = <const CopyIfGoodArgs*>args
-    cdef Py_ssize_t blocks = (a.n + BLOCK - 1) // BLOCK
+    cdef Py_ssize_t blocks = (a.n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
     cdef Py_ssize_t i
     if is_bad(a.control):
         return
-    for i from thread * blocks // n_threads * BLOCK <= i < min((thread + 1) * blocks // n_threads * BLOCK, a.n) by LANES:
+    for i from thread * blocks // n_threads * UPDATE_BLOCK <= i < min((thread + 1) * blocks // n_threads * UPDATE_BLOCK, a.n) by LANES:
         vstore_upto(a.target + i, vload_upto(a.source + i, a.n - i), a.n - i)

@@ -15,7 +15,7 @@
 # them brought nothing.
 
 cdef enum:
-    BLOCK = 4096
+    UPDATE_BLOCK = 4096
 
 cdef struct Range:
     Py_ssize_t offset
@@ -37,7 +37,7 @@ cdef struct Share:
 cdef Py_ssize_t blocks_of(const Range* ranges, Py_ssize_t n_ranges) noexcept nogil:
     cdef Py_ssize_t i, total = 0
     for i in range(n_ranges):
-        total += (ranges[i].n + BLOCK - 1) // BLOCK
+        total += (ranges[i].n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
     return total
 
 
@@ -60,18 +60,18 @@ cdef bint next_run(Share* s) noexcept nogil:
     while s.left > 1:
         s.r += 1
         s.left -= 1
-        blocks = (s.r.n + BLOCK - 1) // BLOCK
+        blocks = (s.r.n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
         low = max(s.first - s.base, 0)
         high = min(s.last - s.base, blocks)
         s.base += blocks
         if low < high:
-            s.begin = s.r.offset + low * BLOCK
-            s.n = min(high * BLOCK, s.r.n) - low * BLOCK
+            s.begin = s.r.offset + low * UPDATE_BLOCK
+            s.n = min(high * UPDATE_BLOCK, s.r.n) - low * UPDATE_BLOCK
             return True
     return False
 
 
-cdef double power(double base, Py_ssize_t n) noexcept nogil:
+cdef double power_of(double base, Py_ssize_t n) noexcept nogil:
     """base ** n by repeated squaring of pairs of doubles: right to the last bit or two, on every system the same."""
     cdef double p, e, high = 1, low = 0, square = base, rest = 0
     while n > 0:
@@ -189,8 +189,8 @@ cdef void adam_update(const void* args, int thread, int n_threads) noexcept nogi
     cdef double lr, correction_1, correction_2
     if a.control.status != GOOD or s.first == s.last:
         return
-    correction_1 = 1 - power(a.beta_1, a.control.step)
-    correction_2 = sqrt(1 - power(a.beta_2, a.control.step))
+    correction_1 = 1 - power_of(a.beta_1, a.control.step)
+    correction_2 = sqrt(1 - power_of(a.beta_2, a.control.step))
     c.epsilon = a.epsilon * correction_2
     while next_run(&s):
         lr = a.control.learning_rate * s.r.learning_rate_factor
