@@ -50,7 +50,7 @@ def main(argv=None) -> int:
     except SystemExit as exit:  # argparse, after --help and --version
         return exit.code or 0
     except KeyboardInterrupt as interrupt:
-        _say(f"fastnet: {interrupt or 'interrupted'}")
+        _say(f"fastnet: {str(interrupt) or 'interrupted'}")
         return getattr(interrupt, "code", INTERRUPTED)
     except BrokenPipeError:
         # The reader of the output has gone (`fastnet predict ... | head`); nothing may be written at exit either.
