@@ -10,7 +10,7 @@
  *   real   float or double          LANES  elements in a vector
  *   vf     vector of real           vi     vector of integers of the same width
  *   vm     result of a comparison   vu     vector of LANES32 uint32
- *   vd     vector of double, for sums: a vf widens to WIDE of them
+ *   vd     vector of LANES64 double: a vf widens to WIDE of them
  *
  * NaN: vmax(a, b) and vmin(a, b) return b when either is NaN, so
  * vmax(vzero(), x) keeps the NaN in x.
@@ -56,6 +56,7 @@ enum {
     LANES32 = FN_VECTOR_BYTES / 4,
     MR = FN_MR,                 /* blocking, from targets.py */
     MR_NARROW = FN_MR_NARROW,
+    EIGHT = 64 / FN_VECTOR_BYTES, /* vectors that hold eight doubles */
     NV = FN_NV,
     NR = FN_NV * (FN_VECTOR_BYTES / sizeof(real)),
     KC = FN_KC,
@@ -66,8 +67,10 @@ enum {
 typedef real vf __attribute__((vector_size(FN_VECTOR_BYTES)));
 typedef ireal vi __attribute__((vector_size(FN_VECTOR_BYTES)));
 typedef uint32_t vu __attribute__((vector_size(FN_VECTOR_BYTES)));
+typedef double vd __attribute__((vector_size(FN_VECTOR_BYTES)));
 typedef real vf_memory __attribute__((vector_size(FN_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 typedef uint32_t vu_memory __attribute__((vector_size(FN_VECTOR_BYTES), aligned(4), may_alias));
+typedef double vd_memory __attribute__((vector_size(FN_VECTOR_BYTES), aligned(8), may_alias));
 
 #define FN_INLINE static inline __attribute__((always_inline, unused))
 
@@ -138,6 +141,19 @@ FN_INLINE vf vload_upto(const real *p, intptr_t n) { return n >= LANES ? vload(p
 FN_INLINE void vstore_upto(real *p, vf v, intptr_t n) {
     if (n >= LANES) vstore(p, v);
     else vstore_n(p, v, n);
+}
+
+/* The first n lanes of v (0 <= n <= LANES); the others are zero. */
+FN_INLINE vf vfirst(vf v, intptr_t n) {
+#if FN_AVX512
+    return (vf)FN_PICK(_mm512_maskz_mov_ps((__mmask16)((1u << n) - 1), (__m512)v),
+                       _mm512_maskz_mov_pd((__mmask8)((1u << n) - 1), (__m512d)v));
+#elif FN_AVX2
+    return (vf)((vi)v & (vi)fn_first_lanes(n));
+#else
+    for (intptr_t i = n; i < LANES; i++) v[i] = 0;
+    return v;
+#endif
 }
 
 FN_INLINE real vlane(vf v, int i) { return v[i]; }
@@ -395,9 +411,30 @@ FN_INLINE vu vuiota(void) {
     return v;
 }
 
+FN_INLINE vu vuload(const uint32_t *p) { return *(const vu_memory *)p; }
+
+/* `scale` in the lanes whose word is at least `threshold`, zero in the others; one word for each lane of vf. */
+FN_INLINE vf vukeep(const uint32_t *words, uint32_t threshold, vf scale) {
+#if FN_AVX512 && FN_DOUBLE
+    __mmask8 m = _mm256_cmpge_epu32_mask(_mm256_loadu_si256((const __m256i *)words), _mm256_set1_epi32((int)threshold));
+    return (vf)_mm512_maskz_mov_pd(m, (__m512d)scale);
+#elif FN_AVX512
+    __mmask16 m = _mm512_cmpge_epu32_mask(_mm512_loadu_si512(words), _mm512_set1_epi32((int)threshold));
+    return (vf)_mm512_maskz_mov_ps(m, (__m512)scale);
+#elif FN_AVX2 && FN_DOUBLE
+    vi w = (vi)_mm256_cvtepu32_epi64(_mm_loadu_si128((const __m128i *)words));
+    return (vf)((vi)(w >= visplat((ireal)threshold)) & (vi)scale);
+#elif FN_DOUBLE
+    vi w;
+    for (int i = 0; i < LANES; i++) w[i] = -(ireal)(words[i] >= threshold);
+    return (vf)(w & (vi)scale);
+#else
+    return (vf)((vi)(vuload(words) >= vuset(threshold)) & (vi)scale);
+#endif
+}
+
 /* --- sums in double --------------------------------------------------------- */
 
-typedef double vd __attribute__((vector_size(FN_VECTOR_BYTES)));
 enum { WIDE = FN_PICK(2, 1), LANES64 = FN_VECTOR_BYTES / 8 };
 
 /* The lanes h * LANES64 ... of v as doubles, h < WIDE. */
@@ -446,5 +483,33 @@ FN_INLINE float fn_from_half(uint16_t h) {
     memcpy(&f, &bits, 4);
     return f;
 }
+
+/* --- arithmetic whose bits are the same on every instruction set ------------ */
+
+/* The compiler sees nothing of what happens to x here: it cannot fuse a product with the sum that
+ * follows, which it does (-ffp-contract=fast) where there is an FMA, and changes the last bit. */
+#if FN_X86
+#define FN_OPAQUE(x) __asm__("" : "+v"(x))
+#elif FN_NEON
+#define FN_OPAQUE(x) __asm__("" : "+w"(x))
+#else
+#define FN_OPAQUE(x) __asm__("" : "+m"(x))
+#endif
+
+/* a * b, rounded. */
+FN_INLINE double dproduct(double a, double b) {
+    double p = a * b;
+    FN_OPAQUE(p);
+    return p;
+}
+
+FN_INLINE vd vdproduct(vd a, vd b) {
+    vd p = a * b;
+    FN_OPAQUE(p);
+    return p;
+}
+
+FN_INLINE vd vdload(const double *p) { return *(const vd_memory *)p; }
+FN_INLINE void vdstore(double *p, vd v) { *(vd_memory *)p = v; }
 
 #endif
