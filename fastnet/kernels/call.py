@@ -29,7 +29,9 @@ def plans_of_this_thread() -> dict:
 def prepare(plans, key, name, dtype, fields, arrays, numbers, work) -> Plan:
     """Make and keep the plan of one call: memory 1 is shared by its threads, i + 2 is array i (None is left out)."""
     kernel = config.kernel(name, dtype)
-    present = {field: (i + 2, 0) for i, (field, array) in enumerate(zip(fields, arrays, strict=True)) if array is not None}
+    present = {
+        field: (i + 2, 0) for i, (field, array) in enumerate(zip(fields, arrays, strict=True)) if array is not None
+    }
     call = Call(kernel, [*present, "shared"] if "shared" in kernel.pointers else present, numbers)
     if call.shared_bytes:
         present["shared"] = (1, 0)

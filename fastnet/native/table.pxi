@@ -77,6 +77,8 @@ cdef extern from "vec.h" nogil:
     vd vdabs(vd v)
     double vdsum(vd v)
     float fn_from_half(uint16_t h)
+    vf vsum_each(vf* r)
+    vf vmax_each(vf* r)
 
 cdef extern from *:
     """
@@ -94,6 +96,8 @@ include "kernels/step.pxi"
 include "kernels/gradient.pxi"
 include "kernels/gather.pxi"
 include "kernels/metric.pxi"
+include "kernels/loss.pxi"
+include "kernels/loss_elementwise.pxi"
 
 cdef enum:
     MAX_ROWS = 96
@@ -128,6 +132,8 @@ add("adam_update", "w g m v v_max ranges control | n_ranges decoupled | beta_1 b
 add("adagrad_update", "w g s ranges control | n_ranges | learning_rate_decay epsilon", sizeof(AdagradArgs), adagrad_update)
 add("gradient_norm", "g ranges partials control | n_ranges | clip_norm",
     sizeof(GradientNormArgs), gradient_squares, gradient_total)
+add("squares", "g ranges partials | n_ranges |", sizeof(SquaresArgs), squares)
+add("clip", "partials control | n | clip_norm", sizeof(ClipArgs), clip)
 add("check_finite", "x control | n code |", sizeof(CheckFiniteArgs), check_finite)
 add("step_begin", "learning_rates control | |", sizeof(StepBeginArgs), step_begin)
 add("step_end", "control | batch |", sizeof(StepEndArgs), step_end)
@@ -139,6 +145,12 @@ add("count_correct", "prediction labels targets weights sums control | rows clas
 add("regression_sums", "prediction targets weights sums control | rows cols kind |",
     sizeof(RegressionSumsArgs), regression_sums)
 add("add_result", "result totals control | |", sizeof(AddResultArgs), add_result)
+add("softmax_cross_entropy", "logits labels targets weights dlogits partials result control | rows classes | smoothing",
+    sizeof(SoftmaxArgs), softmax_begin, softmax_rows, softmax_end)
+add("sigmoid_cross_entropy", "logits targets weights dlogits partials result control | rows cols | smoothing",
+    sizeof(SigmoidArgs), sigmoid_begin, sigmoid_rows, sigmoid_end)
+add("regression_loss", "prediction targets weights dprediction partials result control | rows cols kind | delta",
+    sizeof(RegressionArgs), regression_begin, regression_rows, regression_end)
 
 table.abi_version = ABI_VERSION
 table.size = sizeof(KernelTable)
