@@ -58,3 +58,132 @@ def adagrad(
 def is_among_top(prediction, labels, top_k):
     order = np.argsort(-prediction, axis=1, kind="stable")[:, :top_k]
     return (order == np.asarray(labels)[:, None]).any(1)
+
+
+# --- random numbers -----------------------------------------------------------------------------------------
+
+
+def threefry(counter, key):
+    """Threefry-2x32-20 (Salmon et al. 2011, section 4.2 and figure 3): two words for a counter of two words."""
+    word = 0xFFFFFFFF
+    keys = [np.uint64(key[0]), np.uint64(key[1]), np.uint64(0x1BD11BDA ^ key[0] ^ key[1])]
+    a = (np.asarray(counter[0], np.uint64) + keys[0]) & word
+    b = (np.asarray(counter[1], np.uint64) + keys[1]) & word
+    for group in range(5):
+        for rotation in ((13, 15, 26, 6), (17, 29, 16, 24))[group % 2]:
+            a = (a + b) & word
+            b = ((b << rotation) | (b >> (32 - rotation))) & word ^ a
+        a = (a + keys[(group + 1) % 3]) & word
+        b = (b + keys[(group + 2) % 3] + np.uint64(group + 1)) & word
+    return a.astype(np.uint32), b.astype(np.uint32)
+
+
+def random_words(n, key, count, second=False):
+    """The word of each of n elements, or its second word, 2^31 blocks further on."""
+    e = np.arange(n)
+    q, p = e // 128, e % 128
+    a, b = threefry((64 * q + p % 64 + (second << 31), count), key)
+    return np.where(p < 64, a, b)
+
+
+def unit_53(n, key, count):
+    """53 bits / 2^53."""
+    bits = random_words(n, key, count).astype(np.uint64) << 21 | random_words(n, key, count, True) >> 11
+    return bits.astype(float) * 2.0**-53
+
+
+def open_unit(n, key, count):
+    """52 bits and a half / 2^52: between 0 and 1."""
+    bits = random_words(n, key, count).astype(np.uint64) << 20 | random_words(n, key, count, True) >> 12
+    return (bits.astype(float) + 0.5) * 2.0**-52
+
+
+def permutation(n, key, count):
+    """Fisher-Yates; also how many words were refused."""
+    order, used, refused = list(range(n)), 0, 0
+    words = random_words(n + 1000, key, count).tolist()
+    for i in range(n - 1, 0, -1):
+        least = 2**32 % (i + 1)
+        while words[used] * (i + 1) % 2**32 < least:
+            used, refused = used + 1, refused + 1
+        j = words[used] * (i + 1) >> 32
+        order[i], order[j] = order[j], order[i]
+        used += 1
+    return order, refused
+
+
+def dropout_mask(n, key, count, rate):
+    return np.where(random_words(n, key, count) >= rate * 2.0**32, 1 / (1 - rate), 0.0)
+
+
+# --- normalization: x is (rows, channels) -------------------------------------------------------------------
+
+
+def batch_norm(x, gamma, beta, epsilon):
+    mean, variance = x.mean(0), x.var(0)
+    return (x - mean) / np.sqrt(variance + epsilon) * gamma + beta, mean, 1 / np.sqrt(variance + epsilon)
+
+
+def batch_norm_backward(x, dy, gamma, epsilon):
+    _, mean, inverse = batch_norm(x, gamma, 0.0, epsilon)
+    normal = (x - mean) * inverse
+    dx = gamma * inverse * (dy - dy.mean(0) - normal * (dy * normal).mean(0))
+    return dx, (dy * normal).sum(0), dy.sum(0)
+
+
+def batch_norm_inference_backward(x, dy, gamma, running_mean, running_var, epsilon):
+    inverse = 1 / np.sqrt(running_var + epsilon)
+    return dy * gamma * inverse, (dy * (x - running_mean) * inverse).sum(0), dy.sum(0)
+
+
+def layer_norm(x, gamma, beta, epsilon):
+    mean, variance = x.mean(1, keepdims=True), x.var(1, keepdims=True)
+    return (x - mean) / np.sqrt(variance + epsilon) * gamma + beta, mean[:, 0], 1 / np.sqrt(variance + epsilon)[:, 0]
+
+
+def layer_norm_backward(x, dy, gamma, epsilon):
+    _, mean, inverse = layer_norm(x, gamma, 0.0, epsilon)
+    normal = (x - mean[:, None]) * inverse[:, None]
+    g = dy * gamma
+    dx = inverse[:, None] * (g - g.mean(1, keepdims=True) - normal * (g * normal).mean(1, keepdims=True))
+    return dx, (dy * normal).sum(0), dy.sum(0)
+# --- losses: the value of the batch, and its derivative by the first argument -----------------------------------
+
+
+def _weighted(per_sample, slopes, weights):
+    w = np.ones(len(per_sample)) if weights is None else np.asarray(weights, float)
+    share = w / w.sum()
+    return share @ per_sample, share.reshape(-1, *[1] * (slopes.ndim - 1)) * slopes
+
+
+def softmax_cross_entropy(logits, targets, weights=None, smoothing=0.0):
+    """`targets`: probabilities, one-hot for labels."""
+    z = np.asarray(logits, float)
+    t = (1 - smoothing) * np.asarray(targets, float) + smoothing / z.shape[1]
+    d = z - z.max(axis=1, keepdims=True)
+    log_p = d - np.log(np.exp(d).sum(axis=1, keepdims=True))
+    return _weighted(-(t * log_p).sum(axis=1), t.sum(axis=1, keepdims=True) * np.exp(log_p) - t, weights)
+
+
+def _mean_over_columns(per_element, slopes, weights):
+    columns = per_element[0].size
+    return _weighted(per_element.reshape(len(per_element), -1).mean(axis=1), slopes / columns, weights)
+
+
+def sigmoid_cross_entropy(logits, targets, weights=None, smoothing=0.0):
+    z = np.asarray(logits, float)
+    t = np.asarray(targets, float) * (1 - smoothing) + smoothing / 2
+    per_element = np.maximum(z, 0) - z * t + np.log1p(np.exp(-abs(z)))
+    return _mean_over_columns(per_element, 1 / (1 + np.exp(-z)) - t, weights)
+
+
+def regression_loss(prediction, targets, kind, weights=None, delta=1.0):
+    x, t = np.asarray(prediction, float), np.asarray(targets, float)
+    e = x - t
+    per_element, slopes = {
+        "squared": (e**2, 2 * e),
+        "absolute": (abs(e), np.sign(e)),
+        "huber": (np.where(abs(e) > delta, delta * (abs(e) - delta / 2), e**2 / 2), np.clip(e, -delta, delta)),
+        "poisson": (np.exp(x) - t * x, np.exp(x) - t),
+    }[kind]
+    return _mean_over_columns(per_element, slopes, weights)

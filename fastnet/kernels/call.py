@@ -29,7 +29,9 @@ def plans_of_this_thread() -> dict:
 def prepare(plans, key, name, dtype, fields, arrays, numbers, work) -> Plan:
     """Make and keep the plan of one call: memory 1 is shared by its threads, i + 2 is array i (None is left out)."""
     kernel = config.kernel(name, dtype)
-    present = {field: (i + 2, 0) for i, (field, array) in enumerate(zip(fields, arrays, strict=True)) if array is not None}
+    present = {
+        field: (i + 2, 0) for i, (field, array) in enumerate(zip(fields, arrays, strict=True)) if array is not None
+    }
     call = Call(kernel, [*present, "shared"] if "shared" in kernel.pointers else present, numbers)
     if call.shared_bytes:
         present["shared"] = (1, 0)
@@ -43,14 +45,15 @@ def prepare(plans, key, name, dtype, fields, arrays, numbers, work) -> Plan:
     return plan
 
 
-def run(name, dtype, reads, writes, numbers, work):
+def run(name, dtype, reads, writes, numbers, work, keep=True):
     """Run kernel `name` of `dtype` on arrays.
 
     `reads` and `writes` map pointer fields to arrays (contiguous, or with the strides that the numbers tell). They
     name a kernel's fields in the same order every time: those that are left out are None.
-    `numbers` has every integer and real field; `work` decides between one thread and all.
+    `numbers` has every integer and real field; `work` decides between one thread and all. The plan is kept,
+    with its workspace, for the next call of the same form, unless `keep` says that none is to be expected.
     """
-    plans = plans_of_this_thread()
+    plans = plans_of_this_thread() if keep else {}
     arrays = (*reads.values(), *writes.values())
     options = (name, dtype, *numbers.values())
     key = run_for_arrays(plans, options, arrays, len(reads))

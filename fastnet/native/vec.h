@@ -10,7 +10,7 @@
  *   real   float or double          LANES  elements in a vector
  *   vf     vector of real           vi     vector of integers of the same width
  *   vm     result of a comparison   vu     vector of LANES32 uint32
- *   vd     vector of double, for sums: a vf widens to WIDE of them
+ *   vd     vector of LANES64 double: a vf widens to WIDE of them
  *
  * NaN: vmax(a, b) and vmin(a, b) return b when either is NaN, so
  * vmax(vzero(), x) keeps the NaN in x.
@@ -56,6 +56,7 @@ enum {
     LANES32 = FN_VECTOR_BYTES / 4,
     MR = FN_MR,                 /* blocking, from targets.py */
     MR_NARROW = FN_MR_NARROW,
+    EIGHT = 64 / FN_VECTOR_BYTES, /* vectors that hold eight doubles */
     NV = FN_NV,
     NR = FN_NV * (FN_VECTOR_BYTES / sizeof(real)),
     KC = FN_KC,
@@ -66,8 +67,10 @@ enum {
 typedef real vf __attribute__((vector_size(FN_VECTOR_BYTES)));
 typedef ireal vi __attribute__((vector_size(FN_VECTOR_BYTES)));
 typedef uint32_t vu __attribute__((vector_size(FN_VECTOR_BYTES)));
+typedef double vd __attribute__((vector_size(FN_VECTOR_BYTES)));
 typedef real vf_memory __attribute__((vector_size(FN_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 typedef uint32_t vu_memory __attribute__((vector_size(FN_VECTOR_BYTES), aligned(4), may_alias));
+typedef double vd_memory __attribute__((vector_size(FN_VECTOR_BYTES), aligned(8), may_alias));
 
 #define FN_INLINE static inline __attribute__((always_inline, unused))
 
@@ -138,6 +141,19 @@ FN_INLINE vf vload_upto(const real *p, intptr_t n) { return n >= LANES ? vload(p
 FN_INLINE void vstore_upto(real *p, vf v, intptr_t n) {
     if (n >= LANES) vstore(p, v);
     else vstore_n(p, v, n);
+}
+
+/* The first n lanes of v (0 <= n <= LANES); the others are zero. */
+FN_INLINE vf vfirst(vf v, intptr_t n) {
+#if FN_AVX512
+    return (vf)FN_PICK(_mm512_maskz_mov_ps((__mmask16)((1u << n) - 1), (__m512)v),
+                       _mm512_maskz_mov_pd((__mmask8)((1u << n) - 1), (__m512d)v));
+#elif FN_AVX2
+    return (vf)((vi)v & (vi)fn_first_lanes(n));
+#else
+    for (intptr_t i = n; i < LANES; i++) v[i] = 0;
+    return v;
+#endif
 }
 
 FN_INLINE real vlane(vf v, int i) { return v[i]; }
@@ -308,35 +324,68 @@ FN_INLINE real vgreatest(vf v) {
 #define FN_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (vi){__VA_ARGS__})
 #endif
 
+/* The lanes of two vectors that the stage of distance d = 1, 2, 4, 8 puts together: blocks of d lanes, of
+ * both vectors in turn, the even blocks in EVEN_d and the odd ones in ODD_d. */
+#if FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 16
+#define FN_EVEN_1 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30
+#define FN_ODD_1 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31
+#define FN_EVEN_2 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define FN_ODD_2 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define FN_EVEN_4 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27
+#define FN_ODD_4 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
+#define FN_EVEN_8 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
+#define FN_ODD_8 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
+#define FN_STAGES(stage, ...) stage(1, __VA_ARGS__) stage(2, __VA_ARGS__) stage(4, __VA_ARGS__) stage(8, __VA_ARGS__)
+#elif FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 8
+#define FN_EVEN_1 0, 8, 2, 10, 4, 12, 6, 14
+#define FN_ODD_1 1, 9, 3, 11, 5, 13, 7, 15
+#define FN_EVEN_2 0, 1, 8, 9, 4, 5, 12, 13
+#define FN_ODD_2 2, 3, 10, 11, 6, 7, 14, 15
+#define FN_EVEN_4 0, 1, 2, 3, 8, 9, 10, 11
+#define FN_ODD_4 4, 5, 6, 7, 12, 13, 14, 15
+#define FN_STAGES(stage, ...) stage(1, __VA_ARGS__) stage(2, __VA_ARGS__) stage(4, __VA_ARGS__)
+#elif FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 4
+#define FN_EVEN_1 0, 4, 2, 6
+#define FN_ODD_1 1, 5, 3, 7
+#define FN_EVEN_2 0, 1, 4, 5
+#define FN_ODD_2 2, 3, 6, 7
+#define FN_STAGES(stage, ...) stage(1, __VA_ARGS__) stage(2, __VA_ARGS__)
+#else
+#define FN_EVEN_1 0, 2
+#define FN_ODD_1 1, 3
+#define FN_STAGES(stage, ...) stage(1, __VA_ARGS__)
+#endif
+#define FN_EVEN(d) FN_SHUFFLE(a, b, FN_EVEN_##d)
+#define FN_ODD(d) FN_SHUFFLE(a, b, FN_ODD_##d)
+
 /* One stage exchanges the off-diagonal d x d blocks of r[i] and r[i + d]. */
-#define FN_STAGE(d, LO, HI)                               \
+#define FN_EXCHANGE(d, unused)                            \
     for (int i = 0; i < LANES; i++)                       \
         if (!(i & d)) {                                   \
             vf a = r[i], b = r[i + d];                    \
-            r[i] = LO;                                    \
-            r[i + d] = HI;                                \
+            r[i] = FN_EVEN(d);                            \
+            r[i + d] = FN_ODD(d);                         \
         }
 
-FN_INLINE void vtranspose(vf *r) {
-#if FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 16
-    FN_STAGE(1, FN_SHUFFLE(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30),
-             FN_SHUFFLE(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31))
-    FN_STAGE(2, FN_SHUFFLE(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29),
-             FN_SHUFFLE(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31))
-    FN_STAGE(4, FN_SHUFFLE(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27),
-             FN_SHUFFLE(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31))
-    FN_STAGE(8, FN_SHUFFLE(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),
-             FN_SHUFFLE(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
-#elif FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 8
-    FN_STAGE(1, FN_SHUFFLE(a, b, 0, 8, 2, 10, 4, 12, 6, 14), FN_SHUFFLE(a, b, 1, 9, 3, 11, 5, 13, 7, 15))
-    FN_STAGE(2, FN_SHUFFLE(a, b, 0, 1, 8, 9, 4, 5, 12, 13), FN_SHUFFLE(a, b, 2, 3, 10, 11, 6, 7, 14, 15))
-    FN_STAGE(4, FN_SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11), FN_SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15))
-#elif FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 4
-    FN_STAGE(1, FN_SHUFFLE(a, b, 0, 4, 2, 6), FN_SHUFFLE(a, b, 1, 5, 3, 7))
-    FN_STAGE(2, FN_SHUFFLE(a, b, 0, 1, 4, 5), FN_SHUFFLE(a, b, 2, 3, 6, 7))
-#else
-    FN_STAGE(1, FN_SHUFFLE(a, b, 0, 2), FN_SHUFFLE(a, b, 1, 3))
-#endif
+FN_INLINE void vtranspose(vf *r) { FN_STAGES(FN_EXCHANGE, ) }
+
+/* Over the lanes of each of r[0] ... r[LANES - 1]: lane i of the result is from r[i]. A transpose whose
+ * stages halve the vectors as they go. The order is a binary tree of neighbours, the same for each. */
+#define FN_HALVE(d, op)                                   \
+    for (int i = 0; i < LANES / d; i += 2) {              \
+        vf a = r[i], b = r[i + 1];                        \
+        r[i / 2] = op(FN_EVEN(d), FN_ODD(d));             \
+    }
+FN_INLINE vf fn_add(vf a, vf b) { return a + b; }
+
+FN_INLINE vf vsum_each(vf *r) {
+    FN_STAGES(FN_HALVE, fn_add)
+    return r[0];
+}
+
+FN_INLINE vf vmax_each(vf *r) {
+    FN_STAGES(FN_HALVE, vmax)
+    return r[0];
 }
 
 /* --- bit patterns, for the elementary functions --------------------------- */
@@ -395,9 +444,30 @@ FN_INLINE vu vuiota(void) {
     return v;
 }
 
+FN_INLINE vu vuload(const uint32_t *p) { return *(const vu_memory *)p; }
+
+/* `scale` in the lanes whose word is at least `threshold`, zero in the others; one word for each lane of vf. */
+FN_INLINE vf vukeep(const uint32_t *words, uint32_t threshold, vf scale) {
+#if FN_AVX512 && FN_DOUBLE
+    __mmask8 m = _mm256_cmpge_epu32_mask(_mm256_loadu_si256((const __m256i *)words), _mm256_set1_epi32((int)threshold));
+    return (vf)_mm512_maskz_mov_pd(m, (__m512d)scale);
+#elif FN_AVX512
+    __mmask16 m = _mm512_cmpge_epu32_mask(_mm512_loadu_si512(words), _mm512_set1_epi32((int)threshold));
+    return (vf)_mm512_maskz_mov_ps(m, (__m512)scale);
+#elif FN_AVX2 && FN_DOUBLE
+    vi w = (vi)_mm256_cvtepu32_epi64(_mm_loadu_si128((const __m128i *)words));
+    return (vf)((vi)(w >= visplat((ireal)threshold)) & (vi)scale);
+#elif FN_DOUBLE
+    vi w;
+    for (int i = 0; i < LANES; i++) w[i] = -(ireal)(words[i] >= threshold);
+    return (vf)(w & (vi)scale);
+#else
+    return (vf)((vi)(vuload(words) >= vuset(threshold)) & (vi)scale);
+#endif
+}
+
 /* --- sums in double --------------------------------------------------------- */
 
-typedef double vd __attribute__((vector_size(FN_VECTOR_BYTES)));
 enum { WIDE = FN_PICK(2, 1), LANES64 = FN_VECTOR_BYTES / 8 };
 
 /* The lanes h * LANES64 ... of v as doubles, h < WIDE. */
@@ -446,5 +516,33 @@ FN_INLINE float fn_from_half(uint16_t h) {
     memcpy(&f, &bits, 4);
     return f;
 }
+
+/* --- arithmetic whose bits are the same on every instruction set ------------ */
+
+/* The compiler sees nothing of what happens to x here: it cannot fuse a product with the sum that
+ * follows, which it does (-ffp-contract=fast) where there is an FMA, and changes the last bit. */
+#if FN_X86
+#define FN_OPAQUE(x) __asm__("" : "+v"(x))
+#elif FN_NEON
+#define FN_OPAQUE(x) __asm__("" : "+w"(x))
+#else
+#define FN_OPAQUE(x) __asm__("" : "+m"(x))
+#endif
+
+/* a * b, rounded. */
+FN_INLINE double dproduct(double a, double b) {
+    double p = a * b;
+    FN_OPAQUE(p);
+    return p;
+}
+
+FN_INLINE vd vdproduct(vd a, vd b) {
+    vd p = a * b;
+    FN_OPAQUE(p);
+    return p;
+}
+
+FN_INLINE vd vdload(const double *p) { return *(const vd_memory *)p; }
+FN_INLINE void vdstore(double *p, vd v) { *(vd_memory *)p = v; }
 
 #endif
