@@ -53,7 +53,7 @@ def test_values(run, tmp_path, trained_houses):
     assert len(rows) == 200 and list(rows[0]) == ["value"]
     data = load(trained_houses, target="price", test=0)
     encoder = load(trained_houses, target="price").encoder
-    x = encoder.transform({name: column for name, column in fn.datasets.read_csv(trained_houses).items()})
+    x = encoder.transform(dict(fn.datasets.read_csv(trained_houses)))
     expected = encoder.decode_target(fn.load(MODEL).predict(x))
     np.testing.assert_allclose([float(row["value"]) for row in rows], expected, rtol=1e-8)
     assert len(data.x) == 200
