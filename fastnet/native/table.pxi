@@ -49,6 +49,8 @@ cdef extern from "vec.h" nogil:
     vf vselect(vm m, vf a, vf b)
     int vany(vm m)
     int vcount(vm m)
+    vf vsum_lanes(vf v)
+    vf vmax_lanes(vf v)
     real vsum(vf v)
     real vgreatest(vf v)
     void vtranspose(vf* r)
