@@ -98,11 +98,11 @@ def kernel_extension(target, dtype: str) -> Extension:
         ("FN_TARGET", f'"{target.name}"'),
         ("FN_VECTOR_BYTES", str(target.vector_bytes)),
         ("FN_DOUBLE", str(int(dtype == "float64"))),
-        ("FN_MR_ROWS", str(blocking.rows)),
-        ("FN_MR_COLUMNS", str(blocking.columns)),
+        ("FN_MR", str(blocking.height)),
+        ("FN_MR_NARROW", str(blocking.narrow)),
         ("FN_NV", str(blocking.vectors)),
         ("FN_KC", str(blocking.kc)),
-        ("FN_MC", str(blocking.mc)),
+        ("FN_PACKED_BYTES", str(blocking.packed)),
         # A helper that is not inlined passes its vectors through memory.
         ("CYTHON_INLINE", "inline __attribute__((always_inline))"),
     ]

@@ -1,1 +1,101 @@
+"""fastnet: neural networks on CPUs, with the weights in view.
+
+    import fastnet as fn
+
+    (x, y), (x_test, y_test) = fn.datasets.digits()
+    net = fn.Network([fn.Flatten(), fn.Dense(64, activation="relu"), fn.Dense(10)], input_shape=(8, 8, 1))
+    net.fit(x, y, epochs=10, loss="softmax_cross_entropy", optimizer=fn.Adam(1e-3), metrics=["accuracy"])
+
+Importing fastnet unites the OpenMP runtimes of the process and loads the module that owns the
+threads; everything else is imported on first use.
+"""
+
+import importlib
+import os
+
 __version__ = "0.1.0"
+
+# Module -> names that it gives to the package.
+_NAMES = {
+    "fastnet.activations": ["ELU", "LeakyReLU"],
+    "fastnet.config": ["get_num_threads", "set_num_threads", "show_config", "threads"],
+    "fastnet.files": ["register"],
+    "fastnet.gradient_check": ["check_gradients"],
+    "fastnet.graph": ["Node"],
+    "fastnet.initializers": ["Initializer"],
+    "fastnet.layers": [
+        "Activation", "Add", "BatchNorm", "Concat", "Concatenate", "Dense", "Dropout", "Flatten", "Layer",
+        "LayerNorm", "Reshape", "Residual", "Sequential",
+    ],
+    "fastnet.losses": ["Huber", "Loss", "Poisson", "SigmoidCrossEntropy", "SoftmaxCrossEntropy"],
+    "fastnet.metrics": ["Metric"],
+    "fastnet.network": ["Network", "load"],
+    "fastnet.optimizers": ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"],
+    "fastnet.training": ["Callback", "EarlyStopping", "History", "ModelCheckpoint", "Trainer"],
+}  # fmt: skip
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+_MODULES = ["activations", "config", "datasets", "initializers", "kernels", "layers", "losses", "metrics", "optimizers",
+            "training"]  # fmt: skip
+
+__all__ = sorted([*_MODULE_OF, *_MODULES])  # noqa: PLE0605
+
+
+def __getattr__(name):
+    if name in _MODULE_OF:
+        if _MODULE_OF[name] == "fastnet.layers":
+            # It gives built-in layers the ability to run alone.
+            importlib.import_module("fastnet.network")
+        value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"fastnet.{name}")
+    else:
+        from fastnet.checks import nearest
+
+        raise AttributeError(f"module 'fastnet' has no attribute {name!r}{nearest(name, __all__)}")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])
+
+
+def _unite_openmp_runtimes():
+    """Make one OpenMP runtime of those that other packages carry (Linux; FASTNET_SHARE_OPENMP=0 leaves them).
+
+    Two copies of libgomp in a process spin against each other: a region then takes milliseconds instead of
+    microseconds. A copy that is loaded already is opened again with its symbols global, so that
+    our `team` and packages loaded later bind to it.
+    """
+    import sys
+
+    if not sys.platform.startswith("linux") or os.environ.get("FASTNET_SHARE_OPENMP", "1") == "0":
+        return
+    import ctypes
+
+    try:
+        with open("/proc/self/maps") as maps:
+            loaded = {line.rsplit(None, 1)[-1] for line in maps if "libgomp" in line}
+        for path in sorted(loaded):
+            ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
+            return
+        folder = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fastnet_cpu.libs")
+        if os.path.isdir(folder):
+            for file in sorted(os.listdir(folder)):
+                if file.startswith("libgomp"):
+                    ctypes.CDLL(os.path.join(folder, file), mode=ctypes.RTLD_GLOBAL)
+                    return
+        ctypes.CDLL("libgomp.so.1", mode=ctypes.RTLD_GLOBAL)
+    except OSError:
+        return
+
+
+_unite_openmp_runtimes()
+try:
+    from fastnet.native import team as _team  # noqa: F401
+except ImportError as error:
+    _here = os.path.dirname(os.path.abspath(__file__))
+    raise ImportError(
+        f"fastnet's compiled modules are missing in {_here} ({error}). In a checkout run `pip install -e .`, or start "
+        "Python elsewhere to use the installed package."
+    ) from error

@@ -86,12 +86,19 @@ def dtype_name(argument: str, value) -> str:
     return name
 
 
-def shape(argument: str, value) -> tuple[int, ...]:
-    """`value` as a tuple of positive whole numbers; one number stands for a tuple of one."""
+def shape(argument: str, value, least: int = 1) -> tuple[int, ...]:
+    """`value` as a tuple of whole numbers, each at least `least`; one number stands for a tuple of one."""
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         value = (value,)
     try:
         items = tuple(value)
     except TypeError:
         raise TypeError(f"{argument} must be a tuple of whole numbers; got {describe(value)}") from None
-    return tuple(whole_number(f"{argument}[{i}]", n, least=1) for i, n in enumerate(items))
+    return tuple(whole_number(f"{argument}[{i}]", n, least) for i, n in enumerate(items))
+
+
+def same_or_apart(argument: str, out: np.ndarray, **inputs: np.ndarray) -> None:
+    """Refuse a C-contiguous `out` that overlaps one of the C-contiguous inputs without being that very array."""
+    for name, array in inputs.items():
+        if np.may_share_memory(out, array) and out.ctypes.data != array.ctypes.data:
+            raise ValueError(f"{argument} overlaps {name}; it must be {name} itself or an array of its own")

@@ -6,11 +6,14 @@ best row that the CPU supports. It therefore imports nothing from fastnet.
 
 Blocking, in elements of the dtype (the letters are those of `gemm.pxi`):
 
-``rows``     height of a tile whose A is read in place, row by row
-``columns``  height of a tile whose A is packed, or transposed in place
-``vectors``  width of a tile in vectors
-``kc``       depth of a block of the packed product (A tile and B panel stay in L1/L2)
-``mc``       rows of A that are packed at a time (they stay in L2)
+``height``   height of a tile of C in registers
+``narrow``   its height where C is at most two vectors wide
+``vectors``  its width in vectors
+``kc``       depth of a block of a product
+``packed``   bytes of B that are packed at a time: they stay in L2
+
+A tile wants enough sums to hide the latency of a multiply-add (8 to 10) and as few
+loads for each of them as the registers allow: 6 x 4 vectors with 32 registers, 6 x 2 with 16.
 """
 
 from __future__ import annotations
@@ -23,11 +26,11 @@ DTYPES = {"float32": "f32", "float64": "f64"}
 
 @dataclass(frozen=True)
 class Blocking:
-    rows: int
-    columns: int
+    height: int
+    narrow: int
     vectors: int
     kc: int
-    mc: int
+    packed: int
 
 
 @dataclass(frozen=True)
@@ -53,17 +56,17 @@ class Target:
 # From the plainest to the best of each architecture.
 TARGETS = (
     Target("baseline", "x86_64", 1, 16, ("-march=x86-64",),
-           Blocking(rows=6, columns=6, vectors=2, kc=384, mc=96),
-           Blocking(rows=6, columns=6, vectors=2, kc=256, mc=96)),
+           Blocking(height=6, narrow=6, vectors=2, kc=1024, packed=128 << 10),
+           Blocking(height=6, narrow=6, vectors=2, kc=512, packed=128 << 10)),
     Target("avx2", "x86_64", 3, 32, ("-march=x86-64-v3",),
-           Blocking(rows=6, columns=6, vectors=2, kc=512, mc=96),
-           Blocking(rows=6, columns=6, vectors=2, kc=256, mc=96)),
+           Blocking(height=6, narrow=6, vectors=2, kc=1024, packed=256 << 10),
+           Blocking(height=6, narrow=6, vectors=2, kc=512, packed=256 << 10)),
     Target("avx512", "x86_64", 4, 64, ("-march=x86-64-v4", "-mprefer-vector-width=512"),
-           Blocking(rows=8, columns=12, vectors=2, kc=512, mc=192),
-           Blocking(rows=8, columns=12, vectors=2, kc=256, mc=192)),
+           Blocking(height=6, narrow=12, vectors=4, kc=1024, packed=512 << 10),
+           Blocking(height=6, narrow=12, vectors=4, kc=512, packed=512 << 10)),
     Target("neon", "aarch64", 1, 16, ("-march=armv8-a",),
-           Blocking(rows=6, columns=6, vectors=4, kc=384, mc=96),
-           Blocking(rows=6, columns=6, vectors=4, kc=256, mc=96)),
+           Blocking(height=6, narrow=12, vectors=4, kc=1024, packed=256 << 10),
+           Blocking(height=6, narrow=12, vectors=4, kc=512, packed=256 << 10)),
 )  # fmt: skip
 
 

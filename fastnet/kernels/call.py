@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 
 import numpy as np
 
 from fastnet import config
 from fastnet.native.arena import Block
-from fastnet.native.plan import Call, Plan
+from fastnet.native.plan import Call, Plan, run_for_arrays
 
 # Below this many elementary operations (multiply-adds, or elements read and written times four)
 # starting the other threads costs more than it brings.
@@ -19,49 +18,50 @@ _KEPT = 256
 _local = threading.local()
 
 
-class _Prepared:
-    """A plan of one call: memory 1 is the workspace shared by its threads, the others are arrays."""
-
-    def __init__(self, name, dtype, fields, numbers, work):
-        call = Call(config.kernel(name, dtype), [*fields, "shared"] if _has_shared(name, dtype) else fields, numbers)
-        pointers = {field: (i + 2, 0) for i, field in enumerate(fields)}
-        if call.shared_bytes:
-            pointers["shared"] = (1, 0)
-        self.plan = Plan(len(fields) + 1)
-        self.plan.append(call, pointers, work >= PARALLEL_WORK)
-        if call.shared_bytes:
-            self.plan.bind(1, Block(call.shared_bytes))
-
-
-def _has_shared(name, dtype):
-    return "shared" in config.kernel(name, dtype).pointers
-
-
-def run(name, dtype, reads, writes, numbers, work):
-    """Run kernel `name` of `dtype` on arrays.
-
-    `reads` and `writes` map pointer fields to arrays (contiguous, or with the strides that the numbers tell);
-    `numbers` has every integer and real field; `work` decides between one thread and all.
-    """
+def plans_of_this_thread() -> dict:
+    """The plans that this Python thread has made; a plan's pointers are its own."""
     plans = getattr(_local, "plans", None)
     if plans is None:
-        plans = _local.plans = OrderedDict()
-    key = (name, dtype, *reads, "", *writes, *numbers.values())
-    prepared = plans.get(key)
-    if prepared is None:
-        prepared = plans[key] = _Prepared(name, dtype, [*reads, *writes], numbers, work)
-        if len(plans) > _KEPT:
-            plans.popitem(last=False)
-    plan = prepared.plan
-    memory = 2
-    for array in reads.values():
-        plan.bind_buffer(memory, array)
-        memory += 1
-    for array in writes.values():
-        plan.bind_buffer(memory, array, True)
-        memory += 1
-    plan.run()
-    plan.release(2)
+        plans = _local.plans = {}
+    return plans
+
+
+def prepare(plans, key, name, dtype, fields, arrays, numbers, work) -> Plan:
+    """Make and keep the plan of one call: memory 1 is shared by its threads, i + 2 is array i (None is left out)."""
+    kernel = config.kernel(name, dtype)
+    present = {
+        field: (i + 2, 0) for i, (field, array) in enumerate(zip(fields, arrays, strict=True)) if array is not None
+    }
+    call = Call(kernel, [*present, "shared"] if "shared" in kernel.pointers else present, numbers)
+    if call.shared_bytes:
+        present["shared"] = (1, 0)
+    plan = Plan(len(fields) + 1)
+    plan.append(call, present, work >= PARALLEL_WORK)
+    if call.shared_bytes:
+        plan.bind(1, Block(call.shared_bytes))
+    plans[key] = plan
+    if len(plans) > _KEPT:
+        del plans[next(iter(plans))]
+    return plan
+
+
+def run(name, dtype, reads, writes, numbers, work, keep=True):
+    """Run kernel `name` of `dtype` on arrays.
+
+    `reads` and `writes` map pointer fields to arrays (contiguous, or with the strides that the numbers tell). They
+    name a kernel's fields in the same order every time: those that are left out are None.
+    `numbers` has every integer and real field; `work` decides between one thread and all. The plan is kept,
+    with its workspace, for the next call of the same form, unless `keep` says that none is to be expected.
+    """
+    plans = plans_of_this_thread() if keep else {}
+    arrays = (*reads.values(), *writes.values())
+    options = (name, dtype, *numbers.values())
+    key = run_for_arrays(plans, options, arrays, len(reads))
+    if key is None:
+        raise ValueError(f"{name} takes arrays of at most 8 axes")
+    if key is not True:
+        prepare(plans, key, name, dtype, (*reads, *writes), arrays, numbers, work)
+        run_for_arrays(plans, options, arrays, len(reads))
 
 
 def real_array(argument: str, value, dtype=None) -> np.ndarray:

@@ -5,9 +5,8 @@
 # a run; only the pointers into a memory that has moved are written again. Memory 0 is the scratch
 # of the threads, which the plan keeps for itself and sizes by the number of threads.
 
-from cpython.buffer cimport (
-    PyBUF_ANY_CONTIGUOUS, PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
-)
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memset
 
@@ -271,12 +270,6 @@ cdef class Plan:
         PyBuffer_Release(&view)
         self.owners[memory] = array
 
-    def release(self, Py_ssize_t memory):
-        """Let go of what the memories from this one on are bound to; they must be bound again before a run."""
-        cdef Py_ssize_t i
-        for i in range(memory, self.n_memories):
-            self.owners[i] = None
-
     def run(self, Py_ssize_t n_steps=1, Py_ssize_t start=0, stop=None):
         """Replay ops start .. stop, `n_steps` times or until the control's status is bad."""
         cdef int n_threads = threads_now() if self.any_parallel else 1
@@ -295,3 +288,62 @@ cdef class Plan:
                 raise RuntimeError(f"memory {memory} is not bound")
         with nogil:
             run_ops(self.ops + start, end - start, n_steps, n_threads, control)
+
+
+cdef enum:
+    MAX_ARRAYS = 12
+    FORM_WORDS = MAX_ARRAYS * 20
+
+
+def run_for_arrays(dict plans, options, tuple arrays, Py_ssize_t n_reads):
+    """Run the plan that is kept for arrays of this form, or return the form's key if there is none.
+
+    The form is dtype, shape and strides of each array (None has one too), and `options`. Array i of
+    the tuple is memory i + 2 of the plan; those from `n_reads` on are written. This is what makes
+    calling a small kernel on arrays cost well under a microsecond.
+    """
+    cdef Py_buffer views[MAX_ARRAYS]
+    cdef Py_ssize_t words[FORM_WORDS]
+    cdef Py_ssize_t n_words = 0, n = 0, i, axis
+    cdef Plan plan
+    cdef bint fits = len(arrays) <= MAX_ARRAYS
+    cdef bint held[MAX_ARRAYS]
+    try:
+        for i in range(len(arrays) if fits else 0):
+            array = arrays[i]
+            if array is None:
+                words[n_words] = -1
+                n_words += 1
+                held[i] = False
+                n += 1
+                continue
+            PyObject_GetBuffer(array, &views[i], PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if i >= n_reads else 0))
+            held[i] = True
+            n += 1
+            if views[i].ndim > 8:
+                fits = False
+                break
+            words[n_words] = views[i].format[0] * 256 + views[i].ndim if views[i].format[1] == 0 else -2
+            n_words += 1
+            for axis in range(views[i].ndim):
+                words[n_words] = views[i].shape[axis]
+                words[n_words + 1] = views[i].strides[axis]
+                n_words += 2
+        if not fits:
+            return None
+        key = (options, PyBytes_FromStringAndSize(<char*>words, n_words * sizeof(Py_ssize_t)))
+        found = plans.get(key)
+        if found is None:
+            return key
+        plan = <Plan>found
+        if not plan.sealed:
+            plan.seal()
+        for i in range(n):
+            if held[i]:
+                plan.rebase(i + 2, <char*>views[i].buf)
+        plan.run()
+        return True
+    finally:
+        for i in range(n):
+            if held[i]:
+                PyBuffer_Release(&views[i])

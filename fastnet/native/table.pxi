@@ -3,8 +3,8 @@
 # size of the struct, phases, bytes of scratch for each thread, bytes shared by all.
 
 from cpython.pycapsule cimport PyCapsule_New
-from libc.math cimport INFINITY
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uint8_t
+from libc.math cimport INFINITY, fma, sqrt
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastnet.native.abi cimport *
@@ -17,7 +17,7 @@ cdef extern from "vec.h" nogil:
     ctypedef uint32_t vu
     ctypedef int vm
     enum:
-        IS_DOUBLE, MANTISSA_BITS, EXPONENT_BIAS, LANES, LANES32, MR_ROWS, MR_COLUMNS, MR_MAX, NV, NR, KC, MC
+        IS_DOUBLE, MANTISSA_BITS, EXPONENT_BIAS, LANES, LANES32, EIGHT, MR, MR_NARROW, NV, NR, KC, PACKED_BYTES, COPY_AHEAD
     real REAL_MAX, REAL_MIN, REAL_EPSILON, ROUND
     ireal MANTISSA_MASK
     vf vload(const real* p)
@@ -27,6 +27,7 @@ cdef extern from "vec.h" nogil:
     void vstore_n(real* p, vf v, Py_ssize_t n)
     vf vzero()
     vf vset(real x)
+    vf vfirst(vf v, Py_ssize_t n)
     real vlane(vf v, int i)
     void prefetch(const void* p)
     void prefetch_write(const void* p)
@@ -69,6 +70,22 @@ cdef extern from "vec.h" nogil:
     vu vuxor(vu a, vu b)
     vu vuiota()
     void vustore(uint32_t* p, vu a)
+    vf vload_upto(const real* p, Py_ssize_t n)
+    void vstore_upto(real* p, vf v, Py_ssize_t n)
+    ctypedef double vd
+    enum:
+        WIDE, LANES64
+    vd vwiden(vf v, int h)
+    vd vdset(double x)
+    vd vdabs(vd v)
+    double vdsum(vd v)
+    float fn_from_half(uint16_t h)
+    vu vuload(const uint32_t* p)
+    vf vukeep(const uint32_t* words, uint32_t threshold, vf scale)
+    double dproduct(double a, double b)
+    vd vdproduct(vd a, vd b)
+    vd vdload(const double* p)
+    void vdstore(double* p, vd v)
 
 cdef extern from *:
     """
@@ -81,6 +98,20 @@ cdef extern from *:
 include "kernels/math.pxi"
 include "kernels/activation.pxi"
 include "kernels/gemm.pxi"
+include "kernels/update.pxi"
+include "kernels/step.pxi"
+include "kernels/gradient.pxi"
+include "kernels/gather.pxi"
+include "kernels/metric.pxi"
+include "kernels/random.pxi"
+include "kernels/distributions.pxi"
+include "kernels/orthogonal.pxi"
+include "kernels/elementwise.pxi"
+include "kernels/norm.pxi"
+include "kernels/batch_norm.pxi"
+include "kernels/batch_norm_backward.pxi"
+include "kernels/layer_norm.pxi"
+include "kernels/probe.pxi"
 
 cdef enum:
     MAX_ROWS = 96
@@ -104,10 +135,71 @@ cdef void add(const char* name, const char* fields, Py_ssize_t size, Phase first
 
 
 add("gemm",
-    "a b c bias gate column_sums control scratch shared"
+    "a b c bias gate column_sums control scratch"
     " | M N K lda ldb ldc ldgate trans_a trans_b activation gate_activation accumulate accumulate_sums scratch_stride"
     " | alpha gate_alpha",
-    sizeof(GemmArgs), gemm_pack, gemm_compute, NULL, gemm_scratch, gemm_shared)
+    sizeof(GemmArgs), gemm, NULL, NULL, gemm_scratch)
+
+add("sgd_update", "w g b ranges control | n_ranges nesterov | momentum", sizeof(SgdArgs), sgd_update)
+add("rmsprop_update", "w g v b a ranges control | n_ranges | rho epsilon momentum", sizeof(RmspropArgs), rmsprop_update)
+add("adam_update", "w g m v v_max ranges control | n_ranges decoupled | beta_1 beta_2 epsilon", sizeof(AdamArgs), adam_update)
+add("adagrad_update", "w g s ranges control | n_ranges | learning_rate_decay epsilon", sizeof(AdagradArgs), adagrad_update)
+add("gradient_norm", "g ranges partials control | n_ranges | clip_norm",
+    sizeof(GradientNormArgs), gradient_squares, gradient_total)
+add("check_finite", "x control | n code |", sizeof(CheckFiniteArgs), check_finite)
+add("step_begin", "learning_rates control | |", sizeof(StepBeginArgs), step_begin)
+add("step_end", "control | batch |", sizeof(StepEndArgs), step_end)
+add("copy_if_good", "source target control | n |", sizeof(CopyIfGoodArgs), copy_if_good)
+add("gather", "source order y control | rows width stride kind check start |", sizeof(GatherArgs), gather)
+add("gather_labels", "source order y control | rows stride kind classes start |", sizeof(GatherLabelsArgs), gather_labels)
+add("count_correct", "prediction labels targets weights sums control | rows classes top_k kind |",
+    sizeof(CountCorrectArgs), count_correct)
+add("regression_sums", "prediction targets weights sums control | rows cols kind |",
+    sizeof(RegressionSumsArgs), regression_sums)
+add("add_result", "result totals control | |", sizeof(AddResultArgs), add_result)
+
+add("random_bits", "y | n key_0 key_1 count |", sizeof(RandomBitsArgs), random_bits)
+add("random_uniform", "y | n key_0 key_1 count | low high", sizeof(RandomUniformArgs), random_uniform)
+add("random_normal", "y | n key_0 key_1 count | mean std", sizeof(RandomNormalArgs), random_normal)
+add("random_truncated_normal", "y | n key_0 key_1 count | mean std low high",
+    sizeof(RandomTruncatedNormalArgs), random_truncated_normal)
+add("orthogonalize", "a shared | rows cols |", sizeof(OrthogonalizeArgs), orthogonalize_factor, orthogonalize_form, NULL,
+    NULL, orthogonalize_shared)
+add("shuffle", "order | n key_0 key_1 count |", sizeof(ShuffleArgs), shuffle)
+add("dropout", "x y control | n key_0 key_1 | rate", sizeof(DropoutArgs), dropout)
+
+add("add", "a b y | n |", sizeof(AddArgs), add_arrays)
+add("multiply", "a b y | n |", sizeof(MultiplyArgs), multiply_arrays)
+add("accumulate", "x y | n |", sizeof(AccumulateArgs), accumulate_array)
+add("scale", "x y | n | factor", sizeof(ScaleArgs), scale_array)
+add("fill", "y | n | value", sizeof(FillArgs), fill_array)
+add("copy_2d", "x y | rows cols ldx ldy |", sizeof(Copy2dArgs), copy_2d)
+
+add("batch_norm_forward", "x gamma beta y mean inverse_std unbiased_variance shared | rows channels | epsilon",
+    sizeof(BatchNormForwardArgs), batch_norm_statistics, batch_norm_join, batch_norm_normalize,
+    NULL, batch_norm_forward_shared)
+add("batch_norm_inference", "x gamma beta running_mean running_var y | rows channels | epsilon",
+    sizeof(BatchNormInferenceArgs), batch_norm_inference)
+add("batch_norm_backward",
+    "x dy gamma mean inverse_std dx dgamma dbeta shared | rows channels accumulate_gamma accumulate_beta |",
+    sizeof(BatchNormBackwardArgs), batch_norm_backward_sums, batch_norm_backward_join, batch_norm_backward_dx,
+    NULL, batch_norm_backward_shared)
+add("batch_norm_inference_backward",
+    "dy gamma running_var x running_mean dx dgamma dbeta shared"
+    " | rows channels accumulate_gamma accumulate_beta | epsilon",
+    sizeof(BatchNormInferenceBackwardArgs), batch_norm_inference_backward_sums, batch_norm_inference_backward_join, NULL,
+    NULL, batch_norm_inference_backward_shared)
+add("batch_norm_commit", "mean unbiased_variance running_mean running_var control | channels | momentum",
+    sizeof(BatchNormCommitArgs), batch_norm_commit)
+add("layer_norm_forward", "x gamma beta y mean inverse_std | rows cols | epsilon",
+    sizeof(LayerNormForwardArgs), layer_norm_forward)
+add("layer_norm_backward",
+    "x dy gamma mean inverse_std dx dgamma dbeta shared | rows cols accumulate_gamma accumulate_beta |",
+    sizeof(LayerNormBackwardArgs), layer_norm_backward_rows, layer_norm_backward_join, NULL,
+    NULL, layer_norm_backward_shared)
+
+add("probe_fma", "y | n |", sizeof(ProbeFmaArgs), probe_fma)
+add("probe_stream", "w g m v | n |", sizeof(ProbeStreamArgs), probe_stream)
 
 table.abi_version = ABI_VERSION
 table.size = sizeof(KernelTable)

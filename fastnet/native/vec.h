@@ -10,6 +10,7 @@
  *   real   float or double          LANES  elements in a vector
  *   vf     vector of real           vi     vector of integers of the same width
  *   vm     result of a comparison   vu     vector of LANES32 uint32
+ *   vd     vector of LANES64 double: a vf widens to WIDE of them
  *
  * NaN: vmax(a, b) and vmin(a, b) return b when either is NaN, so
  * vmax(vzero(), x) keeps the NaN in x.
@@ -53,20 +54,23 @@ enum {
     EXPONENT_BIAS = FN_PICK(127, 1023),
     LANES = FN_VECTOR_BYTES / sizeof(real),
     LANES32 = FN_VECTOR_BYTES / 4,
-    MR_ROWS = FN_MR_ROWS,       /* blocking, from targets.py */
-    MR_COLUMNS = FN_MR_COLUMNS,
-    MR_MAX = FN_MR_ROWS > FN_MR_COLUMNS ? FN_MR_ROWS : FN_MR_COLUMNS,
+    MR = FN_MR,                 /* blocking, from targets.py */
+    MR_NARROW = FN_MR_NARROW,
+    EIGHT = 64 / FN_VECTOR_BYTES, /* vectors that hold eight doubles */
     NV = FN_NV,
     NR = FN_NV * (FN_VECTOR_BYTES / sizeof(real)),
     KC = FN_KC,
-    MC = FN_MC
+    PACKED_BYTES = FN_PACKED_BYTES,
+    COPY_AHEAD = 8              /* rows of B that a tile prefetches while it packs them */
 };
 
 typedef real vf __attribute__((vector_size(FN_VECTOR_BYTES)));
 typedef ireal vi __attribute__((vector_size(FN_VECTOR_BYTES)));
 typedef uint32_t vu __attribute__((vector_size(FN_VECTOR_BYTES)));
+typedef double vd __attribute__((vector_size(FN_VECTOR_BYTES)));
 typedef real vf_memory __attribute__((vector_size(FN_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 typedef uint32_t vu_memory __attribute__((vector_size(FN_VECTOR_BYTES), aligned(4), may_alias));
+typedef double vd_memory __attribute__((vector_size(FN_VECTOR_BYTES), aligned(8), may_alias));
 
 #define FN_INLINE static inline __attribute__((always_inline, unused))
 
@@ -129,6 +133,26 @@ FN_INLINE void vstore_n(real *p, vf v, intptr_t n) {
             _mm256_maskstore_pd(p, fn_first_lanes(n), (__m256d)v));
 #else
     for (intptr_t i = 0; i < n; i++) p[i] = v[i];
+#endif
+}
+
+/* The same where n may exceed LANES: all lanes, or those that there are. */
+FN_INLINE vf vload_upto(const real *p, intptr_t n) { return n >= LANES ? vload(p) : vload_n(p, n); }
+FN_INLINE void vstore_upto(real *p, vf v, intptr_t n) {
+    if (n >= LANES) vstore(p, v);
+    else vstore_n(p, v, n);
+}
+
+/* The first n lanes of v (0 <= n <= LANES); the others are zero. */
+FN_INLINE vf vfirst(vf v, intptr_t n) {
+#if FN_AVX512
+    return (vf)FN_PICK(_mm512_maskz_mov_ps((__mmask16)((1u << n) - 1), (__m512)v),
+                       _mm512_maskz_mov_pd((__mmask8)((1u << n) - 1), (__m512d)v));
+#elif FN_AVX2
+    return (vf)((vi)v & (vi)fn_first_lanes(n));
+#else
+    for (intptr_t i = n; i < LANES; i++) v[i] = 0;
+    return v;
 #endif
 }
 
@@ -243,9 +267,13 @@ FN_INLINE int vany(vm m) {
 #endif
 }
 FN_INLINE int vcount(vm m) {
+#if FN_AVX2
+    return __builtin_popcount((unsigned)FN_PICK(_mm256_movemask_ps((__m256)m), _mm256_movemask_pd((__m256d)m)));
+#else
     int n = 0;
-    for (int i = 0; i < LANES; i++) n += m[i] != 0;
+    for (int i = 0; i < LANES; i++) n -= (int)m[i];
     return n;
+#endif
 }
 FN_INLINE vm vnot(vm m) { return ~m; }
 #endif
@@ -395,5 +423,106 @@ FN_INLINE vu vuiota(void) {
     for (int i = 0; i < LANES32; i++) v[i] = (uint32_t)i;
     return v;
 }
+
+FN_INLINE vu vuload(const uint32_t *p) { return *(const vu_memory *)p; }
+
+/* `scale` in the lanes whose word is at least `threshold`, zero in the others; one word for each lane of vf. */
+FN_INLINE vf vukeep(const uint32_t *words, uint32_t threshold, vf scale) {
+#if FN_AVX512 && FN_DOUBLE
+    __mmask8 m = _mm256_cmpge_epu32_mask(_mm256_loadu_si256((const __m256i *)words), _mm256_set1_epi32((int)threshold));
+    return (vf)_mm512_maskz_mov_pd(m, (__m512d)scale);
+#elif FN_AVX512
+    __mmask16 m = _mm512_cmpge_epu32_mask(_mm512_loadu_si512(words), _mm512_set1_epi32((int)threshold));
+    return (vf)_mm512_maskz_mov_ps(m, (__m512)scale);
+#elif FN_AVX2 && FN_DOUBLE
+    vi w = (vi)_mm256_cvtepu32_epi64(_mm_loadu_si128((const __m128i *)words));
+    return (vf)((vi)(w >= visplat((ireal)threshold)) & (vi)scale);
+#elif FN_DOUBLE
+    vi w;
+    for (int i = 0; i < LANES; i++) w[i] = -(ireal)(words[i] >= threshold);
+    return (vf)(w & (vi)scale);
+#else
+    return (vf)((vi)(vuload(words) >= vuset(threshold)) & (vi)scale);
+#endif
+}
+
+/* --- sums in double --------------------------------------------------------- */
+
+enum { WIDE = FN_PICK(2, 1), LANES64 = FN_VECTOR_BYTES / 8 };
+
+/* The lanes h * LANES64 ... of v as doubles, h < WIDE. */
+FN_INLINE vd vwiden(vf v, int h) {
+#if FN_DOUBLE
+    (void)h;
+    return v;
+#elif FN_AVX512
+    return (vd)_mm512_cvtps_pd(h ? _mm512_extractf32x8_ps((__m512)v, 1) : _mm512_castps512_ps256((__m512)v));
+#elif FN_AVX2
+    return (vd)_mm256_cvtps_pd(h ? _mm256_extractf128_ps((__m256)v, 1) : _mm256_castps256_ps128((__m256)v));
+#elif FN_X86
+    return (vd)_mm_cvtps_pd(h ? _mm_movehl_ps((__m128)v, (__m128)v) : (__m128)v);
+#else
+    vd d;
+    for (int i = 0; i < LANES64; i++) d[i] = v[h * LANES64 + i];
+    return d;
+#endif
+}
+FN_INLINE vd vdset(double x) { return x - (vd){0}; }
+FN_INLINE vd vdabs(vd v) {
+    typedef int64_t bits __attribute__((vector_size(FN_VECTOR_BYTES)));
+    return (vd)((bits)v & (INT64_MAX - (bits){0}));
+}
+FN_INLINE double vdsum(vd v) {
+    double t[LANES64];
+    memcpy(t, &v, sizeof t);
+    for (int n = LANES64 / 2; n >= 1; n /= 2)
+        for (int i = 0; i < n; i++) t[i] = t[i] + t[i + n];
+    return t[0];
+}
+
+/* --- half precision ----------------------------------------------------------- */
+
+/* The value of an IEEE binary16 number; every one is a normal float or zero. */
+FN_INLINE float fn_from_half(uint16_t h) {
+    uint32_t magnitude = h & 0x7fffu;
+    uint32_t normal = (magnitude << 13) + (112u << 23);
+    float subnormal = (float)(int32_t)magnitude * 0x1p-24f;
+    uint32_t bits;
+    memcpy(&bits, &subnormal, 4);
+    bits = magnitude >= 0x0400u ? normal : bits;
+    bits = magnitude >= 0x7c00u ? (magnitude << 13) | 0x7f800000u : bits;
+    bits |= (uint32_t)(h & 0x8000u) << 16;
+    float f;
+    memcpy(&f, &bits, 4);
+    return f;
+}
+
+/* --- arithmetic whose bits are the same on every instruction set ------------ */
+
+/* The compiler sees nothing of what happens to x here: it cannot fuse a product with the sum that
+ * follows, which it does (-ffp-contract=fast) where there is an FMA, and changes the last bit. */
+#if FN_X86
+#define FN_OPAQUE(x) __asm__("" : "+v"(x))
+#elif FN_NEON
+#define FN_OPAQUE(x) __asm__("" : "+w"(x))
+#else
+#define FN_OPAQUE(x) __asm__("" : "+m"(x))
+#endif
+
+/* a * b, rounded. */
+FN_INLINE double dproduct(double a, double b) {
+    double p = a * b;
+    FN_OPAQUE(p);
+    return p;
+}
+
+FN_INLINE vd vdproduct(vd a, vd b) {
+    vd p = a * b;
+    FN_OPAQUE(p);
+    return p;
+}
+
+FN_INLINE vd vdload(const double *p) { return *(const vd_memory *)p; }
+FN_INLINE void vdstore(double *p, vd v) { *(vd_memory *)p = v; }
 
 #endif

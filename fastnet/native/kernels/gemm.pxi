@@ -6,22 +6,22 @@
 # M N K   rows, columns, depth              lda ldb ldc  elements from row to row, as stored
 # a b     in, row major; op is a transposition where trans_a, trans_b say so
 # c       out                               bias  in [N] or NULL
-# column_sums  out [N] or NULL: sums over the K rows of B (the bias gradient when B is dy)
+# column_sums  out [N] or NULL: sums over the K rows of B (the bias gradient when B is dy); not with trans_b
 # gate    in [M, N] or NULL: C is multiplied by the slope of `gate_activation` there
-# control or NULL: with it, a C or column sum that is not finite sets its status
+# control or NULL: with it, a C or column sum that is not finite makes the step a bad one
 #
 # Algorithm (after Goto & van de Geijn 2008, and Van Zee & van de Geijn 2015). A tile of h x NR
 # of C lives in registers; each step of k broadcasts h elements of A and loads NV vectors of B.
-# B is read in panels of NR columns: in place where that is fast, else packed panel after panel by
-# phase 1 (always where B is transposed, or the last panel is not whole: padding lanes are zero).
-# A is read in place, along its rows, or along its columns where it is transposed, or packed
-# into the thread's scratch, MC rows by KC deep. Rows are divided evenly (32 = 6+6+5+5+5+5): no
-# remainder tile. Threads take whole tiles of C.
+# Rows are divided evenly (32 = 6+6+5+5+5+5): no remainder tile. Columns are taken in groups of
+# panels of NR, whose part of B (KC deep) is packed into the thread's scratch, as many as stay in L2:
+# transposed, vector by vector squares, where B is; with the column sums; or else by the first tile while
+# it computes, which costs nothing. With few rows B is read in place. A is read in place along its rows; where it
+# is transposed, a tile's columns are packed once for a group. Threads divide tiles and panels.
 #
 # Order of summation: k ascending within a block of KC, blocks ascending, starting from the bias (or from
 # C). It depends on K alone, so batch size and number of threads don't change an element's bits.
 #
-# Scratch: packed A, for each thread. Shared: packed B.
+# Scratch: one packed group, and a tile of a transposed A, for each thread.
 
 cdef struct GemmArgs:
     const real* a
@@ -32,7 +32,6 @@ cdef struct GemmArgs:
     real* column_sums
     Control* control
     real* scratch
-    real* shared
     Py_ssize_t M
     Py_ssize_t N
     Py_ssize_t K
@@ -51,126 +50,94 @@ cdef struct GemmArgs:
     double gate_alpha
 
 
-# How one shape is computed. Everything follows from shape and build alone.
-cdef struct GemmShape:
-    bint pack_a
-    bint pack_b
-    Py_ssize_t mr           # greatest height of a tile
-    Py_ssize_t tiles        # in M
-    Py_ssize_t panels       # in N, the last one perhaps not whole
-    Py_ssize_t kc
+cdef enum:
+    # In place B's rows are fetched again for every tile.
+    FEW_TILES = 2
 
 
-cdef GemmShape gemm_shape(const GemmArgs* g) noexcept nogil:
-    cdef GemmShape s
-    s.panels = (g.N + NR - 1) // NR
-    s.kc = KC
-    if g.trans_a:
-        s.pack_b = True
-        s.pack_a = s.panels >= 4
-    else:
-        s.pack_a = g.M >= 64 and s.panels >= 6 and g.K >= 128
-        s.pack_b = g.trans_b or s.pack_a or (g.M >= 64 and g.K * NR * sizeof(real) > 24576)
-        if not s.pack_a:
-            s.kc = max(g.K, 1)
-    s.mr = MR_COLUMNS if g.trans_a or s.pack_a else MR_ROWS
-    s.tiles = (g.M + s.mr - 1) // s.mr
-    return s
+cdef inline Py_ssize_t tiles_of(const GemmArgs* g) noexcept nogil:
+    """Tiles that the rows are divided into."""
+    cdef Py_ssize_t most = MR_NARROW if g.N <= 2 * LANES else MR
+    return (g.M + most - 1) // most
+
+
+cdef inline Py_ssize_t tile_start(Py_ssize_t t, Py_ssize_t tiles, Py_ssize_t M) noexcept nogil:
+    return t * (M // tiles) + min(t, M % tiles)
+
+
+cdef inline Py_ssize_t group_of(const GemmArgs* g) noexcept nogil:
+    """Panels that are packed together."""
+    cdef Py_ssize_t panel = NR * max(min(g.K, <Py_ssize_t>KC), 1) * sizeof(real)
+    return min(max(PACKED_BYTES // panel, 1), (g.N + NR - 1) // NR)
 
 
 cdef Py_ssize_t gemm_scratch(const void* args) noexcept nogil:
     cdef const GemmArgs* g = <const GemmArgs*>args
-    cdef GemmShape s = gemm_shape(g)
-    if not s.pack_a:
-        return 0
-    return (min((MC + MR_MAX) // MR_COLUMNS * MR_COLUMNS, s.tiles * MR_COLUMNS) * min(s.kc, g.K) + LANES) * sizeof(real)
+    return (group_of(g) * NR + (MR_NARROW if g.trans_a else 0)) * max(min(g.K, <Py_ssize_t>KC), 1) * sizeof(real)
 
 
-cdef Py_ssize_t gemm_shared(const void* args) noexcept nogil:
-    cdef const GemmArgs* g = <const GemmArgs*>args
-    cdef GemmShape s = gemm_shape(g)
-    if s.pack_b:
-        return s.panels * NR * g.K * sizeof(real)
-    return NR * g.K * sizeof(real) if g.N % NR else 0
+# --- panels: `width` columns from j0 on of op(B)'s rows k0 .. k0 + depth ------------------------
 
-
-# --- phase 1: B into panels -----------------------------------------------------------------
-
-cdef inline void pack_rows(const GemmArgs* g, Py_ssize_t j0, Py_ssize_t width, real* panel) noexcept nogil:
-    """Columns j0 .. j0 + width of B (K x N as stored) into one panel, with their sums."""
-    cdef vf sums[NV]
-    cdef vf v
+cdef void pack_rows(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py_ssize_t j0, Py_ssize_t width,
+                    real* panel) noexcept nogil:
+    """Of B as it is; lanes beyond the width are zero."""
     cdef Py_ssize_t k, j, n
-    for j in range(NV):
-        sums[j] = vzero()
-    for k in range(g.K):
-        for j in range(NV):
-            n = width - j * LANES
-            v = vload(g.b + k * g.ldb + j0 + j * LANES) if n >= LANES else vload_n(g.b + k * g.ldb + j0 + j * LANES, max(n, 0))
-            vstore(panel + k * NR + j * LANES, v)
-            sums[j] = sums[j] + v
-    if g.column_sums == NULL:
-        return
-    cdef vf finite = vzero()
-    for j in range(NV):
-        n = min(width - j * LANES, <Py_ssize_t>LANES)
-        if n > 0:
-            v = sums[j]
-            if g.accumulate_sums:
-                v = v + vload_n(g.column_sums + j0 + j * LANES, n)
-            vstore_n(g.column_sums + j0 + j * LANES, v, n)
-            finite = vfma(v, vzero(), finite)
-    if g.control != NULL and vany(visnan(finite)):
-        g.control.status = BAD_GRADIENT
+    cdef const real* b = g.b + k0 * g.ldb + j0
+    for j from 0 <= j < NR by LANES:
+        n = min(max(width - j, 0), <Py_ssize_t>LANES)
+        for k in range(depth):
+            vstore(panel + k * NR + j, vload(b + k * g.ldb + j) if n == LANES else vload_n(b + k * g.ldb + j, n))
 
 
-cdef void pack_whole(const GemmArgs* g, Py_ssize_t j0, real* panel) noexcept nogil:
-    pack_rows(g, j0, NR, panel)
-
-
-cdef void pack_partial(const GemmArgs* g, Py_ssize_t j0, Py_ssize_t width, real* panel) noexcept nogil:
-    pack_rows(g, j0, width, panel)
-
-
-cdef void pack_transposed(const GemmArgs* g, Py_ssize_t j0, Py_ssize_t width, real* panel) noexcept nogil:
-    """Rows j0 .. j0 + width of B (N x K as stored) into one panel, vector by vector squares."""
+cdef void pack_transposed(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py_ssize_t j0, Py_ssize_t width,
+                          real* panel) noexcept nogil:
+    """Of B stored as N x K."""
     cdef vf square[LANES]
-    cdef Py_ssize_t k, v, i, n, depth
-    for k from 0 <= k < g.K by LANES:
-        depth = min(g.K - k, <Py_ssize_t>LANES)
-        for v in range(NV):
-            n = min(max(width - v * LANES, 0), <Py_ssize_t>LANES)
-            if n == LANES and depth == LANES:
+    cdef Py_ssize_t k, v, i, n, m
+    cdef const real* b = g.b + j0 * g.ldb + k0
+    for v from 0 <= v < NR by LANES:
+        n = min(max(width - v, 0), <Py_ssize_t>LANES)
+        for k from 0 <= k < depth by LANES:
+            m = min(depth - k, <Py_ssize_t>LANES)
+            if n == LANES and m == LANES:
                 for i in range(LANES):
-                    square[i] = vload(g.b + (j0 + v * LANES + i) * g.ldb + k)
-            else:
+                    square[i] = vload(b + (v + i) * g.ldb + k)
+                vtranspose(square)
                 for i in range(LANES):
-                    square[i] = vload_n(g.b + (j0 + v * LANES + i) * g.ldb + k, depth) if i < n else vzero()
+                    vstore(panel + (k + i) * NR + v, square[i])
+                continue
+            for i in range(LANES):
+                square[i] = vload_n(b + (v + i) * g.ldb + k, m) if i < n else vzero()
             vtranspose(square)
             for i in range(LANES):
-                if i < depth:
-                    vstore(panel + (k + i) * NR + v * LANES, square[i])
+                if i < m:
+                    vstore(panel + (k + i) * NR + v, square[i])
 
 
-cdef void gemm_pack(const void* args, int thread, int n_threads) noexcept nogil:
-    cdef const GemmArgs* g = <const GemmArgs*>args
-    cdef GemmShape s = gemm_shape(g)
-    cdef Py_ssize_t p, width
-    cdef real* panel
-    for p in range(thread * s.panels // n_threads, (thread + 1) * s.panels // n_threads):
-        width = min(g.N - p * NR, <Py_ssize_t>NR)
-        if not s.pack_b and width == NR:
-            continue
-        panel = g.shared + (p * NR * g.K if s.pack_b else 0)
-        if g.trans_b:
-            pack_transposed(g, p * NR, width, panel)
-        elif width == NR:
-            pack_whole(g, p * NR, panel)
-        else:
-            pack_partial(g, p * NR, width, panel)
+cdef void add_column_sums(const GemmArgs* g, Py_ssize_t depth, Py_ssize_t j0, Py_ssize_t width, bint first,
+                          bint last, const real* panel) noexcept nogil:
+    """Set or add the sums over the rows of a packed panel, rows ascending."""
+    cdef Py_ssize_t k, j, n
+    cdef vf sums
+    for j from 0 <= j < width by LANES:
+        n = min(width - j, <Py_ssize_t>LANES)
+        sums = vload_n(g.column_sums + j0 + j, n) if g.accumulate_sums or not first else vzero()
+        for k in range(depth):
+            sums = sums + vload(panel + k * NR + j)
+        vstore_n(g.column_sums + j0 + j, sums, n)
+        if last and g.control != NULL and vany(visnan(sums * vzero())):
+            report(g.control, BAD_GRADIENT)
 
 
-# --- phase 2: the tiles -----------------------------------------------------------------------
+cdef void pack_a(const real* a, Py_ssize_t lda, Py_ssize_t h, Py_ssize_t depth, real* block) noexcept nogil:
+    """h columns of a transposed A: element (i, k) from a[k * lda + i] to block[k * h + i]."""
+    cdef Py_ssize_t k, i
+    for i from 0 <= i < h by LANES:
+        for k in range(depth):
+            vstore_n(block + k * h + i, vload_n(a + k * lda + i, min(h - i, <Py_ssize_t>LANES)), min(h - i, <Py_ssize_t>LANES))
+
+
+# --- tiles ----------------------------------------------------------------------------------------
 
 cdef enum Start:
     FROM_ZERO
@@ -181,210 +148,258 @@ cdef enum Start:
 cdef struct Tile:
     const real* a
     const real* b
+    real* copy              # where a copying tile packs B, in panels
     real* c
     const real* bias
+    const real* gate        # C becomes 0 where this is at most 0 (the slope of relu), or NULL
     Py_ssize_t lda
     Py_ssize_t ldb
     Py_ssize_t ldc
+    Py_ssize_t ldgate
     Py_ssize_t K
     Py_ssize_t width        # columns of C, at most nv * LANES
     Start start
     real floor              # 0 for relu, -inf for none
+    bint check              # look for what is not finite
+    bint bad                # out: found some
 
 
-cdef inline void tile(Py_ssize_t h, Py_ssize_t nv, bint columns, const Tile* t) noexcept nogil:
-    """h x nv vectors of C. Where `columns`, A holds op(A) transposed: element (i, k) at a[k * lda + i]."""
-    cdef vf c[MR_MAX * NV]
+cdef inline vf part(const real* p, Py_ssize_t n) noexcept nogil:
+    return vload(p) if n >= LANES else vload_n(p, n)
+
+
+cdef inline void tile(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, Tile* t) noexcept nogil:
+    """h x nv vectors of C. Where `columns`, A holds op(A) transposed: element (i, k) at a[k * lda + i].
+
+    Only tiles along rows have a gate, only those along columns are checked.
+    """
+    cdef vf c[MR_NARROW * NV]
     cdef vf b[NV]
     cdef vf x
-    cdef const real* rows[MR_MAX]
+    cdef const real* rows[4]
     cdef const real* pa = t.a
     cdef const real* pb = t.b
+    cdef real* copy = t.copy
     cdef Py_ssize_t i, j, k
-    cdef Py_ssize_t last = t.width - (nv - 1) * LANES
     if t.start == FROM_C:
         for i in range(h):
             for j in range(nv):
-                c[i * nv + j] = (vload(t.c + i * t.ldc + j * LANES) if j < nv - 1 or last == LANES
-                                 else vload_n(t.c + i * t.ldc + j * LANES, last))
+                c[i * nv + j] = part(t.c + i * t.ldc + j * LANES, t.width - j * LANES)
     elif t.start == FROM_BIAS:
         for j in range(nv):
-            x = vload(t.bias + j * LANES) if j < nv - 1 or last == LANES else vload_n(t.bias + j * LANES, last)
+            x = part(t.bias + j * LANES, t.width - j * LANES)
             for i in range(h):
                 c[i * nv + j] = x
     else:
         for i in range(h):
             for j in range(nv):
                 c[i * nv + j] = vzero()
-    if not columns:
-        for i in range(h):
-            rows[i] = t.a + i * t.lda
+    for i in range(4):
+        rows[i] = t.a + i * 3 * t.lda
     for k in range(t.K):
         for j in range(nv):
             b[j] = vload(pb + j * LANES)
+            if copying:
+                vstore(copy + j * LANES, b[j])
+                prefetch(pb + COPY_AHEAD * t.ldb + j * LANES)
         for i in range(h):
-            x = vset(pa[i] if columns else rows[i][k])
+            # Rows in groups of three: one pointer each, the others by the address's scale.
+            x = vset(pa[i] if columns else rows[i // 3][i % 3 * t.lda])
             for j in range(nv):
                 c[i * nv + j] = vfma(x, b[j], c[i * nv + j])
         pb = pb + t.ldb
+        if copying:
+            copy = copy + NR
         if columns:
             pa = pa + t.lda
+        else:
+            for i in range((h + 2) // 3):
+                rows[i] = rows[i] + 1
+    cdef vf finite[2]
+    if columns and t.check:
+        finite[0] = finite[1] = vzero()
+        for i in range(h):
+            for j in range(nv):
+                finite[(i + j) % 2] = vfma(c[i * nv + j], vzero(), finite[(i + j) % 2])
+        if vany(visnan(finite[0] + finite[1])):
+            t.bad = True
+    if not columns and t.gate != NULL:
+        for i in range(h):
+            for j in range(nv):
+                x = part(t.gate + i * t.ldgate + j * LANES, t.width - j * LANES)
+                c[i * nv + j] = vselect(vle(x, vzero()), vzero(), c[i * nv + j])
     cdef vf floor = vset(t.floor)
     for i in range(h):
         for j in range(nv):
             x = vmax(floor, c[i * nv + j])
-            if j < nv - 1 or last == LANES:
+            if j < nv - 1 or t.width == nv * LANES:
                 vstore(t.c + i * t.ldc + j * LANES, x)
             else:
-                vstore_n(t.c + i * t.ldc + j * LANES, x, last)
+                vstore_n(t.c + i * t.ldc + j * LANES, x, t.width - j * LANES)
 
 
-cdef inline void tile_of_height(Py_ssize_t h, Py_ssize_t nv, bint columns, const Tile* t) noexcept nogil:
-    """Every height that a build can have is code of its own; those above its limit are left out."""
-    cdef int most = MR_COLUMNS if columns else MR_ROWS
-    if h == 1: tile(1, nv, columns, t)
-    elif h == 2: tile(2, nv, columns, t)
-    elif h == 3: tile(3, nv, columns, t)
-    elif h == 4: tile(4, nv, columns, t)
-    elif h == 5: tile(5, nv, columns, t)
-    elif h == 6: tile(6, nv, columns, t)
-    elif most > 6 and h == 7: tile(7, nv, columns, t)
-    elif most > 6 and h == 8: tile(8, nv, columns, t)
-    elif most > 8 and h == 9: tile(9, nv, columns, t)
-    elif most > 8 and h == 10: tile(10, nv, columns, t)
-    elif most > 8 and h == 11: tile(11, nv, columns, t)
-    elif most > 8 and h == 12: tile(12, nv, columns, t)
+cdef inline void tile_of_height(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, Tile* t) noexcept nogil:
+    """Each height is code of its own; only narrow tiles are higher than MR."""
+    cdef bint narrow = nv <= 2 and MR_NARROW > MR and not copying
+    if h == 1: tile(1, nv, columns, copying, t)
+    elif h == 2: tile(2, nv, columns, copying, t)
+    elif h == 3: tile(3, nv, columns, copying, t)
+    elif h == 4: tile(4, nv, columns, copying, t)
+    elif h == 5: tile(5, nv, columns, copying, t)
+    elif h == 6: tile(6, nv, columns, copying, t)
+    elif narrow and h == 7: tile(7, nv, columns, copying, t)
+    elif narrow and h == 8: tile(8, nv, columns, copying, t)
+    elif narrow and h == 9: tile(9, nv, columns, copying, t)
+    elif narrow and h == 10: tile(10, nv, columns, copying, t)
+    elif narrow and h == 11: tile(11, nv, columns, copying, t)
+    elif narrow and h == 12: tile(12, nv, columns, copying, t)
 
 
-cdef void tile_rows(Py_ssize_t h, const Tile* t) noexcept nogil:
-    if NV == 1 or t.width <= LANES: tile_of_height(h, 1, False, t)
-    elif NV == 2 or t.width <= 2 * LANES: tile_of_height(h, 2, False, t)
-    elif NV > 2 and t.width <= 3 * LANES: tile_of_height(h, 3, False, t)
-    elif NV > 3: tile_of_height(h, 4, False, t)
+cdef inline void tile_of_width(Py_ssize_t h, bint columns, Tile* t) noexcept nogil:
+    if t.width <= LANES: tile_of_height(h, 1, columns, False, t)
+    elif NV == 2 or t.width <= 2 * LANES: tile_of_height(h, 2, columns, False, t)
+    elif NV > 2 and t.width <= 3 * LANES: tile_of_height(h, 3, columns, False, t)
+    elif NV > 3: tile_of_height(h, 4, columns, False, t)
 
 
-cdef void tile_columns(Py_ssize_t h, const Tile* t) noexcept nogil:
-    if NV == 1 or t.width <= LANES: tile_of_height(h, 1, True, t)
-    elif NV == 2 or t.width <= 2 * LANES: tile_of_height(h, 2, True, t)
-    elif NV > 2 and t.width <= 3 * LANES: tile_of_height(h, 3, True, t)
-    elif NV > 3: tile_of_height(h, 4, True, t)
+cdef void tile_rows(Py_ssize_t h, Tile* t) noexcept nogil:
+    tile_of_width(h, False, t)
 
 
-cdef void pack_a_transposed(const real* a, Py_ssize_t lda, Py_ssize_t h, Py_ssize_t depth, real* block) noexcept nogil:
-    """Columns of a transposed A: element (i, k) from a[k * lda + i] to block[k * MR_COLUMNS + i]."""
-    cdef Py_ssize_t k, i
-    for k in range(depth):
-        for i from 0 <= i < h by LANES:
-            if h - i >= LANES:
-                vstore(block + k * MR_COLUMNS + i, vload(a + k * lda + i))
-            else:
-                vstore_n(block + k * MR_COLUMNS + i, vload_n(a + k * lda + i, h - i), h - i)
+cdef void tile_rows_copying(Py_ssize_t h, Tile* t) noexcept nogil:
+    tile_of_height(h, NV, False, True, t)
 
 
-cdef void pack_a_rows(const real* a, Py_ssize_t lda, Py_ssize_t h, Py_ssize_t depth, real* block) noexcept nogil:
-    """Rows of A: element (i, k) from a[i * lda + k] to block[k * MR_COLUMNS + i]."""
-    cdef vf square[LANES]
-    cdef Py_ssize_t k, i, r, n, m
-    for k from 0 <= k < depth by LANES:
-        m = min(depth - k, <Py_ssize_t>LANES)
-        for i from 0 <= i < h by LANES:
-            n = min(h - i, <Py_ssize_t>LANES)
-            for r in range(LANES):
-                if r >= n:
-                    square[r] = vzero()
-                elif m == LANES:
-                    square[r] = vload(a + (i + r) * lda + k)
-                else:
-                    square[r] = vload_n(a + (i + r) * lda + k, m)
-            vtranspose(square)
-            for r in range(LANES):
-                if r < m:
-                    vstore_n(block + (k + r) * MR_COLUMNS + i, square[r], n)
+cdef void tile_columns(Py_ssize_t h, Tile* t) noexcept nogil:
+    tile_of_width(h, True, t)
 
 
-cdef void finish(const GemmArgs* g, real* c, Py_ssize_t i0, Py_ssize_t j0, Py_ssize_t h, Py_ssize_t width) noexcept nogil:
-    """What the tile's registers have no code for, on the tile just stored: activation, gate, check."""
+cdef void finish(const GemmArgs* g, Tile* t, Py_ssize_t i0, Py_ssize_t j0, Py_ssize_t h) noexcept nogil:
+    """What the tile's registers have no code for, on the tile just stored."""
     cdef Py_ssize_t i, j
     cdef vf finite = vzero()
     for i in range(h):
         if g.activation > RELU:
-            activate(g.activation, g.alpha, c + i * g.ldc, c + i * g.ldc, width)
-        if g.gate != NULL:
+            activate(g.activation, g.alpha, t.c + i * t.ldc, t.c + i * t.ldc, t.width)
+        if g.gate != NULL and (g.trans_a or g.gate_activation != RELU):
             activate_backward(g.gate_activation, g.gate_alpha, g.gate + (i0 + i) * g.ldgate + j0,
-                              c + i * g.ldc, c + i * g.ldc, width)
-        if g.control != NULL:
-            for j from 0 <= j < width by LANES:
-                finite = vfma(vload_n(c + i * g.ldc + j, min(width - j, <Py_ssize_t>LANES)), vzero(), finite)
-    if g.control != NULL and vany(visnan(finite)):
-        g.control.status = BAD_GRADIENT
+                              t.c + i * t.ldc, t.c + i * t.ldc, t.width)
+        if g.control != NULL and not g.trans_a:
+            for j from 0 <= j < t.width by LANES:
+                finite = vfma(part(t.c + i * t.ldc + j, t.width - j), vzero(), finite)
+    if vany(visnan(finite)):
+        t.bad = True
 
 
-cdef inline Py_ssize_t tile_start(Py_ssize_t t, Py_ssize_t tiles, Py_ssize_t M) noexcept nogil:
-    return t * (M // tiles) + min(t, M % tiles)
+# --- a thread's share -------------------------------------------------------------------------------
+
+# Tiles t0 .. t1 of the rows by panels p0 .. p1 of the columns.
+cdef struct Share2D:
+    Py_ssize_t t0
+    Py_ssize_t t1
+    Py_ssize_t p0
+    Py_ssize_t p1
 
 
-cdef void gemm_compute(const void* args, int thread, int n_threads) noexcept nogil:
+cdef Share2D share_2d(Py_ssize_t tiles, Py_ssize_t panels, int thread, int n_threads) noexcept nogil:
+    """Divide the threads into a grid over columns and rows, as evenly as it goes, columns rather than rows."""
+    cdef Share2D s
+    cdef Py_ssize_t across, down, load, best = -1, best_load = 0
+    for across in range(n_threads, 0, -1):
+        if n_threads % across:
+            continue
+        down = n_threads // across
+        load = ((panels + across - 1) // across) * ((tiles + down - 1) // down)
+        if best < 0 or load < best_load:
+            best, best_load = across, load
+    down = n_threads // best
+    across = thread % best
+    s.p0 = across * panels // best
+    s.p1 = (across + 1) * panels // best
+    across = thread // best
+    s.t0 = across * tiles // down
+    s.t1 = (across + 1) * tiles // down
+    return s
+
+
+cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const GemmArgs* g = <const GemmArgs*>args
-    cdef GemmShape s = gemm_shape(g)
-    cdef Py_ssize_t t_begin = 0, t_end = s.tiles, p_begin = 0, p_end = s.panels
-    cdef Py_ssize_t tb, te, t, p, i0, h, k0, depth, step
-    cdef bint finishing
-    cdef Tile tile
-    if s.tiles >= s.panels:
-        t_begin = thread * s.tiles // n_threads
-        t_end = (thread + 1) * s.tiles // n_threads
-    else:
-        p_begin = thread * s.panels // n_threads
-        p_end = (thread + 1) * s.panels // n_threads
-    if t_begin == t_end or p_begin == p_end:
-        return
     cdef real* block = <real*>(<char*>g.scratch + thread * g.scratch_stride)
-    tile.ldc = g.ldc
-    step = max(MC // MR_COLUMNS, 1) if s.pack_a else t_end - t_begin
-    k0 = 0
-    while True:
-        depth = min(g.K - k0, s.kc)
-        finishing = k0 + depth == g.K and (g.activation > RELU or g.gate != NULL or g.control != NULL)
-        tile.K = depth
-        tile.start = FROM_C if k0 or g.accumulate else (FROM_ZERO if g.bias == NULL else FROM_BIAS)
-        tile.floor = <real>0 if k0 + depth == g.K and g.activation == RELU else -<real>INFINITY
-        for tb from t_begin <= tb < t_end by step:
-            te = min(tb + step, t_end)
-            if s.pack_a:
-                for t in range(tb, te):
-                    i0 = tile_start(t, s.tiles, g.M)
-                    h = tile_start(t + 1, s.tiles, g.M) - i0
-                    if g.trans_a:
-                        pack_a_transposed(g.a + k0 * g.lda + i0, g.lda, h, depth, block + (t - tb) * MR_COLUMNS * depth)
-                    else:
-                        pack_a_rows(g.a + i0 * g.lda + k0, g.lda, h, depth, block + (t - tb) * MR_COLUMNS * depth)
-            for p in range(p_begin, p_end):
-                tile.width = min(g.N - p * NR, <Py_ssize_t>NR)
-                tile.bias = g.bias + p * NR
-                if s.pack_b or tile.width < NR:
-                    tile.b = g.shared + ((p * g.K if s.pack_b else 0) + k0) * NR
-                    tile.ldb = NR
+    cdef Py_ssize_t tiles = tiles_of(g)
+    cdef Py_ssize_t panels = (g.N + NR - 1) // NR
+    cdef Share2D s = share_2d(tiles, panels, thread, n_threads)
+    cdef Py_ssize_t group = group_of(g)
+    cdef real* block_a = block + group * NR * max(min(g.K, <Py_ssize_t>KC), 1)
+    cdef Py_ssize_t q, p, end, t, i0, h, k0, depth
+    cdef bint last, finishing, packed
+    cdef bint must_pack = g.trans_a or g.trans_b or g.column_sums != NULL
+    cdef bint in_place = s.t1 - s.t0 <= FEW_TILES and not must_pack
+    cdef Tile tile
+    tile.ldc, tile.ldgate, tile.lda = g.ldc, g.ldgate, g.lda
+    tile.bad = False
+    if s.t0 == s.t1:
+        return
+    for q from s.p0 <= q < s.p1 by group:
+        end = min(q + group, s.p1)
+        k0 = 0
+        while True:
+            depth = min(g.K - k0, <Py_ssize_t>KC)
+            last = k0 + depth == g.K
+            finishing = last and (g.activation > RELU or (g.control != NULL and not g.trans_a)
+                                  or (g.gate != NULL and (g.trans_a or g.gate_activation != RELU)))
+            tile.K = depth
+            tile.start = FROM_C if k0 or g.accumulate else (FROM_ZERO if g.bias == NULL else FROM_BIAS)
+            tile.floor = <real>0 if last and g.activation == RELU else -<real>INFINITY
+            tile.check = last and g.control != NULL
+            for p in range(q, end):
+                pack_panel(g, must_pack, k0, depth, p, s.t0 == 0, block + (p - q) * NR * depth)
+            for t in range(s.t0, s.t1):
+                i0 = tile_start(t, tiles, g.M)
+                h = tile_start(t + 1, tiles, g.M) - i0
+                if not g.trans_a:
+                    tile.a = g.a + i0 * g.lda + k0
+                elif end - q == 1:
+                    tile.a, tile.lda = g.a + k0 * g.lda + i0, g.lda
                 else:
-                    tile.b = g.b + k0 * g.ldb + p * NR
-                    tile.ldb = g.ldb
-                for t in range(tb, te):
-                    i0 = tile_start(t, s.tiles, g.M)
-                    h = tile_start(t + 1, s.tiles, g.M) - i0
+                    tile.a, tile.lda = block_a, h
+                    pack_a(g.a + k0 * g.lda + i0, g.lda, h, depth, block_a)
+                for p in range(q, end):
+                    tile.width = min(g.N - p * NR, <Py_ssize_t>NR)
+                    tile.bias = g.bias + p * NR if g.bias != NULL else NULL
+                    tile.gate = NULL
+                    if last and g.gate != NULL and g.gate_activation == RELU:
+                        tile.gate = g.gate + i0 * g.ldgate + p * NR
                     tile.c = g.c + i0 * g.ldc + p * NR
-                    if s.pack_a:
-                        tile.a = block + (t - tb) * MR_COLUMNS * depth
-                        tile.lda = MR_COLUMNS
-                        tile_columns(h, &tile)
-                    elif g.trans_a:
-                        tile.a = g.a + k0 * g.lda + i0
-                        tile.lda = g.lda
-                        tile_columns(h, &tile)
+                    packed = must_pack or tile.width < NR or not (in_place or t == s.t0)
+                    tile.copy = block + (p - q) * NR * depth
+                    if packed:
+                        tile.b = tile.copy
+                        tile.ldb = NR
                     else:
-                        tile.a = g.a + i0 * g.lda + k0
-                        tile.lda = g.lda
+                        tile.b = g.b + k0 * g.ldb + p * NR
+                        tile.ldb = g.ldb
+                    if g.trans_a:
+                        tile_columns(h, &tile)
+                    elif not (packed or in_place):
+                        tile_rows_copying(h, &tile)
+                    else:
                         tile_rows(h, &tile)
                     if finishing:
-                        finish(g, tile.c, i0, p * NR, h, tile.width)
-        k0 += depth
-        if k0 >= g.K:
-            break
+                        finish(g, &tile, i0, p * NR, h)
+            k0 += depth
+            if last:
+                break
+    if tile.bad:
+        report(g.control, BAD_GRADIENT)
+
+
+cdef void pack_panel(const GemmArgs* g, bint must_pack, Py_ssize_t k0, Py_ssize_t depth, Py_ssize_t p, bint sums,
+                     real* panel) noexcept nogil:
+    """Pack panel p, unless it is read in place or packed by the first tile; the thread of the first rows sums."""
+    cdef Py_ssize_t width = min(g.N - p * NR, <Py_ssize_t>NR)
+    if g.trans_b:
+        pack_transposed(g, k0, depth, p * NR, width, panel)
+    elif must_pack or width < NR:
+        pack_rows(g, k0, depth, p * NR, width, panel)
+        if g.column_sums != NULL and sums:
+            add_column_sums(g, depth, p * NR, width, k0 == 0, k0 + depth == g.K, panel)

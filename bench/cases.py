@@ -1,0 +1,234 @@
+"""The cases, one group after the other, printed as they are measured."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from bench import machine, networks
+from bench.networks import Case
+from bench.timing import interleave, repeat
+
+NETWORKS = [
+    Case((64, 64, 10), 32, 1600),
+    Case((784, 128, 10), 32, 6400),
+    Case((784, 128, 10), 128, 6400),
+    Case((784, 512, 512, 10), 128, 6400),
+]
+TOLERANCE = 2e-3  # of the losses of the first steps, in float32
+
+
+def run(threads: int, filtered: str, seconds: float) -> list[dict]:
+    import fastnet
+
+    fastnet.set_num_threads(threads)
+    rows: list[dict] = []
+    print(f"\n{threads} thread{'s' if threads > 1 else ''}: {machine_line()}", flush=True)
+    for group, function in GROUPS.items():
+        for name, make in function(threads):
+            if filtered in f"{group} {name}":
+                row = {"group": group, "case": name, "threads": threads, **make(seconds)}
+                rows.append(row)
+                print_row(row)
+    return rows
+
+
+def machine_line() -> str:
+    import fastnet
+
+    versions = [f"fastnet {fastnet.__version__} ({fastnet.config.isa()})", f"numpy {np.__version__}"]
+    for package in ("torch", "jax", "sklearn"):
+        try:
+            versions.append(f"{package} {__import__(package).__version__}")
+        except ImportError:
+            versions.append(f"no {package}")
+    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), "?")
+    return f"{model}; " + ", ".join(versions)
+
+
+def print_row(row: dict) -> None:
+    times = "  ".join(f"{name} {value * 1e6:,.1f} us" for name, value in row["median"].items())
+    ratios = "  ".join(f"{name} {r:.2f}x [{lo:.2f}, {hi:.2f}]" for name, (r, lo, hi) in row["ratio"].items())
+    extra = "  ".join(f"{name} {value:.3g}" for name, value in row.get("figures", {}).items())
+    print(f"{row['group']:<10} {row['case']}\n    {times}\n    ratio: {ratios}\n    {extra}", flush=True)
+
+
+def timed(contenders: dict, seconds: float, figures=None) -> dict:
+    timing = interleave(contenders, seconds=seconds)
+    names = [name for name in timing.seconds if name not in ("fastnet", "fma", "stream")]
+    return {
+        "median": {name: timing.median(name) for name in timing.seconds},
+        "best": {name: timing.best(name) for name in timing.seconds},
+        "ratio": {name: timing.ratio(name) for name in names},
+        "figures": figures(timing) if figures else {},
+    }
+
+
+def available(peers: dict) -> dict:
+    """The peers that are installed."""
+    packages = {"torch": "torch", "jax": "jax", "sklearn": "sklearn"}
+    found = {}
+    for name, make in peers.items():
+        package = next((p for key, p in packages.items() if name.startswith(key)), None)
+        try:
+            if package:
+                __import__(package)
+            found[name] = make
+        except ImportError:
+            print(f"    {name}: {package} is not installed")
+    return found
+
+
+def train(threads: int):
+    """Steps inside of fit, and through train_on_batch, against the peers' loops."""
+    for case in NETWORKS:
+        yield f"{case.name} fit", lambda seconds, case=case: step_case(case, networks.fastnet_fit, seconds, threads, True)
+        yield f"{case.name} train_on_batch", lambda seconds, case=case: step_case(
+            case, networks.fastnet_batches, seconds, threads, False
+        )
+
+
+def step_case(case: Case, ours, seconds, threads, whole: bool) -> dict:
+    with contextlib.suppress(ImportError):
+        import torch
+
+        torch.set_num_threads(threads)
+    peers = {"torch": networks.torch_eager, "torch compiled": networks.torch_compiled, "jax": networks.jax_steps}
+    if whole:
+        peers |= {"jax scan": networks.jax_scan, "sklearn": networks.sklearn_epochs}
+    _, reference = networks.fastnet_batches(case)
+    contenders = {"fastnet": ours(case)[0]}
+    for name, make in available(peers).items():
+        call, first = make(case)
+        if first is not None and not np.allclose(first, reference, rtol=TOLERANCE):
+            raise AssertionError(f"{name} computes something else: losses {first[-3:]}, ours {reference[-3:]}")
+        contenders[name] = call
+    fma, flops = machine.fma_probe()
+    stream, moved = machine.stream_probe(case.parameters)
+    contenders |= {"fma": fma, "stream": stream}
+
+    def figures(timing):
+        peak = flops / timing.best("fma")
+        bandwidth = moved / timing.best("stream")
+        bound = case.flops / peak + 28 * case.parameters / bandwidth
+        return {
+            "GFLOP/s": case.flops / timing.median("fastnet") / 1e9,
+            "FMA peak GFLOP/s": peak / 1e9,
+            "GB/s": bandwidth / 1e9,
+            "time/bound (medians)": timing.median("fastnet")
+            / (case.flops * timing.median("fma") / flops + 28 * case.parameters * timing.median("stream") / moved),
+            "time/bound (bests)": timing.best("fastnet") / bound,
+        }
+
+    return timed(contenders, seconds, figures)
+
+
+def gemm(threads: int):
+    """Products called from Python on arrays."""
+    for m, n, k in ((1024, 1024, 1024), (2048, 2048, 2048), (32, 64, 64), (128, 512, 512)):
+        yield f"{m}x{n}x{k}", lambda seconds, m=m, n=n, k=k: gemm_case(m, n, k, seconds, threads)
+
+
+def gemm_case(m, n, k, seconds, threads):
+    import fastnet as fn
+
+    rng = np.random.default_rng(0)
+    a, b = rng.random((m, k), dtype=np.float32), rng.random((k, n), dtype=np.float32)
+    c, d = np.empty((m, n), np.float32), np.empty((m, n), np.float32)
+    contenders = {
+        "fastnet": repeat(lambda: fn.kernels.matmul(a, b, out=c)),
+        "numpy": repeat(lambda: np.matmul(a, b, out=d)),
+    }
+    if available({"torch": None}):
+        import torch
+
+        torch.set_num_threads(threads)
+        ta, tb, tc = torch.tensor(a), torch.tensor(b), torch.empty(m, n)
+        contenders["torch"] = repeat(lambda: torch.mm(ta, tb, out=tc))
+    fn.kernels.matmul(a, b, out=c)
+    np.matmul(a, b, out=d)
+    assert np.allclose(c, d, rtol=1e-4)
+    fma, flops = machine.fma_probe()
+    contenders["fma"] = fma
+
+    def figures(timing):
+        work = 2 * m * n * k
+        return {
+            "GFLOP/s": work / timing.median("fastnet") / 1e9,
+            "share of the FMA peak (medians)": work / timing.median("fastnet") / (flops / timing.median("fma")) / threads,
+            "share of the FMA peak (bests)": work / timing.best("fastnet") / (flops / timing.best("fma")) / threads,
+        }
+
+    return timed(contenders, seconds, figures)
+
+
+def optimizers(threads: int):
+    """Adam on flat memory."""
+    for n in (100_000, 10_000_000):
+        yield f"Adam, {n:,} parameters", lambda seconds, n=n: adam_case(n, seconds, threads)
+
+
+def adam_case(n, seconds, threads):
+    from fastnet.kernels import adam_update
+
+    rng = np.random.default_rng(0)
+    w, g = rng.random(n, dtype=np.float32), rng.random(n, dtype=np.float32)
+    m, v = np.zeros(n, np.float32), np.zeros(n, np.float32)
+    step = [0]
+
+    def ours():
+        step[0] += 1
+        adam_update(w, g, m, v, step=step[0])
+
+    contenders = {"fastnet": repeat(ours)}
+    if available({"torch": None}):
+        import torch
+
+        torch.set_num_threads(threads)
+        parameter = torch.nn.Parameter(torch.tensor(w))
+        parameter.grad = torch.tensor(g)
+        optimizer = torch.optim.Adam([parameter], fused=True)
+        for _ in range(3):
+            ours()
+            optimizer.step()
+        assert np.allclose(w, parameter.detach().numpy(), rtol=1e-5)
+        contenders["torch"] = repeat(optimizer.step)
+    stream, moved = machine.stream_probe(n, parallel=threads > 1)
+    contenders["stream"] = stream
+
+    def figures(timing):
+        return {
+            "Gparameters/s": n / timing.median("fastnet") / 1e9,
+            "share of streaming": timing.median("stream") / timing.median("fastnet") * 28 * n / moved,
+        }
+
+    return timed(contenders, seconds, figures)
+
+
+def imports(threads: int):
+    """Start of a process: import fastnet over import numpy."""
+    if threads == 1:
+        yield "import fastnet", lambda seconds: import_case()
+
+
+def import_case(rounds: int = 15):
+    def start(code):
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        return time.perf_counter() - begun
+
+    codes = {"fastnet": "import numpy, fastnet", "numpy": "import numpy"}
+    taken = {name: [] for name in codes}
+    for _ in range(rounds):
+        for name, code in codes.items():
+            taken[name].append(start(code))
+    medians = {name: float(np.median(values)) for name, values in taken.items()}
+    over = float(np.median(np.array(taken["fastnet"]) - np.array(taken["numpy"])))
+    return {"median": medians, "best": {}, "ratio": {}, "figures": {"ms over numpy": over * 1e3}}
+
+
+GROUPS = {"gemm": gemm, "optimizers": optimizers, "train": train, "import": imports}

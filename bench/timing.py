@@ -1,0 +1,68 @@
+"""Interleaved timing: A B A B, so that a noisy machine is noisy for both."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class Timing:
+    """Seconds of one call of each contender, round by round."""
+
+    seconds: dict[str, np.ndarray]
+
+    def median(self, name: str) -> float:
+        return float(np.median(self.seconds[name]))
+
+    def best(self, name: str) -> float:
+        return float(self.seconds[name].min())
+
+    def ratio(self, name: str, ours: str = "fastnet") -> tuple[float, float, float]:
+        """Median over the rounds of peer / ours, with a 95% interval from resampling the rounds."""
+        ratios = self.seconds[name] / self.seconds[ours]
+        rng = np.random.default_rng(0)
+        medians = np.median(rng.choice(ratios, (500, len(ratios))), axis=1)
+        return float(np.median(ratios)), *np.percentile(medians, [2.5, 97.5]).tolist()
+
+
+def interleave(contenders: dict, *, seconds: float = 3.0, slice_seconds: float = 0.02, least: int = 9) -> Timing:
+    """Time each contender in turn, in slices, until `seconds` have gone.
+
+    Parameters
+    ----------
+    contenders : dict of str to callable
+        ``call(n)`` does the work about n times, and returns how often (None: n times).
+    """
+    counts = {}
+    for name, call in contenders.items():
+        call(1)
+        n = 1
+        while True:
+            begun = time.perf_counter()
+            done = call(n) or n
+            took = time.perf_counter() - begun
+            if took >= slice_seconds / 2:
+                counts[name] = max(1, round(done * slice_seconds / took))
+                break
+            n *= 2
+    rounds = {name: [] for name in contenders}
+    deadline = time.perf_counter() + seconds
+    while time.perf_counter() < deadline or len(next(iter(rounds.values()))) < least:
+        for name, call in contenders.items():
+            begun = time.perf_counter()
+            done = call(counts[name]) or counts[name]
+            rounds[name].append((time.perf_counter() - begun) / done)
+    return Timing({name: np.array(values) for name, values in rounds.items()})
+
+
+def repeat(function):
+    """A contender from a function that does its work once."""
+
+    def call(n):
+        for _ in range(n):
+            function()
+
+    return call

@@ -1,0 +1,57 @@
+"""Types of options: each turns a text into a value, or says what was expected."""
+
+from __future__ import annotations
+
+import argparse
+
+from fastnet import checks
+
+__all__ = ["named", "real_number", "sizes", "whole_number"]
+
+
+def whole_number(least: int | None = None):
+    """A whole number of at least `least`."""
+
+    def convert(text: str) -> int:
+        try:
+            return checks.whole_number("the value", int(text), least=least)
+        except ValueError:
+            bound = "" if least is None else f" of at least {least}"
+            raise argparse.ArgumentTypeError(f"expected a whole number{bound}; got {text!r}") from None
+
+    return convert
+
+
+def real_number(expected: str, **bounds):
+    """A finite number within the bounds of `checks.real_number`; `expected` describes it."""
+
+    def convert(text: str) -> float:
+        try:
+            return checks.real_number("the value", float(text), **bounds)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected {expected}; got {text!r}") from None
+
+    return convert
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """Sizes of layers: "128,64"; nothing or "none" for no layer."""
+    if text.strip() in ("", "none"):
+        return ()
+    try:
+        return tuple(checks.whole_number("a size", int(size), least=1) for size in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected sizes of layers such as 128,64; got {text!r}") from None
+
+
+def named(known):
+    """One of the names in `known`."""
+
+    def convert(text: str) -> str:
+        if text not in known:
+            raise argparse.ArgumentTypeError(
+                f"expected one of {', '.join(known)}; got {text!r}{checks.nearest(text, known)}"
+            )
+        return text
+
+    return convert

@@ -1,0 +1,80 @@
+"""``fastnet predict``: what a saved network says about new data, as CSV."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import numpy as np
+
+from fastnet import files
+
+HELP = "predict with a network that fastnet train has saved"
+DESCRIPTION = (
+    "Read new data as the training read its own (the target is not needed), and write a CSV line for each sample: "
+    "the class and the probability of each class, or the value."
+)
+
+
+def add_arguments(parser) -> None:
+    """The arguments of ``fastnet predict``."""
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors, or the directory of a run")
+    parser.add_argument("data", metavar="DATA", help="an .npz file with x, a CSV file, or an IDX file of images")
+    parser.add_argument("--out", metavar="FILE", help="write to this CSV file instead of the standard output")
+
+
+def run(arguments) -> int:
+    """Predict and write."""
+    from fastnet import datasets
+    from fastnet.cli.run_directory import MODEL
+    from fastnet.network import load
+
+    path = arguments.model
+    if os.path.isdir(path):
+        path = os.path.join(path, MODEL)
+    if arguments.out is not None:
+        _refuse_to_overwrite(arguments.out, path, arguments.data)
+    net = load(path)
+    config = net.extra.get("encoder") if isinstance(net.extra, dict) else None
+    if config is None:
+        raise ValueError(
+            f"{path} has no encoder for new data: it was not saved by `fastnet train` (net.predict works in Python)"
+        )
+    encoder = datasets.Encoder.from_config(config)
+    x = encoder.transform(datasets.read_inputs(arguments.data, encoder))
+    if x.shape[1:] != tuple(net.input_shape):
+        raise ValueError(f"{path} takes inputs of shape {tuple(net.input_shape)}; its encoder gives {x.shape[1:]}")
+    header, rows = _table(net, encoder, x)
+    if arguments.out is not None:
+        files.write_csv(arguments.out, header, rows)
+        print(f"{len(x):,} predictions saved in {arguments.out}")
+    else:
+        _write_to_stdout(files.csv_text(header, rows))
+    return 0
+
+
+def _table(net, encoder, x):
+    """Header and rows: class and probabilities in the order of the classes, or value."""
+    if encoder.task == "regression":
+        return ["value"], ([f"{value:.9g}"] for value in encoder.decode_target(net.predict(x)))
+    probabilities = np.asarray(net.predict_proba(x), np.float32)
+    names = encoder.decode_target(probabilities.argmax(axis=1))
+    header = ["class", *(f"probability {name}" for name in encoder.classes)]
+    return header, ([name, *row] for name, row in zip(names, probabilities.astype(str), strict=True))
+
+
+def _refuse_to_overwrite(out: str, *inputs: str) -> None:
+    for path in inputs:
+        if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
+            raise ValueError(f"--out: {out} is an input of this command")
+
+
+def _write_to_stdout(text: str) -> None:
+    """As UTF-8, like the files, whatever the terminal's encoding is."""
+    stream = getattr(sys.stdout, "buffer", None)
+    if stream is None:
+        sys.stdout.write(text)
+        return
+    sys.stdout.flush()
+    stream.write(text.encode())
+    stream.flush()

@@ -1,0 +1,69 @@
+"""The directory of a training run: model, history, and, written last, what marks it as finished."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from fastnet import files
+
+__all__ = ["RunDirectory"]
+
+MODEL, HISTORY, MARK = "model.safetensors", "history.csv", "run.json"
+INTERRUPTED_HISTORY = "history-interrupted.csv"
+
+
+class RunDirectory:
+    """A directory for one run; `make` it before the training begins.
+
+    Parameters
+    ----------
+    path : str
+    overwrite : bool
+        A finished run may be replaced. It stays as it is until the new one has finished.
+
+    Raises
+    ------
+    OSError
+        There is a finished run already.
+    """
+
+    def __init__(self, path: str, overwrite: bool):
+        self.path = path
+        if not overwrite:
+            for name in (MARK, MODEL):
+                if os.path.lexists(self.file(name)):
+                    what = "a finished run" if name == MARK else "a model"
+                    raise FileExistsError(
+                        f"--out: {path} has {what} already ({name}); choose another directory, or --overwrite"
+                    )
+
+    def file(self, name: str) -> str:
+        return os.path.join(self.path, name)
+
+    def make(self) -> None:
+        """Make the directory and try to write there: better now than after hours of training."""
+        try:
+            os.makedirs(self.path, exist_ok=True)
+        except FileExistsError:
+            raise FileExistsError(f"--out: {self.path} is a file, not a directory") from None
+        except OSError as error:
+            raise OSError(f"--out: cannot make the directory {self.path}: {error.strerror}") from None
+        probe = self.file(f".fastnet-{os.getpid()}.tmp")
+        files.write_bytes(probe, b"")
+        os.unlink(probe)
+
+    def save(self, net, history, description: dict) -> None:
+        """Write everything; the mark goes first and comes last, so that it never stands beside half a run."""
+        text = json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        if os.path.exists(self.file(MARK)):
+            os.unlink(self.file(MARK))
+        net.save(self.file(MODEL))
+        history.save(self.file(HISTORY))
+        files.write_bytes(self.file(MARK), text.encode())
+
+    def save_interrupted(self, history) -> str:
+        """Write the history of a run that was interrupted, beside an older finished run; returns its path."""
+        path = self.file(INTERRUPTED_HISTORY if os.path.exists(self.file(MARK)) else HISTORY)
+        history.save(path)
+        return path

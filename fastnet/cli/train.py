@@ -1,0 +1,257 @@
+"""``fastnet train``: a dense network for a data set, saved with what prediction needs."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shlex
+import signal
+import threading
+import time
+
+from fastnet.cli.options import named, real_number, sizes, whole_number
+from fastnet.cli.run_directory import HISTORY, MODEL, RunDirectory
+
+HELP = "train a network on the shipped digits or on data of your own"
+DESCRIPTION = (
+    "Train a network of dense layers on the 8 x 8 digits that fastnet ships, on an .npz or CSV file, "
+    "or on a folder of IDX files such as MNIST's; test it, and save it with its history."
+)
+
+# Name -> class, and settings where the library's defaults are not a good start by themselves.
+OPTIMIZERS = {
+    "sgd": ("SGD", {"learning_rate": 0.01, "momentum": 0.9}),
+    "rmsprop": ("RMSprop", {"learning_rate": 1e-3}),
+    "adam": ("Adam", {"learning_rate": 1e-3}),
+    "adamw": ("AdamW", {"learning_rate": 1e-3}),
+    "adagrad": ("Adagrad", {"learning_rate": 1e-2}),
+}
+
+
+def add_arguments(parser) -> None:
+    """The options of ``fastnet train``."""
+
+    def add(name, help, default=None, **settings):
+        shown = "" if default is None else "; default %(default)s"
+        parser.add_argument(name, help=help + shown, default=default, **settings)
+
+    share = real_number("a share in [0, 1)", least=0, below=1)
+    positive = real_number("a number above 0", above=0)
+    count = whole_number(least=1)
+    add("--data", "digits, an .npz file, a CSV file, or a folder of IDX files", "digits", metavar="PATH")
+    add("--target", "the column of a CSV file to learn", metavar="COLUMN")
+    add(
+        "--task",
+        "classification or regression; by default the target decides",
+        type=named(["classification", "regression"]),
+        metavar="TASK",
+    )
+    add(
+        "--missing",
+        "missing values of a CSV file: error, or mean (of the column)",
+        "error",
+        type=named(["error", "mean"]),
+        metavar="HOW",
+    )
+    add("--epochs", "passes over the training data", 30, type=count, metavar="N")
+    add("--batch-size", "samples of one update", 64, type=count, metavar="N")
+    add(
+        "--optimizer",
+        f"{', '.join(OPTIMIZERS)} (sgd has momentum 0.9)",
+        "adam",
+        type=named(OPTIMIZERS),
+        metavar="NAME",
+    )
+    add(
+        "--learning-rate",
+        "by default what suits the optimizer: 0.001, for sgd and adagrad 0.01",
+        type=positive,
+        metavar="RATE",
+    )
+    add("--hidden", "sizes of the hidden layers, or none", "256,128", type=sizes, metavar="SIZES")
+    add("--dropout", "share of each hidden layer's outputs that a step leaves out", 0.3, type=share, metavar="SHARE")
+    add(
+        "--seed",
+        "of weights, order, dropout and the validation part: the same seed gives the same network",
+        0,
+        type=whole_number(least=0),
+        metavar="N",
+    )
+    add(
+        "--validation",
+        "share of the training data that is evaluated after each epoch instead",
+        0.0,
+        type=share,
+        metavar="SHARE",
+    )
+    add("--threads", "by default the CPUs that the process may use", type=count, metavar="N")
+    add("--out", "directory for the model and the history", "fastnet-run", metavar="DIR")
+    parser.add_argument("--overwrite", action="store_true", help="replace a finished run in that directory")
+
+
+def run(arguments) -> int:
+    """Train, test, save."""
+    from fastnet import config, datasets, training
+
+    if arguments.threads is not None:
+        config.set_num_threads(arguments.threads)
+    directory = RunDirectory(arguments.out, arguments.overwrite)
+    data = datasets.load(
+        arguments.data,
+        target=arguments.target,
+        task=arguments.task,
+        missing=arguments.missing,
+    )
+    directory.make()
+    x, y, validation = _divide(data, arguments)
+    classification = data.task == "classification"
+    net = build(arguments, data)
+    print(_describe(arguments.data, data, len(x), validation))
+    print(net.summary(), flush=True)
+    trainer = training.Trainer(
+        net,
+        loss="softmax_cross_entropy" if classification else "mse",
+        optimizer=_optimizer(arguments),
+        metrics=["accuracy"] if classification else ["r2"],
+    )
+    net.loss, net.metrics = trainer.loss, trainer.metrics
+    begun = time.perf_counter()
+    with _stopping_cleanly(directory, trainer):
+        trainer.fit(x, y, epochs=arguments.epochs, batch_size=arguments.batch_size, validation=validation)
+    seconds = time.perf_counter() - begun
+    tested = net.evaluate(data.x_test, data.y_test)
+    results = _results(tested, data)
+    net.extra = {"encoder": data.encoder.config()}
+    directory.save(net, trainer.history, _description(arguments, data, results, trainer.history, seconds))
+    print(_figures(trainer.history, tested))
+    for name, value in results.items():
+        print(f"{name}: {value:.4f}" if name != "test RMSE" else f"{name}: {value:.6g}")
+    print(f"trained in {seconds:.1f} s")
+    print(f"model saved in {directory.file(MODEL)}")
+    print(f"history saved in {directory.file(HISTORY)}")
+    return 0
+
+
+def _divide(data, arguments):
+    """Training inputs and targets, and those for validation, or None."""
+    from fastnet import datasets
+
+    if not arguments.validation:
+        return data.x, data.y, None
+    (x, y), validation = datasets.train_test_split(data.x, data.y, test=arguments.validation, seed=arguments.seed)
+    return x, y, validation
+
+
+def build(arguments, data):
+    """The network that the options describe."""
+    from fastnet.layers import Dense, Dropout, Flatten
+    from fastnet.network import Network
+
+    input_shape = data.x.shape[1:]
+    layers = [Flatten()] if len(input_shape) > 1 else []
+    for units in arguments.hidden:
+        layers.append(Dense(units, activation="relu"))
+        if arguments.dropout:
+            layers.append(Dropout(arguments.dropout))
+    layers.append(Dense(len(data.classes) if data.classes else 1, name="head"))
+    return Network(layers, input_shape=input_shape, seed=arguments.seed)
+
+
+def _optimizer(arguments):
+    from fastnet import optimizers
+
+    name, settings = OPTIMIZERS[arguments.optimizer]
+    if arguments.learning_rate is not None:
+        settings = {**settings, "learning_rate": arguments.learning_rate}
+    return getattr(optimizers, name)(**settings)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, treated as Ctrl-C is."""
+
+    code = 128 + signal.SIGTERM
+
+
+@contextlib.contextmanager
+def _stopping_cleanly(directory, trainer):
+    """Write the history of what was trained when Ctrl-C, SIGTERM or a loss that is not finite ends the training."""
+
+    def terminate(*_):
+        raise _Terminated
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, terminate) if in_main_thread else None
+    try:
+        yield
+    except (KeyboardInterrupt, FloatingPointError) as error:
+        epochs = trainer.history.epochs
+        kept = f"the history of {epochs} epoch{'s' * (epochs != 1)} is in {directory.save_interrupted(trainer.history)}"
+        if isinstance(error, FloatingPointError):
+            raise FloatingPointError(f"{error}; {kept}") from None
+        raise type(error)(f"interrupted; {kept}") from None
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, before)
+
+
+# What is printed and written
+
+
+def _describe(path, data, n_training, validation) -> str:
+    parts = f"{n_training:,} training"
+    if validation is not None:
+        parts += f", {len(validation[0]):,} validation"
+    shape = " x ".join(str(n) for n in data.x.shape[1:])
+    if data.classes:
+        names = ", ".join(data.classes[:10]) + (", ..." if len(data.classes) > 10 else "")
+        task = f"classification, {len(data.classes)} classes ({names})"
+    else:
+        task = f"regression of {data.encoder.target.name}"
+    return f"{path}: {parts} and {len(data.x_test):,} test samples of {shape} values; {task}"
+
+
+def _results(tested: dict, data) -> dict:
+    """The figures of the test part that people compare."""
+    if data.task == "classification":
+        return {"test accuracy": tested["accuracy"]}
+    return {"test R2": tested["r2"], "test RMSE": math.sqrt(tested["loss"]) * data.encoder.target.std}
+
+
+def _figures(history, tested: dict) -> str:
+    """A table: a row for training (the last epoch), for validation where there is one, and for the test."""
+    rows = {"training": {name: history[name][-1] for name in tested}}
+    if "val_loss" in history:
+        rows["validation"] = {name: history[f"val_{name}"][-1] for name in tested}
+    rows["test"] = tested
+    lines = [f"{'':<12}" + "".join(f"{name:>12}" for name in tested)]
+    for row, figures in rows.items():
+        lines.append(f"{row:<12}" + "".join(f"{value:>12.4f}" for value in figures.values()))
+    return "\n".join(lines)
+
+
+def _description(arguments, data, results, history, seconds) -> dict:
+    """What run.json says: how to repeat the run, and what came out."""
+    import fastnet
+    from fastnet import config
+
+    options = {name: value for name, value in vars(arguments).items() if name not in ("run", "command", "overwrite")}
+    if options["data"] != "digits":
+        options["data"] = os.path.abspath(options["data"])
+    options["hidden"] = ",".join(map(str, arguments.hidden)) or "none"
+    words = ["fastnet", "train"]
+    for name, value in options.items():
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return {
+        "command": shlex.join(words),
+        "options": options,
+        "fastnet": fastnet.__version__,
+        "isa": config.isa(),
+        "threads": config.get_num_threads(),
+        "task": data.task,
+        "samples": {"training": len(data.x), "test": len(data.x_test)},
+        "epochs": history.epochs,
+        "seconds": round(seconds, 3),
+        "results": results,
+    }

@@ -1,0 +1,21 @@
+"""Data: the images that fastnet ships, and readers of .npz, CSV and IDX files."""
+
+from fastnet.datasets.arrays import read_idx, read_idx_folder, read_npz
+from fastnet.datasets.encoder import Encoder
+from fastnet.datasets.loading import Dataset, digits, load, read_inputs
+from fastnet.datasets.split import train_test_split
+from fastnet.datasets.table import Table, read_csv
+
+__all__ = [
+    "Dataset",
+    "Encoder",
+    "Table",
+    "digits",
+    "load",
+    "read_csv",
+    "read_idx",
+    "read_idx_folder",
+    "read_inputs",
+    "read_npz",
+    "train_test_split",
+]

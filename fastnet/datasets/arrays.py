@@ -1,0 +1,187 @@
+"""Arrays from files: NumPy's .npz without pickle, and IDX (the format of MNIST), plain or gzipped.
+
+Nothing is allocated because a header says so: sizes are checked against the file first.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import re
+import struct
+import zipfile
+import zlib
+
+import numpy as np
+
+from fastnet import checks
+from fastnet.files import existing_file, missing_file
+
+__all__ = ["read_idx", "read_idx_folder", "read_npz"]
+
+# What a compressed file may unpack to: this many bytes, or this many times its size. Real data packs 2 to 50 times.
+UNPACKED_BYTES = 256 << 20
+UNPACKED_RATIO = 200
+
+# What zipfile raises for archives that are none; OSError for offsets before the file's start.
+DAMAGED_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+    UnicodeDecodeError,
+)
+
+IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+def _check_unpacked(path: str, claimed: int, packed: int) -> None:
+    if claimed > max(UNPACKED_BYTES, UNPACKED_RATIO * packed):
+        raise ValueError(
+            f"{path} claims to hold {claimed:,} bytes packed into {packed:,}, which no real data does; "
+            "if it is right, store it without compression"
+        )
+
+
+# npz
+
+
+def read_npz(path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file that hold numbers, booleans or text.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, has arrays of Python objects, or headers that its size does not bear out.
+    """
+    path = existing_file(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            _check_unpacked(path, sum(info.file_size for info in members), os.path.getsize(path))
+            return {info.filename.removesuffix(".npy"): _read_member(path, archive, info) for info in members}
+    except DAMAGED_ZIP as error:
+        raise ValueError(f"{path} is not an .npz file, or damaged: {error}") from None
+
+
+def _read_member(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    name = info.filename.removesuffix(".npy")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile(f"the array {name!r} is packed in a way that NumPy does not use")
+    with archive.open(info) as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read_header = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            shape, by_columns, dtype = read_header(file)
+        except (ValueError, KeyError, TypeError, RecursionError, MemoryError):
+            raise ValueError(f"{path} is damaged: the array {name!r} has no readable header") from None
+        if dtype.kind not in "fiubUS":
+            raise ValueError(
+                f"{path}: the array {name!r} has dtype {dtype}; fastnet reads numbers, booleans and text "
+                "(arrays of Python objects could run any program)"
+            )
+        if dtype.itemsize == 0 or math.prod(shape) * dtype.itemsize != info.file_size - file.tell():
+            raise ValueError(f"{path} is damaged: the array {name!r} of shape {shape} does not have its bytes")
+        array = np.frombuffer(bytearray(file.read()), dtype)
+    try:
+        return array.reshape(shape, order="F" if by_columns else "C")
+    except ValueError:
+        raise ValueError(f"{path} is damaged: the array {name!r} can't have the shape {shape}") from None
+
+
+# IDX
+
+
+def read_idx(path) -> np.ndarray:
+    """The array of an IDX file, gzipped or not.
+
+    Raises
+    ------
+    ValueError
+        The file is no IDX file, or is cut short or damaged.
+    """
+    path = existing_file(path)
+    packed = os.path.getsize(path)
+    with open(path, "rb") as file:
+        is_gzipped = file.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if is_gzipped else open(path, "rb") as file:
+            return _read_idx(path, file, packed, is_gzipped)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} is damaged or cut short: {error}") from None
+
+
+def _read_idx(path: str, file, packed: int, is_gzipped: bool) -> np.ndarray:
+    magic = file.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_DTYPES or magic[3] == 0:
+        raise ValueError(f"{path} is not an IDX file" if magic else f"{path} is empty")
+    dtype, axes = np.dtype(IDX_DTYPES[magic[2]]), magic[3]
+    sizes = file.read(4 * axes)
+    if len(sizes) < 4 * axes:
+        raise ValueError(f"{path} is cut short")
+    shape = struct.unpack(f">{axes}I", sizes)
+    claimed = math.prod(shape) * dtype.itemsize
+    if is_gzipped:
+        _check_unpacked(path, claimed, packed)
+    elif claimed != packed - 4 - 4 * axes:
+        raise ValueError(f"{path} is damaged: its header says {shape}, which its {packed:,} bytes do not hold")
+    content = bytearray(file.read(claimed))
+    if len(content) < claimed or file.read(1):
+        raise ValueError(f"{path} is damaged: its header says {shape}, which its content does not have")
+    return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+
+
+def read_idx_folder(path) -> dict[str, np.ndarray]:
+    """The images and labels of a folder of IDX files, as MNIST and its relatives are published.
+
+    Returns
+    -------
+    dict
+        "x" and "y", and "x_test" and "y_test" where the folder has a test part: files
+        whose names contain "images" or "labels", and "t10k" or "test" for the test part.
+    """
+    path = os.fspath(path)
+    if not os.path.isdir(path):
+        raise missing_file(path)
+    files = {}
+    for name in sorted(os.listdir(path)):
+        kind = next((kind for kind in ("images", "labels") if kind in name.lower()), None)
+        if kind is None or "idx" not in name.lower():
+            continue
+        key = {"images": "x", "labels": "y"}[kind] + ("_test" if _is_test(name) else "")
+        other = files.get(key)
+        if other is not None and other.removesuffix(".gz") != name.removesuffix(".gz"):
+            raise ValueError(f"{path} has several data sets ({other} and {name}); put each in a folder of its own")
+        files.setdefault(key, name)  # a file comes before the same one gzipped
+    for needed in ("x", "y"):
+        if needed not in files:
+            kind = {"x": "train-images-idx3-ubyte.gz", "y": "train-labels-idx1-ubyte.gz"}[needed]
+            raise ValueError(f"{path} is a folder without a file such as {kind}; it must hold images and labels")
+    if ("x_test" in files) != ("y_test" in files):
+        raise ValueError(f"{path} has only half of a test part: {files.get('x_test') or files.get('y_test')}")
+    return {key: read_idx(os.path.join(path, name)) for key, name in files.items()}
+
+
+def _is_test(name: str) -> bool:
+    return re.search(r"(^|[^a-z])(t10k|test)", name.lower()) is not None
+
+
+def named_parts(path: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays "x", "y" and, where there are both, "x_test", "y_test" among the arrays of an .npz file."""
+    by_name = {name.lower(): array for name, array in arrays.items()}
+    found = {part: by_name[part] for part in ("x", "y", "x_test", "y_test") if part in by_name}
+    for part in ("x", "y"):
+        if f"{part}_train" in by_name:
+            found.setdefault(part, by_name[f"{part}_train"])
+    if "x" not in found:
+        raise ValueError(
+            f"{path} has no array x or x_train; it has {', '.join(arrays) or 'none'}{checks.nearest('x_train', arrays)}"
+        )
+    return found

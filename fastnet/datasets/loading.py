@@ -1,0 +1,222 @@
+"""Data sets: arrays for training and testing, with the encoder that made them."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fastnet import checks
+from fastnet.datasets.arrays import named_parts, read_idx, read_idx_folder, read_npz
+from fastnet.datasets.encoder import TARGETS, Encoder
+from fastnet.datasets.inputs import ArrayInputs, TableInputs, raw_array
+from fastnet.datasets.split import split_rows
+from fastnet.datasets.table import Table, read_csv
+from fastnet.files import existing_file
+
+__all__ = ["Dataset", "digits", "load"]
+
+DIGITS = os.path.join(os.path.dirname(__file__), "digits.npz")
+FEW_VALUES = 20
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Arrays ready for training.
+
+    Attributes
+    ----------
+    x, x_test : ndarray float32
+        Scaled inputs; images are (n, height, width, channels). `x_test` is None without a test part.
+    y, y_test : ndarray
+        Numbers of classes (int64), or standardized values (float32, a column).
+    task : "classification" or "regression"
+    classes : list of str, or None
+        Names of the classes, in the order of their numbers.
+    encoder : Encoder
+        What prediction on new data needs.
+    """
+
+    x: np.ndarray = field(repr=False)
+    y: np.ndarray = field(repr=False)
+    x_test: np.ndarray | None = field(repr=False)
+    y_test: np.ndarray | None = field(repr=False)
+    encoder: Encoder
+
+    @property
+    def task(self) -> str:
+        return self.encoder.task
+
+    @property
+    def classes(self) -> list[str] | None:
+        return self.encoder.classes
+
+
+def digits():
+    """The 1,797 images of handwritten digits that fastnet ships.
+
+    8 x 8 pixels, of the UCI Machine Learning Repository (Alpaydin & Kaynak 1998, CC BY 4.0).
+
+    Returns
+    -------
+    (x, y), (x_test, y_test)
+        Images (1442, 8, 8, 1) and (355, 8, 8, 1), float32 in [0, 1]; labels 0 to 9, int64. Always the same
+        division: the fifth, tenth, ... image of each digit is in the test part.
+
+    Examples
+    --------
+    >>> from fastnet.datasets import digits
+    >>> (x, y), (x_test, y_test) = digits()
+    >>> x.shape, y[:5].tolist()
+    ((1442, 8, 8, 1), [0, 1, 2, 3, 4])
+    """
+    data = load("digits")
+    return (data.x, data.y), (data.x_test, data.y_test)
+
+
+def load(path, *, target=None, task=None, missing="error", test=0.2, seed=0) -> Dataset:
+    """Read, divide and scale a data set.
+
+    Parameters
+    ----------
+    path : path
+        - "digits": the images that fastnet ships;
+        - an .npz file with arrays x and y (or x_train and y_train), and x_test and y_test if there is a test part;
+        - a CSV file with a header: text columns become one input for each category;
+        - a folder of IDX files, gzipped or not, as MNIST is published.
+    target : str, optional
+        The CSV column to learn.
+    task : "classification" or "regression", optional
+        By default what the target is: texts, booleans and few different whole numbers are classes.
+    missing : "error" or "mean", default "error"
+        Missing values of a CSV file: an error that says where, or the mean of the column.
+    test : float, default 0.2
+        Share of the samples for the test part where the data has none; 0 for no test part.
+    seed : int, default 0
+        Of that division, which is stratified for classes.
+
+    Returns
+    -------
+    Dataset
+        Scaled by what the training part holds: images of bytes to [0, 1], other numbers to mean 0 and deviation 1.
+
+    Raises
+    ------
+    ValueError, OSError
+        One clear error for a file that can't be used, with line and column where that makes sense.
+    """
+    if task is not None:
+        checks.choice("task", task, TARGETS)
+    checks.choice("missing", missing, ("error", "mean"))
+    checks.real_number("test", test, least=0, below=1)
+    path = os.fspath(path)
+    if path == "digits":
+        path = DIGITS
+    if os.path.isdir(path):
+        return _from_arrays(path, read_idx_folder(path), target, task, test, seed)
+    if zipfile.is_zipfile(existing_file(path)):
+        return _from_arrays(path, named_parts(path, read_npz(path)), target, task, test, seed)
+    if path.lower().endswith((".npz", ".npy", ".gz")) or "idx" in os.path.basename(path).lower():
+        raise ValueError(f"{path} is not an .npz file; for IDX files name the folder that has images and labels")
+    return _from_table(read_csv(path), target, task, missing, test, seed)
+
+
+def read_inputs(path, encoder: Encoder):
+    """The raw inputs of a file for `encoder.transform`: like the training data, a target is not needed.
+
+    An .npz file with an array x (or x_test), an IDX file of images, or a CSV file with the columns of the training.
+    """
+    path = os.fspath(path)
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{path} is a directory; name its file of images")
+    if zipfile.is_zipfile(existing_file(path)):
+        arrays = read_npz(path)
+        return arrays["x_test"] if "x_test" in arrays and "x" not in arrays else named_parts(path, arrays)["x"]
+    if encoder.inputs.kind == "table":
+        return read_csv(path, kinds=encoder.inputs.kinds())
+    if path.lower().endswith(".csv"):
+        raise ValueError(f"{path}: the training data was arrays of shape {encoder.inputs.shape}, not a CSV file")
+    return read_idx(path)
+
+
+def _from_arrays(path, parts, target, task, test, seed) -> Dataset:
+    if target is not None:
+        raise ValueError(f"target: {path} holds arrays, x and y; only the columns of a CSV file have names")
+    if "y" not in parts:
+        raise ValueError(f"{path} has no array y or y_train")
+    x, y = _samples("x", parts["x"], "y", parts["y"])
+    task = task or infer_task(y, images=x.ndim > 2)
+    encoder_target = TARGETS[task].fit("y", y)
+    if "x_test" in parts and "y_test" in parts:
+        x_test, y_test = _samples("x_test", parts["x_test"], "y_test", parts["y_test"])
+    elif test:
+        train_rows, test_rows = split_rows(len(y), y if task == "classification" else None, test, seed)
+        x, x_test, y, y_test = x[train_rows], x[test_rows], y[train_rows], y[test_rows]
+    else:
+        x_test = y_test = None
+    encoder = Encoder(ArrayInputs.fit(x), encoder_target)
+    return _dataset(encoder, x, y, x_test, y_test)
+
+
+def _from_table(table: Table, target, task, missing, test, seed) -> Dataset:
+    if len(table) < 2:
+        raise ValueError(f"{table.path} has one column only, {next(iter(table))!r}; it needs a target and an input")
+    if target is None:
+        raise ValueError(f"target: name the column of {table.path} to learn, one of {', '.join(table)}")
+    checks.choice("target", target, table)
+    y = table[target]
+    gone = y == "" if y.dtype == object else ~np.isfinite(y)
+    if gone.any():
+        raise ValueError(f"{table.place(int(np.argmax(gone)), target)}: the target is missing or infinite")
+    task = task or infer_task(y)
+    if test:
+        train_rows, test_rows = split_rows(len(y), y if task == "classification" else None, test, seed)
+    else:
+        train_rows, test_rows = np.arange(len(y)), None
+    names = [name for name in table if name != target]
+    encoder_target = TARGETS[task].fit(target, y)
+    encoder = Encoder(TableInputs.fit(table, names, train_rows, missing), encoder_target)
+    x = encoder.transform(table)
+    y = encoder.encode_target(y)
+    if test_rows is None:
+        return Dataset(x, y, None, None, encoder)
+    return Dataset(x[train_rows], y[train_rows], x[test_rows], y[test_rows], encoder)
+
+
+def _dataset(encoder, x, y, x_test, y_test) -> Dataset:
+    x, y = encoder.transform(x), encoder.encode_target(y)
+    if x_test is not None:
+        x_test, y_test = encoder.transform(x_test), encoder.encode_target(y_test)
+    return Dataset(x, y, x_test, y_test, encoder)
+
+
+def _samples(x_name: str, x, y_name: str, y) -> tuple[np.ndarray, np.ndarray]:
+    """Checked raw inputs, and one target for each."""
+    x, y = raw_array(x_name, x), np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    elif y.ndim == 2 and y.dtype.kind in "fiub" and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all():
+        y = y.argmax(axis=1)  # one-hot
+    if y.ndim != 1:
+        raise ValueError(f"{y_name} must have one value for each sample; got shape {y.shape}")
+    if len(x) != len(y):
+        raise ValueError(f"{x_name} and {y_name} must have the same length; got {len(x)} and {len(y)}")
+    if x.size == 0:
+        raise ValueError(f"{x_name} is empty: shape {x.shape}")
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        row = int(np.argmin(np.isfinite(y)))
+        raise ValueError(f"{y_name} holds {y[row]} at index {row}; NaN and Inf can't be learned")
+    return x, y.astype(str).astype(object) if y.dtype.kind in "US" else y
+
+
+def infer_task(y: np.ndarray, images: bool = False) -> str:
+    """Classification for texts, booleans, and whole numbers of which there are few (or that belong to images)."""
+    if y.dtype.kind in "bO":
+        return "classification"
+    if y.dtype.kind in "iu" and images:
+        return "classification"
+    values = np.unique(y)
+    whole = y.dtype.kind in "iu" or (values == np.floor(values)).all()
+    return "classification" if whole and len(values) <= min(FEW_VALUES, max(2, len(y) // 2)) else "regression"

@@ -1,0 +1,307 @@
+"""Graphs of layers: nodes with named inputs, their shapes, and the order in which they are recorded."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from dataclasses import dataclass, field
+
+from fastnet import checks, initializers
+from fastnet.kernels import random
+from fastnet.layers.base import Layer, is_numpy_layer, type_name
+from fastnet.parameters import Parameter, Segment
+from fastnet.recording import Context, Recording, Tensor
+
+__all__ = ["INPUT", "Graph", "Node"]
+
+INPUT = "input"
+
+
+@dataclass
+class Node:
+    """A layer at one place of a graph.
+
+    Parameters
+    ----------
+    name : str
+        Unique; dots separate containers: "residual_1.conv2d_2".
+    layer : Layer
+    inputs : list of str
+        Names of nodes, or "input".
+    stream : str
+        What random draws at this place are keyed by. By default the name; in a network
+        made from a list, the path as it is without names that the user gave.
+    """
+
+    name: str
+    layer: Layer
+    inputs: list[str]
+    stream: str = ""
+    shape: tuple[int, ...] = field(default=(), compare=False)
+
+    def __post_init__(self):
+        self.stream = self.stream or self.name
+
+
+class Builder:
+    """Turns lists and blocks of layers into nodes, and names them."""
+
+    def __init__(self):
+        self.nodes: list[Node] = []
+        self._containers = [("", "", Counter())]
+
+    def chain(self, layers, x: str) -> str:
+        """Add layers one after the other behind node `x`; return the name of the last."""
+        for layer in layers:
+            x = self.add(layer, [x])
+        return x
+
+    def add(self, layer: Layer, inputs: list[str]) -> str:
+        """Add a layer (or expand a block) behind the named inputs; return the name of its output."""
+        prefix, stream_prefix, counts = self._containers[-1]
+        kind = type_name(type(layer))
+        counts[kind] += 1
+        counted = f"{kind}_{counts[kind]}"
+        name, stream = prefix + (layer.name or counted), stream_prefix + counted
+        if hasattr(layer, "expand"):
+            self._containers.append((f"{name}.", f"{stream}.", Counter()))
+            output = layer.expand(self, *inputs)
+            self._containers.pop()
+            return output
+        if name == INPUT or any(node.name == name for node in self.nodes):
+            raise ValueError(f"name {name!r} is used twice in the network; give one of the layers another name=")
+        self.nodes.append(Node(name, layer, list(inputs), stream))
+        return name
+
+
+class Graph:
+    """Nodes in an order in which each comes after its inputs; the last named `output` is the result."""
+
+    def __init__(self, nodes: list[Node], output: str | None, input_shape: tuple[int, ...]):
+        self.nodes = _in_order(nodes)
+        self.output = output or (self.nodes[-1].name if self.nodes else INPUT)
+        self.input_shape = input_shape
+        self.by_name = {node.name: node for node in self.nodes}
+        if self.output != INPUT and self.output not in self.by_name:
+            raise ValueError(f"output {self.output!r} is not a node{checks.nearest(self.output, self.by_name)}")
+        self.parameters: dict[str, Parameter] = {}
+        self._set_activations_behind()
+        self._build_layers()
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        return self.shape_of(self.output)
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        return self.input_shape if name == INPUT else self.by_name[name].shape
+
+    def readers(self, name: str) -> list[Node]:
+        return [node for node in self.nodes if name in node.inputs]
+
+    def _set_activations_behind(self) -> None:
+        """Tell each layer the activation behind it, seen through norms, for its default initialization."""
+        for node in self.nodes:
+            if node.layer.is_built:
+                continue
+            behind, name = None, node.name
+            while behind is None:
+                readers = self.readers(name)
+                if len(readers) != 1:
+                    break
+                layer, name = readers[0].layer, readers[0].name
+                activation = getattr(layer, "activation", None)
+                if activation is not None and not layer.parameters() and type_name(type(layer)) in ("activation", "add"):
+                    behind = None if activation.name == "linear" else activation.name
+                    if type_name(type(layer)) == "add":
+                        break
+                elif not layer.is_norm:
+                    break
+            own = getattr(node.layer, "activation", None)
+            if own is None or own.name == "linear":
+                node.layer.activation_behind = behind
+
+    def _build_layers(self) -> None:
+        seen = set()
+        for node in self.nodes:
+            shapes = [self.shape_of(name) for name in node.inputs]
+            layer = node.layer
+            if not layer.many_inputs and len(shapes) != 1:
+                raise ValueError(f"node {node.name!r} ({type(layer).__name__}) takes one input; it has {len(shapes)}")
+            try:
+                node.shape = tuple(layer.build_once(shapes if layer.many_inputs else shapes[0]))
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"layer {node.name!r}: {error}") from error
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                for parameter in layer.parameters():
+                    name = f"{node.name}.{parameter.local_name}"
+                    parameter.name = name
+                    self.parameters[name] = parameter
+
+    def allocate(self, dtype: str, seed: int, initialize: bool = True) -> Segment | None:
+        """Give the parameters that have no memory yet a segment, and draw their first values."""
+        fresh = [p for p in self.parameters.values() if p.segment is None]
+        for parameter in self.parameters.values():
+            if parameter.segment is not None and parameter.segment.dtype != dtype:
+                raise ValueError(
+                    f"dtype {dtype!r}: parameter {parameter.name!r} belongs to a network of dtype "
+                    f"{parameter.segment.dtype.name!r}; both must have one dtype"
+                )
+        if not fresh:
+            return None
+        segment = Segment(fresh, dtype)
+        if initialize:
+            streams = {
+                id(p): f"{node.stream}.{p.local_name}" for node in reversed(self.nodes) for p in node.layer.parameters()
+            }
+            for parameter in fresh:
+                draw(parameter, random.key(seed, streams[id(parameter)]))
+        return segment
+
+    # Recording
+
+    def record_forward(self, recording: Recording, x: Tensor, training: bool, seed: int) -> Tensor:
+        """Record all layers that the output needs; the contexts wait for `record_backward`."""
+        self._contexts: dict[str, object] = {}
+        values = {INPUT: x}
+        for node in self.nodes:
+            inputs = [values[name] for name in node.inputs]
+            layer = node.layer
+            with recording.at(node.name):
+                if is_numpy_layer(layer):
+                    place = NumPyPlace(layer, node, recording, training)
+                    values[node.name] = place.record_forward(inputs)
+                    self._contexts[node.name] = place
+                    continue
+                ctx = Context(recording, node.name, training, frozen=not layer.trainable)
+                ctx.stream_key = random.key(seed, node.stream)
+                values[node.name] = layer.record_forward(ctx, inputs if layer.many_inputs else inputs[0], training)
+                self._contexts[node.name] = ctx
+        self.values = values
+        return values[self.output]
+
+    def record_backward(self, recording: Recording, dy: Tensor) -> Tensor | None:
+        """Record the backward pass of the forward pass recorded last; returns the gradient at the input.
+
+        Where a value has several readers their gradients are added, in the order of the nodes.
+        """
+        gradients: dict[str, Tensor] = {self.output: dy}
+        for node in reversed(self.nodes):
+            dy = gradients.pop(node.name, None)
+            if dy is None:
+                continue
+            ctx = self._contexts[node.name]
+            with recording.at(node.name):
+                if isinstance(ctx, NumPyPlace):
+                    dx = ctx.record_backward(dy)
+                else:
+                    dx = node.layer.record_backward(ctx, dy)
+                for name, part in zip(node.inputs, dx if node.layer.many_inputs else [dx], strict=True):
+                    if name in gradients:
+                        total = recording.tensor(part.shape)
+                        recording.call("add", reads={"a": gradients[name], "b": part}, writes={"y": total},
+                                       in_place=("a", "y"), work=4 * part.size, n=part.size)  # fmt: skip
+                        part = total
+                    gradients[name] = part
+        self._clear_unwritten(recording)
+        return gradients.get(INPUT)
+
+    def _clear_unwritten(self, recording: Recording) -> None:
+        """Gradients of trainable parameters that nothing wrote are zero."""
+        context = Context(recording, "", True)
+        for node in self.nodes:
+            if not node.layer.trainable or is_numpy_layer(node.layer):
+                continue
+            for parameter in node.layer.parameters():
+                if parameter.trainable:
+                    gradient = context.grad(parameter)
+                    if recording.first_write(gradient):
+                        recording.call("fill", writes={"y": gradient}, n=gradient.size, value=0.0)
+
+    def trainable_parameters(self) -> list[Parameter]:
+        """Those that an update changes now: trainable ones of layers that are not frozen."""
+        frozen = {id(p) for node in self.nodes if not node.layer.trainable for p in node.layer.parameters()}
+        return [p for p in self.parameters.values() if p.trainable and id(p) not in frozen]
+
+
+def draw(parameter: Parameter, key: tuple[int, int]) -> None:
+    """Fill a parameter with its initializer's values."""
+    fan_in, fan_out = parameter.fans or initializers.fans(parameter.shape)
+    try:
+        parameter.assign(parameter.init.draw(parameter.shape, parameter.dtype.name, key, fan_in, fan_out))
+    except ValueError as error:
+        raise ValueError(f"parameter {parameter.name!r}: {error}") from error
+
+
+class NumPyPlace:
+    """A user's layer at one place: opaque calls into Python, on a shallow copy of the object."""
+
+    def __init__(self, layer: Layer, node: Node, recording: Recording, training: bool):
+        self.layer = copy.copy(layer)
+        self.node = node
+        self.recording = recording
+        self.training = training
+        self.first_of_step = False
+
+    def record_forward(self, inputs: list[Tensor]) -> Tensor:
+        self.inputs = inputs
+        y = self.recording.tensor((inputs[0].shape[0], *self.node.shape))
+        self.recording.python(self._forward, inputs, [y], effects=self.training)
+        return y
+
+    def _forward(self, inputs, outputs):
+        x = inputs if self.layer.many_inputs else inputs[0]
+        y = self.layer.forward(x, training=self.training)
+        self._copy("forward", y, outputs[0])
+
+    def record_backward(self, dy: Tensor):
+        dx = [self.recording.tensor(x.shape) for x in self.inputs]
+        if self.layer.trainable:
+            context = Context(self.recording, self.node.name, True)
+            gradients = [(p, context.grad(p)) for p in self.layer.parameters() if p.trainable]
+            self.starts = [p for p, gradient in gradients if self.recording.first_write(gradient)]
+        # The saved inputs stay live until here, so that what `forward` kept of them is still there.
+        self.recording.python(self._backward, [dy, *self.inputs], dx)
+        return dx if self.layer.many_inputs else dx[0]
+
+    def _backward(self, inputs, outputs):
+        for parameter in getattr(self, "starts", ()):
+            parameter.begin_gradient()
+        dx = self.layer.backward(inputs[0])
+        for parameter in getattr(self, "starts", ()):
+            parameter.finish_gradient()
+        for part, target in zip(dx if self.layer.many_inputs else [dx], outputs, strict=True):
+            self._copy("backward", part, target)
+
+    def _copy(self, method: str, array, target) -> None:
+        shape = getattr(array, "shape", None)
+        if shape != target.shape:
+            came = "None" if array is None else f"shape {shape}"
+            raise ValueError(
+                f"layer {self.node.name!r}: {type(self.layer).__name__}.{method} must return an array of shape "
+                f"{target.shape}; it returned {came}"
+            )
+        target[...] = array
+
+
+def _in_order(nodes: list[Node]) -> list[Node]:
+    """Sort the nodes so that each comes after its inputs, else in the order given."""
+    names = [node.name for node in nodes]
+    for name, count in Counter(names).items():
+        if count > 1 or name == INPUT:
+            raise ValueError(f"node name {name!r} is {'reserved' if name == INPUT else 'used twice'}")
+    for node in nodes:
+        if not node.inputs:
+            raise ValueError(f"node {node.name!r} has no inputs")
+        for name in node.inputs:
+            if name != INPUT and name not in names:
+                raise ValueError(f"node {node.name!r}: input {name!r} is not a node{checks.nearest(name, names)}")
+    done, order, waiting = {INPUT}, [], list(nodes)
+    while waiting:
+        ready = [node for node in waiting if done.issuperset(node.inputs)]
+        if not ready:
+            raise ValueError(f"the nodes {', '.join(repr(node.name) for node in waiting)} form a cycle")
+        order.append(ready[0])
+        done.add(ready[0].name)
+        waiting.remove(ready[0])
+    return order

@@ -1,0 +1,110 @@
+"""Products of matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet import checks
+from fastnet.kernels import call
+from fastnet.kernels.activation import ACTIVATIONS
+from fastnet.native.plan import run_for_arrays
+
+__all__ = ["matmul"]
+
+
+def matmul(a, b, *, trans_a=False, trans_b=False, bias=None, activation=None, out=None):
+    """activation(op(a) op(b) + bias) for two matrices.
+
+    Parameters
+    ----------
+    a : array (M, K), or (K, M) with `trans_a`
+    b : array (K, N), or (N, K) with `trans_b`
+        Of one dtype, float32 or float64 (other real dtypes are cast: to float64 if either
+        is float64, else to float32). Rows may lie apart, and transposed views are taken as they are.
+    bias : array (N,), optional
+    activation : str, optional
+        An elementwise activation with its default parameter: "relu", "gelu", ...
+    out : ndarray (M, N), optional
+        Where to write the result; C-contiguous, of the result's dtype, not overlapping a or b.
+
+    Returns
+    -------
+    ndarray (M, N)
+
+    Notes
+    -----
+    An element is bias + sum_k a_ik b_kj, added with k ascending in blocks that depend on K alone: its bits depend
+    neither on the number of threads nor on the other rows.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnet as fn
+    >>> fn.kernels.matmul(np.array([[1.0, -2.0]]), np.eye(2), activation="relu")
+    array([[1., 0.]])
+    """
+    options = (trans_a, trans_b, activation)
+    plans = call.plans_of_this_thread()
+    if out is not None:
+        try:
+            if run_for_arrays(plans, options, (a, b, bias, out), 3) is True:
+                return out
+        except (BufferError, TypeError, ValueError):
+            pass  # not arrays that kernels take as they are: the checks below say what is wrong
+    a, lda, trans_a = _matrix("a", a, trans_a)
+    b, ldb, trans_b = _matrix("b", b, trans_b)
+    if a.dtype != b.dtype:
+        dtype = np.result_type(a.dtype, b.dtype)
+        (a, lda), (b, ldb) = (_contiguous(m, dtype) for m in (a, b))
+    m, k = a.shape[::-1] if trans_a else a.shape
+    depth, n = b.shape[::-1] if trans_b else b.shape
+    if depth != k:
+        raise ValueError(f"a and b do not fit: op(a) is {m} x {k}, op(b) is {depth} x {n}")
+    if bias is not None:
+        bias = call.real_array("bias", bias, a.dtype)
+        if bias.shape != (n,):
+            raise ValueError(f"bias must have shape ({n},); got {bias.shape}")
+    kind, alpha = 0, 0.0
+    if activation is not None:
+        row = ACTIVATIONS[checks.choice("activation", activation, ACTIVATIONS)]
+        kind, alpha = row.kind, row.alpha
+    out = call.output("out", out, (m, n), a.dtype)
+    if np.may_share_memory(out, a) or np.may_share_memory(out, b):
+        raise ValueError("out must not overlap a or b")
+    if out.size == 0:
+        return out
+    arrays = (a, b, bias, out)
+    key = run_for_arrays(plans, options, arrays, 3)
+    if key is not True:
+        numbers = {
+            "M": m, "N": n, "K": k, "lda": lda, "ldb": ldb, "ldc": n, "ldgate": 0,
+            "trans_a": int(trans_a), "trans_b": int(trans_b), "activation": kind, "gate_activation": 0,
+            "accumulate": 0, "accumulate_sums": 0, "alpha": alpha, "gate_alpha": 0.0,
+        }  # fmt: skip
+        call.prepare(plans, key, "gemm", a.dtype.name, ("a", "b", "bias", "c"), arrays, numbers, m * n * k)
+        run_for_arrays(plans, options, arrays, 3)
+    return out
+
+
+def _matrix(argument: str, value, transposed) -> tuple[np.ndarray, int, bool]:
+    """A matrix as the kernel reads it: the array, elements from row to row, and whether it is transposed."""
+    checks.flag(f"trans_{argument}", transposed)
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{argument} must be a matrix of real numbers; got dtype {array.dtype}")
+    if array.ndim != 2:
+        raise ValueError(f"{argument} must have 2 axes; got shape {array.shape}")
+    if array.dtype.name not in ("float32", "float64"):
+        array = array.astype(np.float64 if array.dtype.itemsize > 8 else np.float32)
+    size = array.itemsize
+    if array.size and array.dtype.isnative:
+        for matrix, flip in ((array, False), (array.T, True)):
+            rows, inner = matrix.strides
+            if inner == size and rows % size == 0 and rows >= size * matrix.shape[1]:
+                return matrix, rows // size, bool(transposed) ^ flip
+    array, ld = _contiguous(array, array.dtype.newbyteorder("="))
+    return array, ld, bool(transposed)
+
+
+def _contiguous(array, dtype):
+    array = np.ascontiguousarray(array, dtype)
+    return array, array.shape[1]

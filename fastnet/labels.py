@@ -1,0 +1,188 @@
+"""Inputs, targets and sample weights as the user gives them, and the forms that kernels take."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastnet import checks
+
+# dtype name -> the number that the gather kernels know it by
+GATHER_KINDS = {
+    name: kind
+    for kind, name in enumerate(
+        "float32 float64 int8 uint8 int16 uint16 int32 uint32 int64 uint64 bool float16".split()
+    )
+}
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Targets of one loss: class numbers (`classes` says how many there are), or values of the output's shape."""
+
+    array: np.ndarray
+    classes: int | None
+    shape: tuple[int, ...]  # of one sample, as the loss reads it
+
+    @property
+    def is_labels(self) -> bool:
+        return self.classes is not None
+
+
+def real_array(argument: str, value) -> np.ndarray:
+    """`value` as an array of real numbers, of any dtype that can be cast."""
+    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    if array.dtype.name not in GATHER_KINDS:
+        if array.dtype.kind == "f":  # long double
+            return array.astype(np.float64)
+        hint = "; encode texts as class numbers 0, 1, 2, ..." if array.dtype.kind in "OUS" else ""
+        raise TypeError(f"{argument} must be an array of real numbers; got dtype {array.dtype}{hint}")
+    return array
+
+
+def rows_contiguous(array: np.ndarray) -> np.ndarray:
+    """The array itself if each row is contiguous and rows ascend, else a copy; bytes are in the machine's order."""
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if array.flags.c_contiguous:
+        return array
+    item = array.itemsize
+    inner = item * math.prod(array.shape[1:])
+    expected = []
+    for n in reversed(array.shape[1:]):
+        expected.append(item)
+        item *= n
+    good = array.strides[1:] == tuple(reversed(expected)) and array.strides[0] >= inner
+    return array if good and array.strides[0] % array.itemsize == 0 else np.ascontiguousarray(array)
+
+
+def check_inputs(argument: str, x, input_shape, *, may_be_empty: bool = False) -> np.ndarray:
+    """`x` as a batch of samples of the network's input shape."""
+    array = real_array(argument, x)
+    if array.ndim == 0 or array.shape[1:] != tuple(input_shape):
+        hint = ""
+        if array.shape == tuple(input_shape):
+            hint = f"; for one sample pass {argument}[None]"
+        elif math.prod(array.shape[1:]) == math.prod(input_shape) and array.ndim:
+            hint = f"; {argument}.reshape(-1, {', '.join(map(str, input_shape))}) has it"
+        raise ValueError(
+            f"{argument} must have shape (n, {', '.join(map(str, input_shape))}) for this network; "
+            f"got {array.shape}{hint}"
+        )
+    if len(array) == 0 and not may_be_empty:
+        raise ValueError(f"{argument} is empty: it has shape {array.shape}")
+    return rows_contiguous(array)
+
+
+def check_length(argument: str, array, other: str, length: int) -> None:
+    if len(array) != length:
+        raise ValueError(f"{argument} and {other} must have the same length; {argument} has {len(array)}, {other} has {length}")
+
+
+def form_of(loss, y, output_shape, argument: str = "y") -> Targets:
+    """What `y` is to the loss. Only dtype and shape are looked at; `scan_targets` looks at the values."""
+    array = real_array(argument, y)
+    output_shape = tuple(output_shape)
+    if array.ndim == 0:
+        raise ValueError(f"{argument} must be an array with one entry a sample; got a single value")
+    if loss.takes_labels(array, output_shape):
+        if array.ndim == 2 and array.shape[1] == 1:
+            array = array.reshape(-1)
+        classes = output_shape[-1]
+        if array.ndim != 1:
+            raise ValueError(
+                f"{argument} must be class numbers of shape (n,) or probabilities of shape (n, {classes}); "
+                f"got shape {array.shape}"
+            )
+        if array.dtype.kind == "f":
+            raise TypeError(
+                f"{argument} must be class numbers of an integer dtype; got dtype {array.dtype}: "
+                f"{argument}.astype(int) makes labels of whole numbers"
+            )
+        return Targets(rows_contiguous(array), classes, ())
+    if array.ndim == 1 and output_shape == (1,):
+        array = array.reshape(-1, 1)
+    if array.shape[1:] != output_shape:
+        raise ValueError(
+            f"{argument} must have shape (n, {', '.join(map(str, output_shape))}), as the network's output has; "
+            f"got {array.shape}"
+        )
+    return Targets(rows_contiguous(array), None, output_shape)
+
+
+def scan_inputs(argument: str, array: np.ndarray) -> None:
+    """Refuse NaN and Inf."""
+    if array.dtype.kind == "f" and array.size and not np.isfinite(array).all():
+        first = np.argwhere(~np.isfinite(array))[0]
+        value = array[tuple(first)]
+        what = "NaN" if np.isnan(value) else "Inf"
+        raise ValueError(f"{argument} has {what}, first at index {tuple(int(i) for i in first)}")
+
+
+def scan_targets(targets: Targets, argument: str = "y") -> None:
+    """Refuse labels outside of the classes, NaN and Inf."""
+    array = targets.array
+    if not targets.is_labels:
+        scan_inputs(argument, array)
+        return
+    if array.size and (array.min() < 0 or array.max() >= targets.classes):
+        bad = int(np.argmax((array < 0) | (array >= targets.classes)))
+        raise ValueError(
+            f"{argument} has the label {array[bad]} at index {bad}; the network has {targets.classes} outputs, "
+            f"for labels 0 to {targets.classes - 1}"
+        )
+
+
+def cast(targets: Targets, dtype: str) -> np.ndarray:
+    """The targets as a kernel takes them, all at once."""
+    if targets.is_labels:
+        return np.ascontiguousarray(targets.array, np.int32)
+    return np.ascontiguousarray(targets.array, dtype)
+
+
+def weights(sample_weight, length: int, dtype: str, argument: str = "sample_weight") -> np.ndarray:
+    """Sample weights as an array (length,), none negative, not all zero."""
+    array = real_array(argument, sample_weight)
+    if array.shape not in ((length,), (length, 1)):
+        raise ValueError(f"{argument} must have shape ({length},); got {array.shape}")
+    array = np.ascontiguousarray(array.reshape(length), dtype)
+    scan_inputs(argument, array)
+    if (array < 0).any():
+        bad = int(np.argmax(array < 0))
+        raise ValueError(f"{argument} must not be negative; it is {array[bad]:g} at index {bad}")
+    if length and not array.any():
+        raise ValueError(f"{argument} must not be zero everywhere")
+    return array
+
+
+def combined_weights(sample_weight, class_weight, targets: Targets, dtype: str) -> np.ndarray | None:
+    """Sample weight x class weight, or None where there is neither.
+
+    Parameters
+    ----------
+    class_weight : dict, array or "balanced"
+        Class number to weight (1 where it is left out); "balanced" is n / (classes * count of the class).
+    """
+    n = len(targets.array)
+    total = None if sample_weight is None else weights(sample_weight, n, dtype)
+    if class_weight is None:
+        return total
+    if not targets.is_labels:
+        raise ValueError("class_weight needs targets that are class numbers; give sample_weight instead")
+    classes = targets.classes
+    if isinstance(class_weight, str):
+        checks.choice("class_weight", class_weight, ["balanced"])
+        counts = np.bincount(targets.array.astype(np.int64), minlength=classes)
+        table = n / (classes * np.maximum(counts, 1))
+    elif isinstance(class_weight, dict):
+        table = np.ones(classes)
+        for key, value in class_weight.items():
+            if checks.whole_number("class_weight's class", key) not in range(classes):
+                raise ValueError(f"class_weight has class {key}; the network has classes 0 to {classes - 1}")
+            table[key] = checks.real_number(f"class_weight[{key}]", value, least=0)
+    else:
+        table = weights(class_weight, classes, "float64", "class_weight")
+    by_class = table[targets.array].astype(dtype)
+    return by_class if total is None else total * by_class

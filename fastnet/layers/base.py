@@ -1,0 +1,191 @@
+"""The base class of layers, those that record kernels and those that users write in NumPy."""
+
+from __future__ import annotations
+
+import re
+
+from fastnet import checks, initializers
+from fastnet.parameters import Parameter
+
+__all__ = ["Layer"]
+
+
+class Clock:
+    """Counts changes of configuration, so that recordings made before one are not used after it."""
+
+    time = 0
+
+    @classmethod
+    def tick(cls) -> None:
+        cls.time += 1
+
+
+class Layer:
+    """One step of a network.
+
+    A layer in NumPy defines three methods, and works everywhere a built-in one does:
+
+    - ``build(shape) -> output_shape``: `shape` is one sample's; parameters are added here.
+    - ``forward(x, training=False) -> y``: `x` is a read-only batch.
+    - ``backward(dy) -> dx``: the loss's gradient at the output to the one at the input; each
+      parameter's is given to `Parameter.add_gradient`.
+
+    Where a layer is used in two places, each place works on a shallow copy of the object, with the
+    same parameters. Arrays that `forward` gets stay valid until `backward` has returned.
+
+    The built-in layers define `record_forward` and `record_backward` instead, which say
+    what kernels they need. The nearest class in the method resolution order that defines either pair decides.
+
+    Parameters
+    ----------
+    name : str, optional
+        By default the type and a number, counted in each container: "dense_1".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnet as fn
+    >>> class Scale(fn.Layer):
+    ...     def build(self, shape):
+    ...         self.weight = self.add_parameter("weight", shape, init="ones")
+    ...         return shape
+    ...     def forward(self, x, training=False):
+    ...         self.x = x
+    ...         return x * self.weight.value
+    ...     def backward(self, dy):
+    ...         self.weight.add_gradient((dy * self.x).sum(axis=0))
+    ...         return dy * self.weight.value
+    >>> net = fn.Network([fn.Dense(4), Scale(), fn.Dense(1)], input_shape=(3,), seed=0)
+    >>> fn.check_gradients(net, np.ones((2, 3)), np.zeros((2, 1)), loss="mse").ok
+    True
+    """
+
+    name: str | None = None
+    many_inputs = False  # build and record_forward get a list of shapes, of tensors
+    is_norm = False  # the default initialization looks through it to the activation behind
+    activation_behind: str | None = None  # set by the graph before `build`
+    _trainable = True
+    _runner = None  # set by the floor above: runs a layer alone
+
+    def __init__(self, *, name: str | None = None):
+        if name is not None:
+            if not isinstance(name, str) or not name or "." in name:
+                raise ValueError(f"name must be a text without dots; got {checks.describe(name)}")
+            self.name = name
+
+    # What a layer defines
+
+    def build(self, shape):
+        """Add the parameters for inputs of this shape (one sample's); return the output's shape."""
+        return shape
+
+    def forward(self, x, training=False):
+        """The layer's output for a batch.
+
+        A built-in layer called alone records and runs just itself; its first call builds it.
+        """
+        return Layer._runner(self, x).forward(x, training=training)
+
+    def backward(self, dy):
+        """The gradient at the input from the one at the output of the last ``forward(x, training=True)``."""
+        return Layer._runner(self, None).backward(dy)
+
+    def config(self) -> dict:
+        """The constructor's arguments, to save the layer and make it anew."""
+        return {"name": self.name} if self.name else {}
+
+    # What a layer has
+
+    def parameters(self) -> list[Parameter]:
+        """The layer's own, in the order in which `build` added them."""
+        return list(self.__dict__.get("_parameters", {}).values())
+
+    @property
+    def is_built(self) -> bool:
+        return "_shapes" in self.__dict__
+
+    @property
+    def trainable(self) -> bool:
+        """False: its parameters keep their values in training (and a norm its running statistics)."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        self._trainable = checks.flag("trainable", value)
+        Clock.tick()
+
+    def add_parameter(self, name: str, shape, *, init="glorot_uniform", trainable=True, fans=None) -> Parameter:
+        """Add an array to the layer, in `build`.
+
+        Parameters
+        ----------
+        name : str
+            "weight", "bias", ...: unique in the layer.
+        shape : tuple of int
+        init : str, Initializer or array
+        trainable : bool
+            False for what training keeps but does not learn.
+        fans : (int, int), optional
+            fan_in and fan_out, where they don't follow from the shape.
+        """
+        parameters = self.__dict__.setdefault("_parameters", {})
+        if name in parameters:
+            raise ValueError(f"name {name!r}: the layer already has a parameter of that name")
+        init = initializers.get(init, "init")
+        parameters[name] = Parameter(name, shape, init, trainable, fans)
+        return parameters[name]
+
+    def build_once(self, shape):
+        """Build on first use; afterwards the shape must lead to the same parameters."""
+        if self.is_built:
+            before, output = self._shapes
+            if before != shape:
+                return self._rebuild(shape)
+            return output
+        output = self.build(shape)
+        if output is None:
+            raise TypeError(f"{type(self).__name__}.build must return the output's shape; it returned None")
+        self._shapes = shape, output
+        return output
+
+    def _rebuild(self, shape):
+        """A built layer on inputs of another shape: allowed as long as its parameters keep their shapes."""
+        kept = self._parameters_kept()
+        attributes = dict(self.__dict__)
+        self.__dict__["_parameters"] = {}
+        try:
+            output = self.build(shape)
+            fresh = {name: p.shape for name, p in self.__dict__["_parameters"].items()}
+        finally:
+            self.__dict__.clear()
+            self.__dict__.update(attributes)
+        if fresh != {name: p.shape for name, p in kept.items()}:
+            raise ValueError(
+                f"layer {self.name or type(self).__name__!r} was built for inputs of shape {self._shapes[0]}; "
+                f"it cannot take {shape}"
+            )
+        return output
+
+    def _parameters_kept(self) -> dict[str, Parameter]:
+        return dict(self.__dict__.get("_parameters", {}))
+
+    def __repr__(self):
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+def is_numpy_layer(layer: Layer) -> bool:
+    """True if the nearest class that defines either pair defines `forward` or `backward`."""
+    for cls in type(layer).__mro__:
+        if cls is Layer:
+            break
+        if "record_forward" in vars(cls) or "record_backward" in vars(cls):
+            return False
+        if "forward" in vars(cls) or "backward" in vars(cls):
+            return True
+    raise TypeError(f"layer {type(layer).__name__} defines neither forward and backward nor record_forward")
+
+
+def type_name(cls: type) -> str:
+    """ "conv2d" for Conv2D, "batch_norm" for BatchNorm."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()

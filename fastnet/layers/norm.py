@@ -1,0 +1,188 @@
+"""Batch and layer normalization."""
+
+from __future__ import annotations
+
+import math
+
+from fastnet import checks
+from fastnet.files import register
+from fastnet.layers.base import Layer
+
+__all__ = ["BatchNorm", "LayerNorm"]
+
+
+@register
+class BatchNorm(Layer):
+    """Normalize each channel (the last axis) over the batch and all other axes (Ioffe & Szegedy 2015).
+
+    y = gamma (x - mean) / sqrt(var + epsilon) + beta. In training mean and (biased) variance are the
+    batch's, and running = (1 - momentum) running + momentum batch, with the unbiased variance; in prediction,
+    and while ``layer.trainable`` is False, the running ones are used. As in PyTorch. Keras' `momentum` is the
+    weight of the old value (0.99: 0.01 here), its epsilon 1e-3, its running variance biased.
+
+    Parameters
+    ----------
+    momentum : float, default 0.1
+        Weight of the new value, in (0, 1].
+    epsilon : float, default 1e-5
+    scale, center : bool, default True
+        Whether there is a gamma ("weight"), a beta ("bias"), each of shape (channels,).
+
+    Examples
+    --------
+    >>> import numpy as np, fastnet as fn
+    >>> net = fn.Network([fn.BatchNorm()], input_shape=(1,), seed=0)
+    >>> net.forward(np.array([[1.0], [3.0]]), training=True).ravel().round(3).tolist()
+    [-1.0, 1.0]
+    """
+
+    is_norm = True
+
+    def __init__(self, *, momentum=0.1, epsilon=1e-5, scale=True, center=True, name=None):
+        super().__init__(name=name)
+        self.momentum = checks.real_number("momentum", momentum, above=0, most=1)
+        self.epsilon = checks.real_number("epsilon", epsilon, above=0)
+        self.scale = checks.flag("scale", scale)
+        self.center = checks.flag("center", center)
+
+    def build(self, shape):
+        channels = shape[-1:]
+        self.weight = self.add_parameter("weight", channels, init="ones") if self.scale else None
+        self.bias = self.add_parameter("bias", channels, init="zeros") if self.center else None
+        self.running_mean = self.add_parameter("running_mean", channels, init="zeros", trainable=False)
+        self.running_variance = self.add_parameter("running_variance", channels, init="ones", trainable=False)
+        return shape
+
+    def record_forward(self, ctx, x, training):
+        y = ctx.tensor(x.shape)
+        gamma, beta = ctx.value(self.weight), ctx.value(self.bias)
+        running_mean, running_variance = ctx.value(self.running_mean), ctx.value(self.running_variance)
+        sizes = {"rows": x.rows, "channels": x.columns, "epsilon": self.epsilon}
+        if not training or not self.trainable:
+            ctx.call(
+                "batch_norm_inference",
+                reads={"x": x, "gamma": gamma, "beta": beta, "running_mean": running_mean,
+                       "running_var": running_variance},
+                writes={"y": y}, in_place=None if training else ("x", "y"), work=8 * x.size, **sizes,
+            )  # fmt: skip
+            return ctx.keep(y, x=x, batch=None)
+        if x.rows < 2:
+            raise ValueError(
+                f"BatchNorm {ctx.place!r} needs at least 2 values in a channel to train; a batch of shape {x.shape} "
+                "has 1: use a larger batch_size, or drop_last=True if it is the last one"
+            )
+        mean, inverse_std, unbiased = (ctx.tensor((x.columns,)) for _ in range(3))
+        ctx.call(
+            "batch_norm_forward",
+            reads={"x": x, "gamma": gamma, "beta": beta},
+            writes={"y": y, "mean": mean, "inverse_std": inverse_std, "unbiased_variance": unbiased},
+            work=16 * x.size, **sizes,
+        )  # fmt: skip
+        ctx.call(
+            "batch_norm_commit",
+            reads={"mean": mean, "unbiased_variance": unbiased, "control": ctx.recording.control_field()},
+            updates={"running_mean": running_mean, "running_var": running_variance},
+            deferred=True, channels=x.columns, momentum=self.momentum,
+        )  # fmt: skip
+        return ctx.keep(y, x=x, batch=(mean, inverse_std))
+
+    def record_backward(self, ctx, dy):
+        dx = ctx.tensor(dy.shape)
+        dgamma, dbeta = ctx.grad(self.weight), ctx.grad(self.bias)
+        reads = {"x": ctx.x, "dy": dy, "gamma": ctx.value(self.weight)}
+        writes = {"dx": dx, "dgamma": dgamma, "dbeta": dbeta}
+        numbers = {
+            "rows": dy.rows,
+            "channels": dy.columns,
+            "accumulate_gamma": ctx.adds(dgamma),
+            "accumulate_beta": ctx.adds(dbeta),
+            "work": 16 * dy.size,
+            "optional": ("dx", "dgamma", "dbeta"),
+        }
+        if ctx.batch is None:
+            reads |= {
+                "running_mean": ctx.value(self.running_mean),
+                "running_var": ctx.value(self.running_variance),
+            }
+            ctx.call("batch_norm_inference_backward", reads=reads, writes=writes, epsilon=self.epsilon, **numbers)
+        else:
+            mean, inverse_std = ctx.batch
+            reads |= {"mean": mean, "inverse_std": inverse_std}
+            ctx.call("batch_norm_backward", reads=reads, writes=writes, **numbers)
+        return dx
+
+    def config(self):
+        return {
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "scale": self.scale,
+            "center": self.center,
+            **super().config(),
+        }
+
+
+@register
+class LayerNorm(Layer):
+    """Normalize each sample over its last axes (Ba, Kiros & Hinton 2016).
+
+    y = gamma (x - mean) / sqrt(var + epsilon) + beta, with the biased variance, as in PyTorch (Keras: epsilon 1e-3).
+
+    Parameters
+    ----------
+    axes : int, default 1
+        How many of the last axes are normalized together; gamma and beta have their shape.
+    epsilon : float, default 1e-5
+    scale, center : bool, default True
+        Whether there is a gamma ("weight"), a beta ("bias").
+    """
+
+    is_norm = True
+
+    def __init__(self, *, axes=1, epsilon=1e-5, scale=True, center=True, name=None):
+        super().__init__(name=name)
+        self.axes = checks.whole_number("axes", axes, least=1)
+        self.epsilon = checks.real_number("epsilon", epsilon, above=0)
+        self.scale = checks.flag("scale", scale)
+        self.center = checks.flag("center", center)
+
+    def build(self, shape):
+        if self.axes > len(shape):
+            raise ValueError(f"axes={self.axes}: inputs of shape {shape} have {len(shape)} axes besides the batch")
+        normalized = shape[-self.axes :]
+        self.columns = math.prod(normalized)
+        self.weight = self.add_parameter("weight", normalized, init="ones") if self.scale else None
+        self.bias = self.add_parameter("bias", normalized, init="zeros") if self.center else None
+        return shape
+
+    def record_forward(self, ctx, x, training):
+        rows = x.size // self.columns
+        y, mean, inverse_std = ctx.tensor(x.shape), ctx.tensor((rows,)), ctx.tensor((rows,))
+        ctx.call(
+            "layer_norm_forward",
+            reads={"x": x, "gamma": ctx.value(self.weight), "beta": ctx.value(self.bias)},
+            writes={"y": y, "mean": mean, "inverse_std": inverse_std},
+            work=16 * x.size, rows=rows, cols=self.columns, epsilon=self.epsilon,
+        )  # fmt: skip
+        return ctx.keep(y, x=x, mean=mean, inverse_std=inverse_std)
+
+    def record_backward(self, ctx, dy):
+        dx = ctx.tensor(dy.shape)
+        dgamma, dbeta = ctx.grad(self.weight), ctx.grad(self.bias)
+        ctx.call(
+            "layer_norm_backward",
+            reads={"x": ctx.x, "dy": dy, "gamma": ctx.value(self.weight), "mean": ctx.mean,
+                   "inverse_std": ctx.inverse_std},
+            writes={"dx": dx, "dgamma": dgamma, "dbeta": dbeta}, optional=("dx", "dgamma", "dbeta"),
+            work=16 * dy.size, rows=dy.size // self.columns, cols=self.columns,
+            accumulate_gamma=ctx.adds(dgamma), accumulate_beta=ctx.adds(dbeta),
+        )  # fmt: skip
+        return dx
+
+    def config(self):
+        return {
+            "axes": self.axes,
+            "epsilon": self.epsilon,
+            "scale": self.scale,
+            "center": self.center,
+            **super().config(),
+        }

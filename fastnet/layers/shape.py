@@ -1,0 +1,57 @@
+"""Layers that only see the same elements under another shape."""
+
+from __future__ import annotations
+
+import math
+
+from fastnet import checks
+from fastnet.files import register
+from fastnet.layers.base import Layer
+
+__all__ = ["Flatten", "Reshape"]
+
+
+@register
+class Flatten(Layer):
+    """All axes but the batch into one, the last axis fastest (images: height, width, channels)."""
+
+    def build(self, shape):
+        return (math.prod(shape),)
+
+    def record_forward(self, ctx, x, training):
+        return ctx.keep(x.reshape((x.shape[0], math.prod(x.shape[1:]))), shape=x.shape)
+
+    def record_backward(self, ctx, dy):
+        return dy.reshape(ctx.shape)
+
+
+@register
+class Reshape(Layer):
+    """The same elements under another shape.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        One sample's, without the batch.
+    """
+
+    def __init__(self, shape, *, name=None):
+        super().__init__(name=name)
+        self.shape = checks.shape("shape", shape)
+
+    def build(self, shape):
+        if math.prod(shape) != math.prod(self.shape):
+            raise ValueError(
+                f"Reshape(shape={self.shape}) needs {math.prod(self.shape)} elements a sample; "
+                f"inputs of shape {shape} have {math.prod(shape)}"
+            )
+        return self.shape
+
+    def record_forward(self, ctx, x, training):
+        return ctx.keep(x.reshape((x.shape[0], *self.shape)), shape=x.shape)
+
+    def record_backward(self, ctx, dy):
+        return dy.reshape(ctx.shape)
+
+    def config(self):
+        return {"shape": self.shape, **super().config()}

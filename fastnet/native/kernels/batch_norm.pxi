@@ -1,0 +1,247 @@
+# Batch normalization over the rows of a matrix, forward.
+#
+#   forward     mean and variance of each channel over the rows;  inverse_std = 1 / sqrt(variance + epsilon)
+#               y = (x - mean) inverse_std gamma + beta;  unbiased_variance = variance rows / (rows - 1)
+#   inference   the same y with running_mean and running_var
+#   commit      running = (1 - momentum) running + momentum new, where control has no bad status
+#
+# rows channels   of x and y                                gamma beta  in [channels], or NULL for ones and zeros
+# mean inverse_std unbiased_variance                        out [channels]
+# control         in, or NULL                               y may be x
+#
+# Algorithm: the tiles of norm.pxi; x is read twice. Phase 1: mean and M2 = sum of (x - mean)^2 of each tile. Eight
+# rows at a time are held in registers: their mean, their squared deviations from it, and both joined to those of the
+# rows before, so that nothing cancels. Phase 2 joins the tiles: M2 = sum of M2_t + n_t (mean_t - mean)^2. Phase 3: y.
+#
+# Order of summation: the rows of a group, groups of a tile, tiles, in order; tiles in double.
+# It depends on the shape alone; threads take whole tiles, in phase 2 whole blocks of 16 channels.
+# No rows give mean and variance 0.
+#
+# Shared: mean and M2 of each tile and channel.
+#
+# Source: Ioffe & Szegedy 2015, with PyTorch's conventions. Joining: Chan, Golub, LeVeque 1983.
+
+cdef struct BatchNormForwardArgs:
+    const real* x
+    const real* gamma
+    const real* beta
+    real* y
+    real* mean
+    real* inverse_std
+    real* unbiased_variance
+    real* shared
+    Py_ssize_t rows
+    Py_ssize_t channels
+    double epsilon
+
+cdef struct BatchNormInferenceArgs:
+    const real* x
+    const real* gamma
+    const real* beta
+    const real* running_mean
+    const real* running_var
+    real* y
+    Py_ssize_t rows
+    Py_ssize_t channels
+    double epsilon
+
+cdef struct BatchNormCommitArgs:
+    const real* mean
+    const real* unbiased_variance
+    real* running_mean
+    real* running_var
+    const Control* control
+    Py_ssize_t channels
+    double momentum
+
+
+cdef Py_ssize_t batch_norm_forward_shared(const void* args) noexcept nogil:
+    cdef const BatchNormForwardArgs* b = <const BatchNormForwardArgs*>args
+    cdef NormTile m = norm_tiles(b.rows, b.channels)
+    return 2 * m.down * m.channels * sizeof(real)
+
+
+# --- phase 1: mean and M2 of each tile ----------------------------------------------------------
+
+cdef enum:
+    NORM_GROUP = 8
+
+# How a group joins the rows before it (Chan, Golub, LeVeque 1983).
+cdef struct Joining:
+    bint first
+    vf share                # of the group in all rows so far
+    vf spread               # factor of the squared distance of the two means
+
+
+cdef inline void group_statistics(int g, const NormTile* t, Py_ssize_t r, Py_ssize_t j, Py_ssize_t n,
+                                  const Joining* joining) noexcept nogil:
+    """One vector of channels, rows r .. r + g."""
+    cdef vf v[NORM_GROUP]
+    cdef vf mean, d, m2
+    cdef real* means = t.partial + j
+    cdef real* m2s = means + t.down * t.channels
+    cdef int i
+    for i in range(g):
+        v[i] = vload_upto(t.x + (r + i) * t.channels + j, n)
+    mean = v[0]
+    for i in range(1, g):
+        mean = mean + v[i]
+    mean = mean * vset(<real>1 / g)
+    m2 = vzero()
+    for i in range(g):
+        d = v[i] - mean
+        m2 = vfma(d, d, m2)
+    if not joining.first:
+        d = mean - vload_upto(means, n)
+        mean = vfma(d, joining.share, vload_upto(means, n))
+        m2 = vfma(d * joining.spread, d, vload_upto(m2s, n) + m2)
+    vstore_upto(means, mean, n)
+    vstore_upto(m2s, m2, n)
+
+
+cdef inline void rows_statistics(int g, const NormTile* t, Py_ssize_t r) noexcept nogil:
+    cdef Joining joining
+    cdef Py_ssize_t j
+    joining.first = r == 0
+    joining.share = vset(<real>(<double>g / (r + g)))
+    joining.spread = vset(<real>(<double>(r * g) / (r + g)))
+    for j from 0 <= j <= t.width - LANES by LANES:
+        group_statistics(g, t, r, j, LANES, &joining)
+    j = t.width // LANES * LANES
+    if j < t.width:
+        group_statistics(g, t, r, j, t.width - j, &joining)
+
+
+cdef void tile_statistics(const NormTile* t) noexcept nogil:
+    cdef Py_ssize_t r
+    for r from 0 <= r <= t.rows - NORM_GROUP by NORM_GROUP:
+        rows_statistics(NORM_GROUP, t, r)
+    for r in range(t.rows // NORM_GROUP * NORM_GROUP, t.rows):
+        rows_statistics(1, t, r)
+
+
+cdef void batch_norm_statistics(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const BatchNormForwardArgs* b = <const BatchNormForwardArgs*>args
+    cdef NormTile m = norm_tiles(b.rows, b.channels)
+    cdef NormTile t
+    cdef Py_ssize_t i
+    m.x = b.x
+    m.partial = b.shared
+    for i in range(thread * m.tiles // n_threads, (thread + 1) * m.tiles // n_threads):
+        t = tile_at(&m, i)
+        tile_statistics(&t)
+
+
+# --- phase 2: of all rows -----------------------------------------------------------------------
+
+cdef void batch_norm_join(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const BatchNormForwardArgs* b = <const BatchNormForwardArgs*>args
+    cdef NormTile m = norm_tiles(b.rows, b.channels)
+    cdef Py_ssize_t blocks = (m.channels + NORM_JOINED - 1) // NORM_JOINED
+    cdef Py_ssize_t block, first, width, k, c
+    cdef const real* means
+    cdef const real* m2s
+    cdef double mean[NORM_JOINED]
+    cdef double m2[NORM_JOINED]
+    cdef double weight, d
+    for block in range(thread * blocks // n_threads, (thread + 1) * blocks // n_threads):
+        first = block * NORM_JOINED
+        width = min(m.channels - first, <Py_ssize_t>NORM_JOINED)
+        memset(mean, 0, sizeof(mean))
+        memset(m2, 0, sizeof(m2))
+        for k in range(m.down):
+            means = b.shared + k * m.channels + first
+            weight = min(m.rows - k * m.height, m.height)
+            for c in range(width):
+                mean[c] = mean[c] + weight * means[c]
+        for c in range(width):
+            mean[c] = mean[c] / max(m.rows, 1)
+        for k in range(m.down):
+            means = b.shared + k * m.channels + first
+            m2s = means + m.down * m.channels
+            weight = min(m.rows - k * m.height, m.height)
+            for c in range(width):
+                d = means[c] - mean[c]
+                m2[c] = m2[c] + (m2s[c] + weight * d * d)
+        for c in range(width):
+            b.mean[first + c] = <real>mean[c]
+            b.inverse_std[first + c] = <real>(1 / sqrt(m2[c] / max(m.rows, 1) + b.epsilon))
+            b.unbiased_variance[first + c] = <real>(m2[c] / max(m.rows - 1, 1))
+
+
+# --- phase 3: y ---------------------------------------------------------------------------------
+
+cdef inline void normalize_part(int g, const NormTile* t, const real* scale, Py_ssize_t r, Py_ssize_t j, Py_ssize_t n) noexcept nogil:
+    cdef vf mean = vload_upto(t.mean + j, n)
+    cdef vf scales = vload_upto(scale + j, n)
+    cdef vf shift = load_or(t.beta, <real>0, j, n)
+    cdef Py_ssize_t k = r * t.channels + j
+    cdef int i
+    for i in range(g):
+        vstore_upto(t.out + k, vfma(vload_upto(t.x + k, n) - mean, scales, shift), n)
+        k += t.channels
+
+
+cdef inline void normalize_rows(int g, const NormTile* t, const real* scale, Py_ssize_t r) noexcept nogil:
+    cdef Py_ssize_t j
+    for j from 0 <= j <= t.width - LANES by LANES:
+        normalize_part(g, t, scale, r, j, LANES)
+    j = t.width // LANES * LANES
+    if j < t.width:
+        normalize_part(g, t, scale, r, j, t.width - j)
+
+
+cdef void normalize_tiles(const NormTile* m, int thread, int n_threads) noexcept nogil:
+    cdef real scale[NORM_WIDTH]
+    cdef NormTile t
+    cdef Py_ssize_t i, r
+    for i in range(thread * m.tiles // n_threads, (thread + 1) * m.tiles // n_threads):
+        t = tile_at(m, i)
+        tile_scales(&t, scale)
+        for r from 0 <= r <= t.rows - 4 by 4:
+            normalize_rows(4, &t, scale, r)
+        for r in range(t.rows // 4 * 4, t.rows):
+            normalize_rows(1, &t, scale, r)
+
+
+cdef void batch_norm_normalize(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const BatchNormForwardArgs* b = <const BatchNormForwardArgs*>args
+    cdef NormTile m = norm_tiles(b.rows, b.channels)
+    m.x = b.x
+    m.out = b.y
+    m.gamma = b.gamma
+    m.beta = b.beta
+    m.mean = b.mean
+    m.inverse_std = b.inverse_std
+    normalize_tiles(&m, thread, n_threads)
+
+
+cdef void batch_norm_inference(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const BatchNormInferenceArgs* b = <const BatchNormInferenceArgs*>args
+    cdef NormTile m = norm_tiles(b.rows, b.channels)
+    m.x = b.x
+    m.out = b.y
+    m.gamma = b.gamma
+    m.beta = b.beta
+    m.mean = b.running_mean
+    m.variance = b.running_var
+    m.epsilon = b.epsilon
+    normalize_tiles(&m, thread, n_threads)
+
+
+# --- running statistics -------------------------------------------------------------------------
+
+cdef inline void blend(real* running, const real* new, vf kept, vf momentum, Py_ssize_t n) noexcept nogil:
+    vstore_upto(running, vfma(kept, vload_upto(running, n), momentum * vload_upto(new, n)), n)
+
+
+cdef void batch_norm_commit(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const BatchNormCommitArgs* b = <const BatchNormCommitArgs*>args
+    cdef Py_ssize_t i
+    cdef vf kept = vset(<real>(1 - b.momentum))
+    cdef vf momentum = vset(<real>b.momentum)
+    if b.control != NULL and b.control.status != GOOD:
+        return
+    for i from share_start(b.channels, thread, n_threads) <= i < share_start(b.channels, thread + 1, n_threads) by LANES:
+        blend(b.running_mean + i, b.mean + i, kept, momentum, b.channels - i)
+        blend(b.running_var + i, b.unbiased_variance + i, kept, momentum, b.channels - i)

@@ -1,0 +1,140 @@
+# Arithmetic element by element, and copies of a part of a matrix.
+#
+#   add         y = a + b          accumulate  y += x
+#   multiply    y = a b            scale       y = factor x
+#   fill        y = value
+#   copy_2d     y = x, `rows` rows of `cols` elements, ldx and ldy elements from row to row: concatenation,
+#               slicing and padding along the last axis
+#
+# n           elements of flat arrays             y may be a, b or x (not for copy_2d)
+#
+# Threads take whole blocks of 4096 elements (copy_2d: of 4096 columns of a row), so that an element is
+# always in the same lane of the same vector. Bound by memory. Nothing is summed.
+
+cdef enum:
+    ELEMENTWISE_BLOCK = 4096
+
+cdef struct AddArgs:
+    const real* a
+    const real* b
+    real* y
+    Py_ssize_t n
+
+cdef struct MultiplyArgs:
+    const real* a
+    const real* b
+    real* y
+    Py_ssize_t n
+
+cdef struct AccumulateArgs:
+    const real* x
+    real* y
+    Py_ssize_t n
+
+cdef struct ScaleArgs:
+    const real* x
+    real* y
+    Py_ssize_t n
+    double factor
+
+cdef struct FillArgs:
+    real* y
+    Py_ssize_t n
+    double value
+
+cdef struct Copy2dArgs:
+    const real* x
+    real* y
+    Py_ssize_t rows
+    Py_ssize_t cols
+    Py_ssize_t ldx
+    Py_ssize_t ldy
+
+
+cdef inline Py_ssize_t share_start(Py_ssize_t n, int thread, int n_threads) noexcept nogil:
+    """First element of a thread's blocks; the next thread's is where they end."""
+    return min((n + ELEMENTWISE_BLOCK - 1) // ELEMENTWISE_BLOCK * thread // n_threads * ELEMENTWISE_BLOCK, n)
+
+
+cdef void add_arrays(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const AddArgs* g = <const AddArgs*>args
+    cdef Py_ssize_t i = share_start(g.n, thread, n_threads)
+    cdef Py_ssize_t end = share_start(g.n, thread + 1, n_threads)
+    while i + LANES <= end:
+        vstore(g.y + i, vload(g.a + i) + vload(g.b + i))
+        i += LANES
+    if i < end:
+        vstore_n(g.y + i, vload_n(g.a + i, end - i) + vload_n(g.b + i, end - i), end - i)
+
+
+cdef void multiply_arrays(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const MultiplyArgs* g = <const MultiplyArgs*>args
+    cdef Py_ssize_t i = share_start(g.n, thread, n_threads)
+    cdef Py_ssize_t end = share_start(g.n, thread + 1, n_threads)
+    while i + LANES <= end:
+        vstore(g.y + i, vload(g.a + i) * vload(g.b + i))
+        i += LANES
+    if i < end:
+        vstore_n(g.y + i, vload_n(g.a + i, end - i) * vload_n(g.b + i, end - i), end - i)
+
+
+cdef void accumulate_array(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const AccumulateArgs* g = <const AccumulateArgs*>args
+    cdef Py_ssize_t i = share_start(g.n, thread, n_threads)
+    cdef Py_ssize_t end = share_start(g.n, thread + 1, n_threads)
+    while i + LANES <= end:
+        vstore(g.y + i, vload(g.y + i) + vload(g.x + i))
+        i += LANES
+    if i < end:
+        vstore_n(g.y + i, vload_n(g.y + i, end - i) + vload_n(g.x + i, end - i), end - i)
+
+
+cdef void scale_array(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const ScaleArgs* g = <const ScaleArgs*>args
+    cdef Py_ssize_t i = share_start(g.n, thread, n_threads)
+    cdef Py_ssize_t end = share_start(g.n, thread + 1, n_threads)
+    cdef vf factor = vset(<real>g.factor)
+    while i + LANES <= end:
+        vstore(g.y + i, factor * vload(g.x + i))
+        i += LANES
+    if i < end:
+        vstore_n(g.y + i, factor * vload_n(g.x + i, end - i), end - i)
+
+
+cdef void fill_array(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const FillArgs* g = <const FillArgs*>args
+    cdef Py_ssize_t i = share_start(g.n, thread, n_threads)
+    cdef Py_ssize_t end = share_start(g.n, thread + 1, n_threads)
+    cdef vf value = vset(<real>g.value)
+    while i < end:
+        vstore_upto(g.y + i, value, end - i)
+        i += LANES
+
+
+cdef inline void copy_row(const real* x, real* y, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i = 0
+    while i + LANES <= n:
+        vstore(y + i, vload(x + i))
+        i += LANES
+    if i < n:
+        vstore_n(y + i, vload_n(x + i, n - i), n - i)
+
+
+cdef void copy_2d(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const Copy2dArgs* g = <const Copy2dArgs*>args
+    cdef Py_ssize_t rows = g.rows, cols = g.cols
+    if g.ldx == cols and g.ldy == cols:
+        cols = rows * cols
+        rows = 1
+    cdef Py_ssize_t across = (cols + ELEMENTWISE_BLOCK - 1) // ELEMENTWISE_BLOCK
+    cdef Py_ssize_t begin = rows * across * thread // n_threads
+    cdef Py_ssize_t end = rows * across * (thread + 1) // n_threads
+    if begin == end:
+        return
+    cdef Py_ssize_t row = begin // across, j = begin % across * ELEMENTWISE_BLOCK, piece
+    for piece in range(begin, end):
+        copy_row(g.x + row * g.ldx + j, g.y + row * g.ldy + j, min(cols - j, <Py_ssize_t>ELEMENTWISE_BLOCK))
+        j += ELEMENTWISE_BLOCK
+        if j >= cols:
+            j = 0
+            row += 1

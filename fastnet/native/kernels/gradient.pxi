@@ -1,0 +1,83 @@
+# The norm of all gradients, for clipping and for the step's status; and a check of any array.
+#
+# g         in: gradients                ranges  in [n_ranges]: those that count (update.pxi)
+# partials  scratch, double, one for each block of 4096 elements of each range
+# control   in, out: gradient_norm, gradient_scale, status
+#
+#   norm = sqrt(sum g^2)       scale = min(1, clip_norm / (norm + 1e-6)), or 1 where clip_norm is 0   (as PyTorch)
+#
+# Order of summation: in double, a block's vectors in four sums, blocks in order. float32 squares can neither overflow nor
+# underflow there; in float64 an element beyond 1.3e154 makes the norm infinite, which is a bad
+# gradient like any other that isn't finite. With a bad status nothing is changed.
+
+cdef struct GradientNormArgs:
+    const real* g
+    const Range* ranges
+    double* partials
+    Control* control
+    Py_ssize_t n_ranges
+    double clip_norm
+
+
+cdef double sum_of_squares(const real* g, Py_ssize_t n) noexcept nogil:
+    cdef vd sums[4]
+    cdef vd x
+    cdef Py_ssize_t i
+    cdef int h
+    sums[0] = sums[1] = sums[2] = sums[3] = vdset(0)
+    for i from 0 <= i < n by 2 * LANES:
+        for h in range(WIDE):
+            x = vwiden(vload_upto(g + i, n - i), h)
+            sums[h] = sums[h] + x * x
+            x = vwiden(vload_upto(g + i + LANES, max(n - i - LANES, 0)), h)
+            sums[2 + h] = sums[2 + h] + x * x
+    return vdsum((sums[0] + sums[1]) + (sums[2] + sums[3]))
+
+
+cdef void gradient_squares(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const GradientNormArgs* a = <const GradientNormArgs*>args
+    cdef Share s = share_of(a.ranges, a.n_ranges, thread, n_threads)
+    cdef Py_ssize_t i, block = s.first
+    if a.control.status != GOOD:
+        return
+    while next_run(&s):
+        for i from 0 <= i < s.n by UPDATE_BLOCK:
+            a.partials[block] = sum_of_squares(a.g + s.begin + i, min(s.n - i, <Py_ssize_t>UPDATE_BLOCK))
+            block += 1
+
+
+cdef void gradient_total(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const GradientNormArgs* a = <const GradientNormArgs*>args
+    cdef Py_ssize_t i
+    cdef double norm = 0
+    if thread or a.control.status != GOOD:
+        return
+    for i in range(blocks_of(a.ranges, a.n_ranges)):
+        norm += a.partials[i]
+    norm = sqrt(norm)
+    a.control.gradient_norm = norm
+    a.control.gradient_scale = 1
+    if not norm < INFINITY:
+        a.control.status = BAD_GRADIENT
+    elif a.clip_norm > 0:
+        a.control.gradient_scale = min(1.0, a.clip_norm / (norm + 1e-6))
+
+
+# --- is everything finite? x in [n]; if not, the status becomes `code`. Threads take whole blocks. ----------------------
+
+cdef struct CheckFiniteArgs:
+    const real* x
+    Control* control
+    Py_ssize_t n
+    Py_ssize_t code
+
+
+cdef void check_finite(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const CheckFiniteArgs* a = <const CheckFiniteArgs*>args
+    cdef Py_ssize_t blocks = (a.n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
+    cdef Py_ssize_t i
+    cdef vf zeros = vzero()         # becomes NaN with the first that is not finite
+    for i from thread * blocks // n_threads * UPDATE_BLOCK <= i < min((thread + 1) * blocks // n_threads * UPDATE_BLOCK, a.n) by LANES:
+        zeros = vfma(vload_upto(a.x + i, a.n - i), vzero(), zeros)
+    if vany(visnan(zeros)):
+        report(a.control, a.code)

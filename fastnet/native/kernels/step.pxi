@@ -1,0 +1,69 @@
+# What surrounds the ops of a step: its counters, its status, and what is kept only if it was good.
+#
+# control         in, out: the block of abi.pxd; NULL where an op says so
+# learning_rates  in: one for each step of this run
+#
+# A plan starts with `step_begin` and ends with `step_end`. Between them an op that finds fault sets
+# the status, the first one wins, and every op that would change what outlives the step
+# looks at it first: after a bad step weights, optimizer state, running statistics, sums and counters are as before.
+
+cdef inline void report(Control* control, Py_ssize_t code) noexcept nogil:
+    """Make the step a bad one, unless there is no control or an earlier op has found another fault."""
+    if control != NULL and control.status == GOOD:
+        control.status = code
+
+
+cdef inline bint is_bad(const Control* control) noexcept nogil:
+    return control != NULL and control.status != GOOD
+
+
+cdef struct StepBeginArgs:
+    const double* learning_rates
+    Control* control
+
+
+cdef void step_begin(const void* args, int thread, int n_threads) noexcept nogil:
+    """Count the step as if it will be good, and take its learning rate. The status must be GOOD."""
+    cdef const StepBeginArgs* a = <const StepBeginArgs*>args
+    if thread:
+        return
+    a.control.step += 1
+    a.control.forward += 1
+    a.control.learning_rate = a.learning_rates[a.control.run_step]
+    a.control.run_step += 1
+    a.control.gradient_scale = 1
+
+
+cdef struct StepEndArgs:
+    Control* control
+    Py_ssize_t batch
+
+
+cdef void step_end(const void* args, int thread, int n_threads) noexcept nogil:
+    """Go on to the next batch, or take back the counts of a bad step."""
+    cdef const StepEndArgs* a = <const StepEndArgs*>args
+    if thread:
+        return
+    if a.control.status == GOOD:
+        a.control.cursor += a.batch
+    else:
+        a.control.step -= 1
+        a.control.forward -= 1
+
+
+# source in [n], target out [n], control or NULL. Threads take whole blocks of 4096 elements.
+cdef struct CopyIfGoodArgs:
+    const real* source
+    real* target
+    Control* control
+    Py_ssize_t n
+
+
+cdef void copy_if_good(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const CopyIfGoodArgs* a = <const CopyIfGoodArgs*>args
+    cdef Py_ssize_t blocks = (a.n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
+    cdef Py_ssize_t i
+    if is_bad(a.control):
+        return
+    for i from thread * blocks // n_threads * UPDATE_BLOCK <= i < min((thread + 1) * blocks // n_threads * UPDATE_BLOCK, a.n) by LANES:
+        vstore_upto(a.target + i, vload_upto(a.source + i, a.n - i), a.n - i)

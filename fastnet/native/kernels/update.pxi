@@ -1,0 +1,300 @@
+# Optimizer updates over flat memory, one pass each; the formulas are PyTorch's.
+#
+# w           in, out: parameters           g  in: gradients
+# b           momentum buffer or NULL       m, v, s, a  running means and sums, in and out
+# ranges      in [n_ranges]: which elements of these arrays, with a learning-rate factor and a decay
+# control     in: learning_rate, step (the count of this update, from 1), gradient_scale; with a status
+#             that is not GOOD an update changes nothing
+#
+# All arrays have the same layout; ranges start on whole vectors, and don't overlap. Below, g is the gradient after clipping
+# (times gradient_scale) and with decay * w added, lr the learning rate times the range's factor.
+#
+# Blocks of 4096 elements, counted through all ranges, are divided among the threads in order. Every
+# element is computed for itself, so the bits depend on nothing else. Coefficients are computed in double. In cache the
+# root and the division are the limit, beyond it the memory; the hardware sees these streams coming, and prefetching
+# them brought nothing.
+
+cdef enum:
+    UPDATE_BLOCK = 4096
+
+cdef struct Range:
+    Py_ssize_t offset
+    Py_ssize_t n
+    double learning_rate_factor
+    double decay
+
+# A thread's share of the blocks, range after range.
+cdef struct Share:
+    const Range* r          # the present range
+    Py_ssize_t left         # ranges from it on
+    Py_ssize_t base         # number of its first block
+    Py_ssize_t first
+    Py_ssize_t last         # blocks of this thread: first <= block < last
+    Py_ssize_t begin        # the present run of elements, from the arrays' start
+    Py_ssize_t n
+
+
+cdef Py_ssize_t blocks_of(const Range* ranges, Py_ssize_t n_ranges) noexcept nogil:
+    cdef Py_ssize_t i, total = 0
+    for i in range(n_ranges):
+        total += (ranges[i].n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
+    return total
+
+
+cdef Share share_of(const Range* ranges, Py_ssize_t n_ranges, int thread, int n_threads) noexcept nogil:
+    cdef Share s
+    cdef Py_ssize_t blocks = blocks_of(ranges, n_ranges)
+    s.r = ranges - 1
+    s.left = n_ranges + 1
+    s.base = 0
+    s.first = thread * blocks // n_threads
+    s.last = (thread + 1) * blocks // n_threads
+    s.begin = 0
+    s.n = 0
+    return s
+
+
+cdef bint next_run(Share* s) noexcept nogil:
+    """Move to the next range of which this thread has a run of elements."""
+    cdef Py_ssize_t blocks, low, high
+    while s.left > 1:
+        s.r += 1
+        s.left -= 1
+        blocks = (s.r.n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
+        low = max(s.first - s.base, 0)
+        high = min(s.last - s.base, blocks)
+        s.base += blocks
+        if low < high:
+            s.begin = s.r.offset + low * UPDATE_BLOCK
+            s.n = min(high * UPDATE_BLOCK, s.r.n) - low * UPDATE_BLOCK
+            return True
+    return False
+
+
+cdef double power_of(double base, Py_ssize_t n) noexcept nogil:
+    """base ** n by repeated squaring of pairs of doubles: right to the last bit or two, on every system the same."""
+    cdef double p, e, high = 1, low = 0, square = base, rest = 0
+    while n > 0:
+        if n & 1:
+            p = high * square
+            e = fma(high, square, -p) + (high * rest + low * square)
+            high = p + e
+            low = e - (high - p)
+        p = square * square
+        e = fma(square, square, -p) + 2 * square * rest
+        square = p + e
+        rest = e - (square - p)
+        n >>= 1
+    return high
+
+
+# --- SGD:  b = momentum b + g (b = g in the first step);  w -= lr b,  nesterov: w -= lr (g + momentum b) -----------
+
+cdef struct SgdArgs:
+    real* w
+    const real* g
+    real* b
+    const Range* ranges
+    const Control* control
+    Py_ssize_t n_ranges
+    Py_ssize_t nesterov
+    double momentum
+
+
+cdef inline void sgd_run(const SgdArgs* args, const Share* s, bint momentum, bint first) noexcept nogil:
+    cdef SgdArgs a = args[0]
+    cdef vf scale = vset(<real>a.control.gradient_scale), decay = vset(<real>s.r.decay), mu = vset(<real>a.momentum)
+    cdef vf minus_lr = vset(<real>(-a.control.learning_rate * s.r.learning_rate_factor))
+    cdef vf w, g, b
+    cdef Py_ssize_t i, n, end = s.begin + s.n
+    for i from s.begin <= i < end by LANES:
+        n = end - i
+        w = vload_upto(a.w + i, n)
+        g = vfma(w, decay, vload_upto(a.g + i, n) * scale)
+        if momentum:
+            b = g if first else vfma(vload_upto(a.b + i, n), mu, g)
+            vstore_upto(a.b + i, b, n)
+            g = vfma(b, mu, g) if a.nesterov else b
+        vstore_upto(a.w + i, vfma(g, minus_lr, w), n)
+
+
+cdef void sgd_update(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const SgdArgs* a = <const SgdArgs*>args
+    cdef Share s = share_of(a.ranges, a.n_ranges, thread, n_threads)
+    if a.control.status != GOOD:
+        return
+    while next_run(&s):
+        if a.b == NULL:
+            sgd_run(a, &s, False, False)
+        elif a.control.step == 1:
+            sgd_run(a, &s, True, True)
+        else:
+            sgd_run(a, &s, True, False)
+
+
+# --- Adam (Kingma & Ba 2015), AMSGrad (Reddi et al. 2018), AdamW (Loshchilov & Hutter 2019) -----------------------
+#   m = beta_1 m + (1 - beta_1) g     v = beta_2 v + (1 - beta_2) g^2     v_max = max(v_max, v)
+#   w -= lr / (1 - beta_1^step) m / (sqrt(v / (1 - beta_2^step)) + epsilon)          v_max for v where it is not NULL
+# decoupled: w *= 1 - lr decay first, and g is without decay
+
+cdef struct AdamArgs:
+    real* w
+    const real* g
+    real* m
+    real* v
+    real* v_max
+    const Range* ranges
+    const Control* control
+    Py_ssize_t n_ranges
+    Py_ssize_t decoupled
+    double beta_1
+    double beta_2
+    double epsilon
+
+# What one step and range make of them: epsilon' = epsilon sqrt(c), lr' = lr sqrt(c) / (1 - beta_1^step) with
+# c = 1 - beta_2^step, which saves a division.
+cdef struct AdamStep:
+    double decay
+    double shrink
+    double epsilon
+    double minus_lr
+
+
+cdef inline void adam_run(const AdamArgs* args, const AdamStep* c, const Share* s, bint amsgrad) noexcept nogil:
+    cdef AdamArgs a = args[0]
+    cdef vf scale = vset(<real>a.control.gradient_scale), decay = vset(<real>c.decay), shrink = vset(<real>c.shrink)
+    cdef vf rate_1 = vset(<real>(1 - a.beta_1)), beta_2 = vset(<real>a.beta_2), rate_2 = vset(<real>(1 - a.beta_2))
+    cdef vf epsilon = vset(<real>c.epsilon), minus_lr = vset(<real>c.minus_lr)
+    cdef vf w, g, m, v
+    cdef Py_ssize_t i, n, end = s.begin + s.n
+    for i from s.begin <= i < end by LANES:
+        n = end - i
+        w = vload_upto(a.w + i, n)
+        m = vload_upto(a.m + i, n)
+        g = vfma(w, decay, vload_upto(a.g + i, n) * scale)
+        v = vfma(g * g, rate_2, vload_upto(a.v + i, n) * beta_2)
+        m = vfma(g - m, rate_1, m)
+        vstore_upto(a.m + i, m, n)
+        vstore_upto(a.v + i, v, n)
+        if amsgrad:
+            v = vmax(vload_upto(a.v_max + i, n), v)
+            vstore_upto(a.v_max + i, v, n)
+        vstore_upto(a.w + i, vfma(m / (vsqrt(v) + epsilon), minus_lr, w * shrink), n)
+
+
+cdef void adam_update(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const AdamArgs* a = <const AdamArgs*>args
+    cdef Share s = share_of(a.ranges, a.n_ranges, thread, n_threads)
+    cdef AdamStep c
+    cdef double lr, correction_1, correction_2
+    if a.control.status != GOOD or s.first == s.last:
+        return
+    correction_1 = 1 - power_of(a.beta_1, a.control.step)
+    correction_2 = sqrt(1 - power_of(a.beta_2, a.control.step))
+    c.epsilon = a.epsilon * correction_2
+    while next_run(&s):
+        lr = a.control.learning_rate * s.r.learning_rate_factor
+        c.decay = 0 if a.decoupled else s.r.decay
+        c.shrink = 1 - lr * s.r.decay if a.decoupled else 1
+        c.minus_lr = -lr * correction_2 / correction_1
+        if a.v_max == NULL:
+            adam_run(a, &c, &s, False)
+        else:
+            adam_run(a, &c, &s, True)
+
+
+# --- RMSprop (Tieleman & Hinton 2012; centered: Graves 2013) -------------------------------------------------------
+#   v = rho v + (1 - rho) g^2     a = rho a + (1 - rho) g     d = g / (sqrt(v - a^2) + epsilon)
+#   w -= lr d,  with momentum: b = momentum b + d; w -= lr b.  Where rounding makes v - a^2 negative, it is zero.
+
+cdef struct RmspropArgs:
+    real* w
+    const real* g
+    real* v
+    real* b
+    real* a
+    const Range* ranges
+    const Control* control
+    Py_ssize_t n_ranges
+    double rho
+    double epsilon
+    double momentum
+
+
+cdef inline void rmsprop_run(const RmspropArgs* args, const Share* s, bint momentum, bint centered) noexcept nogil:
+    cdef RmspropArgs p = args[0]
+    cdef vf scale = vset(<real>p.control.gradient_scale), decay = vset(<real>s.r.decay)
+    cdef vf rho = vset(<real>p.rho), rate = vset(<real>(1 - p.rho)), epsilon = vset(<real>p.epsilon), mu = vset(<real>p.momentum)
+    cdef vf minus_lr = vset(<real>(-p.control.learning_rate * s.r.learning_rate_factor))
+    cdef vf w, g, v, a
+    cdef Py_ssize_t i, n, end = s.begin + s.n
+    for i from s.begin <= i < end by LANES:
+        n = end - i
+        w = vload_upto(p.w + i, n)
+        g = vfma(w, decay, vload_upto(p.g + i, n) * scale)
+        v = vfma(g * g, rate, vload_upto(p.v + i, n) * rho)
+        vstore_upto(p.v + i, v, n)
+        if centered:
+            a = vload_upto(p.a + i, n)
+            a = vfma(g - a, rate, a)
+            vstore_upto(p.a + i, a, n)
+            v = vmax(vzero(), vfma(vneg(a), a, v))
+        g = g / (vsqrt(v) + epsilon)
+        if momentum:
+            g = vfma(vload_upto(p.b + i, n), mu, g)
+            vstore_upto(p.b + i, g, n)
+        vstore_upto(p.w + i, vfma(g, minus_lr, w), n)
+
+
+cdef void rmsprop_update(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const RmspropArgs* p = <const RmspropArgs*>args
+    cdef Share s = share_of(p.ranges, p.n_ranges, thread, n_threads)
+    if p.control.status != GOOD:
+        return
+    while next_run(&s):
+        if p.b == NULL and p.a == NULL:
+            rmsprop_run(p, &s, False, False)
+        elif p.a == NULL:
+            rmsprop_run(p, &s, True, False)
+        elif p.b == NULL:
+            rmsprop_run(p, &s, False, True)
+        else:
+            rmsprop_run(p, &s, True, True)
+
+
+# --- Adagrad (Duchi et al. 2011):  s += g^2;  w -= lr / (1 + (step - 1) learning_rate_decay) g / (sqrt(s) + epsilon) ---
+
+cdef struct AdagradArgs:
+    real* w
+    const real* g
+    real* s
+    const Range* ranges
+    const Control* control
+    Py_ssize_t n_ranges
+    double learning_rate_decay
+    double epsilon
+
+
+cdef void adagrad_run(const AdagradArgs* args, const Share* s) noexcept nogil:
+    cdef AdagradArgs a = args[0]
+    cdef double lr = a.control.learning_rate * s.r.learning_rate_factor
+    cdef vf scale = vset(<real>a.control.gradient_scale), decay = vset(<real>s.r.decay), epsilon = vset(<real>a.epsilon)
+    cdef vf minus_lr = vset(<real>(-lr / (1 + (a.control.step - 1) * a.learning_rate_decay)))
+    cdef vf w, g, squares
+    cdef Py_ssize_t i, n, end = s.begin + s.n
+    for i from s.begin <= i < end by LANES:
+        n = end - i
+        w = vload_upto(a.w + i, n)
+        g = vfma(w, decay, vload_upto(a.g + i, n) * scale)
+        squares = vfma(g, g, vload_upto(a.s + i, n))
+        vstore_upto(a.s + i, squares, n)
+        vstore_upto(a.w + i, vfma(g / (vsqrt(squares) + epsilon), minus_lr, w), n)
+
+
+cdef void adagrad_update(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const AdagradArgs* a = <const AdagradArgs*>args
+    cdef Share s = share_of(a.ranges, a.n_ranges, thread, n_threads)
+    if a.control.status != GOOD:
+        return
+    while next_run(&s):
+        adagrad_run(a, &s)

@@ -1,0 +1,537 @@
+"""The façade: a network of layers that predicts, trains, and is saved."""
+
+from __future__ import annotations
+
+import copy
+import math
+import secrets
+
+import numpy as np
+
+from fastnet import checks, files, labels, losses, metrics
+from fastnet.execution import Executor
+from fastnet.graph import INPUT, Builder, Graph, Node
+from fastnet.layers.base import Layer
+from fastnet.layers.blocks import Block, layer_list
+from fastnet.parameters import Parameter
+from fastnet.training import Trainer
+from fastnet.training.evaluation import Evaluator
+
+__all__ = ["Network", "load"]
+
+FORMAT_KIND = "network"
+
+
+class Network(Block):
+    """Layers that compute together, with their parameters in one piece of memory.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        Run one after the other; blocks (`Sequential`, `Residual`, `Concat`) and networks among them become
+        branches and parts. `Network.from_nodes` takes any graph.
+    input_shape : tuple of int
+        One sample's shape; images are (height, width, channels).
+    dtype : {"float32", "float64"}
+    seed : int, optional
+        Of everything random: first weights, dropout, shuffling. None draws one; `seed` has it.
+    name : str, optional
+
+    Attributes
+    ----------
+    layers : list of Layer
+        In the order in which they are computed, blocks taken apart.
+    input_shape, output_shape, dtype, seed, name
+    loss, metrics
+        What `fit` was last called with; saved with the network.
+    extra : dict
+        Anything (JSON) that should be saved with the network.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> (x, y), (x_test, y_test) = fn.datasets.digits()
+    >>> net = fn.Network([fn.Flatten(), fn.Dense(32, activation="relu"), fn.Dense(10)], input_shape=(8, 8, 1), seed=0)
+    >>> history = net.fit(x, y, epochs=5, loss="softmax_cross_entropy", optimizer="adam", verbose=0)
+    >>> net.evaluate(x_test, y_test, metrics=["accuracy"])["accuracy"] > 0.8
+    True
+    """
+
+    def __init__(self, layers, *, input_shape=None, dtype="float32", seed=None, name=None):
+        layers = layer_list("layers", layers)
+        if input_shape is None:
+            raise ValueError("input_shape is missing: one sample's shape, such as input_shape=(64,)")
+        builder = Builder()
+        output = builder.chain(layers, INPUT)
+        self._set_up(builder.nodes, output, input_shape, dtype, seed, name)
+
+    @classmethod
+    def from_nodes(cls, nodes, *, input_shape, output=None, dtype="float32", seed=None, name=None) -> Network:
+        """A network from any graph of layers.
+
+        Parameters
+        ----------
+        nodes : list of fastnet.Node
+            ``fn.Node(name, layer, inputs)``: `inputs` are names of nodes, or "input". In any order.
+        output : str, optional
+            The node whose value is the result; the last one by default.
+
+        Examples
+        --------
+        >>> import fastnet as fn
+        >>> net = fn.Network.from_nodes([
+        ...     fn.Node("a", fn.Dense(4, activation="relu"), ["input"]),
+        ...     fn.Node("b", fn.Dense(4), ["input"]),
+        ...     fn.Node("sum", fn.Add(), ["a", "b"]),
+        ... ], input_shape=(3,), seed=0)
+        >>> net.output_shape
+        (4,)
+        """
+        net = cls.__new__(cls)
+        net._set_up(list(nodes), output, input_shape, dtype, seed, name)
+        return net
+
+    def _set_up(self, nodes, output, input_shape, dtype, seed, name, initialize=True):
+        Layer.__init__(self, name=name)
+        self.dtype = checks.dtype_name("dtype", dtype)
+        self.seed = secrets.randbits(32) if seed is None else checks.whole_number("seed", seed, least=0)
+        self.graph = Graph(nodes, output, checks.shape("input_shape", input_shape))
+        self.graph.allocate(self.dtype, self.seed, initialize)
+        self.executor = Executor(self.graph, self.dtype, self.seed)
+        self.epochs = 0  # shuffled epochs of its life, which the next shuffle is keyed by
+        self.loss = None
+        self.metrics = []
+        self.extra = {}
+
+    # Parts
+
+    @property
+    def layers(self) -> list[Layer]:
+        found = {id(node.layer): node.layer for node in self.graph.nodes}
+        return list(found.values())
+
+    def inner(self):
+        return self.layers
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.graph.input_shape
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        return self.graph.output_shape
+
+    @property
+    def lock(self):
+        return self.executor.lock
+
+    def __getitem__(self, name) -> Layer:
+        """A layer by its name ("head", "residual_1.dense_2") or its number."""
+        if isinstance(name, str):
+            if name not in self.graph.by_name:
+                raise KeyError(f"no layer {name!r}{checks.nearest(name, self.graph.by_name)}")
+            return self.graph.by_name[name].layer
+        return self.layers[name]
+
+    def __len__(self):
+        return len(self.layers)
+
+    def __iter__(self):
+        return iter(self.layers)
+
+    def parameters(self) -> list[Parameter]:
+        """Weights and biases, in the order of the layers; `buffers` has the running statistics."""
+        return [p for p in self.graph.parameters.values() if p.trainable]
+
+    def buffers(self) -> list[Parameter]:
+        """What training keeps but does not learn: running statistics."""
+        return [p for p in self.graph.parameters.values() if not p.trainable]
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and buffers, by name."""
+        return {name: p.value.copy() for name, p in self.graph.parameters.items()}
+
+    def load_state_dict(self, state) -> None:
+        """Set all parameters and buffers.
+
+        Raises
+        ------
+        ValueError
+            Names or shapes differ: all differences are listed, and nothing has changed.
+        """
+        mine = self.graph.parameters
+        problems = [f"missing: {name}" for name in mine if name not in state]
+        problems += [f"unexpected: {name}{checks.nearest(name, mine)}" for name in state if name not in mine]
+        for name, array in state.items():
+            if name in mine and np.shape(array) != mine[name].shape:
+                problems.append(f"shape of {name}: {np.shape(array)} instead of {mine[name].shape}")
+        if problems:
+            raise ValueError("state does not fit the network:\n  " + "\n  ".join(problems))
+        with self.lock:
+            for name, array in state.items():
+                mine[name].assign(array)
+
+    # Computing
+
+    def forward(self, x, training=False):
+        """The raw outputs of one batch.
+
+        With `training`, dropout and batch statistics act, running statistics are updated, and what
+        `backward` needs is kept until it is called, or the next training forward.
+        """
+        checks.flag("training", training)
+        x = labels.check_inputs("x", x, self.input_shape, may_be_empty=not training)
+        return self.executor.forward(x, training)
+
+    def backward(self, dy):
+        """Gradients of all parameters (`Parameter.grad`) from the one at the output; returns the input's.
+
+        Raises
+        ------
+        RuntimeError
+            There was no ``forward(x, training=True)`` since the last backward.
+        """
+        return self.executor.backward(dy)
+
+    def predict(self, x, *, batch_size=None, out=None):
+        """Raw outputs (logits), a batch at a time; see `predict_proba`, `predict_class`.
+
+        Parameters
+        ----------
+        x : array (n, *input_shape)
+            Integers and the other float are cast; nothing is scaled.
+        batch_size : int, optional
+        out : ndarray (n, *output_shape), optional
+            Where to write them.
+        """
+        x = labels.check_inputs("x", x, self.input_shape, may_be_empty=True)
+        if batch_size is not None:
+            checks.whole_number("batch_size", batch_size, least=1)
+        shape = (len(x), *self.output_shape)
+        if out is not None and (not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != self.dtype):
+            raise ValueError(f"out must be an array of shape {shape} and dtype {self.dtype}; got {checks.describe(out)}")
+        return self.executor.predict(x, batch_size, out)
+
+    def predict_proba(self, x, *, batch_size=None):
+        """Probabilities: the softmax or sigmoid of the outputs, as the loss of the last `fit` says."""
+        if self.loss is None:
+            raise ValueError("predict_proba needs to know the loss: call fit first, or set net.loss")
+        from fastnet.kernels import activation
+
+        y = self.predict(x, batch_size=batch_size)
+        if self.loss.head is None:
+            raise ValueError(f"{self.loss!r} has no probabilities; predict gives the values")
+        return activation.softmax(y) if self.loss.head == "softmax" else activation.sigmoid(y)
+
+    def predict_class(self, x, *, batch_size=None):
+        """Class numbers: that of the largest output; of one output (a logit), whether it is above 0."""
+        y = self.predict(x, batch_size=batch_size)
+        if y.ndim != 2:
+            raise ValueError(f"predict_class needs an output of shape (classes,); it is {self.output_shape}")
+        if self.loss is not None and self.loss.head == "sigmoid":
+            y = (y > 0).astype(np.int64)
+            return y[:, 0] if y.shape[1] == 1 else y
+        if y.shape[1] == 1:
+            return (y[:, 0] > 0).astype(np.int64)
+        return y.argmax(axis=1)
+
+    def activations(self, x, names=None) -> dict[str, np.ndarray]:
+        """Copies of layers' outputs for a batch, in prediction.
+
+        Parameters
+        ----------
+        names : list of str, optional
+            Of layers; all by default.
+        """
+        x = labels.check_inputs("x", x, self.input_shape, may_be_empty=True)
+        names = list(self.graph.by_name) if names is None else [names] if isinstance(names, str) else list(names)
+        for name in names:
+            if name not in self.graph.by_name:
+                raise ValueError(f"names has {name!r}, which is not a layer{checks.nearest(name, self.graph.by_name)}")
+        return self.executor.activations(x, names)
+
+    # Training
+
+    def fit(self, x, y, *, epochs=1, batch_size=32, loss=None, optimizer=None, metrics=(), validation=None,
+            sample_weight=None, class_weight=None, callbacks=(), shuffle=True, drop_last=False, clip_norm=None,
+            on_nonfinite="raise", verbose=1):  # fmt: skip
+        """Train, with a fresh optimizer.
+
+        Parameters
+        ----------
+        x : array (n, *input_shape)
+        y : array
+            What the loss takes: class numbers (n,), or values of the output's shape; (n,) for an output (1,).
+        epochs, batch_size : int
+        loss : str or Loss
+            By default that of the last `fit`.
+        optimizer : str or Optimizer, default "adam"
+        metrics : list of (str or Metric)
+        validation : (x, y), (x, y, sample_weight) or float, optional
+            Data to evaluate after each epoch; a number is the share of the samples that is held out for it.
+        sample_weight : array (n,), optional
+        class_weight : dict, array or "balanced", optional
+            Multiplies the sample weights. The loss of a batch is sum(w l) / sum(w).
+        callbacks : list of Callback
+        shuffle : bool, default True
+            A new order each epoch, keyed by the seed and the count of epochs.
+        drop_last : bool, default False
+            Leave out the last batch where it is smaller.
+        clip_norm : float, optional
+            Scale gradients so that their norm over all parameters is at most this.
+        on_nonfinite : {"raise", "stop", "continue"}
+            What to do when the loss or a gradient is not finite; such a step changes nothing.
+        verbose : int
+            1 shows a progress bar, 0 nothing.
+
+        Returns
+        -------
+        History
+            "loss" and the metrics for each epoch, averaged over the samples while they were trained on, and
+            "val_..." of the validation data.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Something does not fit; no weight has changed.
+        FloatingPointError
+            A loss or gradient is not finite, with ``on_nonfinite="raise"``.
+        """
+        loss = losses.get(loss) if loss is not None else self.loss
+        if loss is None:
+            raise ValueError(f"loss is missing; one of {', '.join(losses.LOSSES)}")
+        trainer = Trainer(self, loss=loss, optimizer="adam" if optimizer is None else optimizer, metrics=metrics,
+                          clip_norm=clip_norm)  # fmt: skip
+        self.loss, self.metrics = trainer.loss, trainer.metrics
+        return trainer.fit(
+            x, y, epochs=epochs, batch_size=batch_size, validation=validation, sample_weight=sample_weight,
+            class_weight=class_weight, callbacks=callbacks, shuffle=shuffle, drop_last=drop_last,
+            on_nonfinite=on_nonfinite, verbose=verbose,
+        )  # fmt: skip
+
+    def evaluate(self, x, y, *, loss=None, metrics=None, batch_size=None, sample_weight=None) -> dict[str, float]:
+        """Loss and metrics (by default those of the last `fit`) on data, averaged by the samples' weights."""
+        loss = losses.get(loss) if loss is not None else self.loss
+        if loss is None:
+            raise ValueError("evaluate needs a loss: call fit first, or pass loss=")
+        if batch_size is not None:
+            checks.whole_number("batch_size", batch_size, least=1)
+        loss.check_output(self.output_shape)
+        self.check_head(loss)
+        found = self.metrics if metrics is None else _metrics(metrics)
+        evaluator = Evaluator(self.executor, loss, found)
+        return evaluator.run(evaluator.feed(x, y, sample_weight), batch_size)
+
+    def check_head(self, loss) -> None:
+        """Refuse a loss on logits behind a layer that makes probabilities of them already."""
+        if loss.head is None or self.graph.output == INPUT:
+            return
+        node = self.graph.by_name[self.graph.output]
+        while node is not None:
+            activation = getattr(node.layer, "activation", None)
+            name = getattr(activation, "name", "linear")
+            wrong = ("softmax", "log_softmax") if loss.head == "softmax" else ("sigmoid", "softmax", "log_softmax")
+            if name in wrong:
+                raise ValueError(
+                    f"loss {type(loss).__name__} applies {loss.head} itself; layer {node.name!r} ends with {name} "
+                    f"already: leave its activation out (predict_proba gives probabilities)"
+                )
+            moves_only = type(node.layer).__name__ in ("Flatten", "Reshape", "Dropout")
+            node = self.graph.by_name.get(node.inputs[0]) if moves_only else None
+
+    # A network as a layer of another
+
+    def expand(self, graph, x):
+        names = {INPUT: x}
+        prefix, stream_prefix, _ = graph._containers[-1]
+        for node in self.graph.nodes:
+            name = prefix + node.name
+            inputs = [names[i] for i in node.inputs]
+            graph.nodes.append(Node(name, node.layer, inputs, stream_prefix + node.stream))
+            names[node.name] = name
+        return names[self.graph.output]
+
+    # Showing
+
+    def summary(self) -> str:
+        """A table: layers, output shapes, parameters, multiply-adds of one sample, bytes of their values."""
+        rows = [("layer", "type", "output", "parameters", "multiply-adds")]
+        seen = set()
+        multiply_adds = 0
+        for node in self.graph.nodes:
+            layer = node.layer
+            shared = id(layer) in seen
+            seen.add(id(layer))
+            count = sum(p.size for p in layer.parameters())
+            cost = _multiply_adds(layer, node.shape)
+            multiply_adds += cost
+            rows.append((node.name, type(layer).__name__, str(node.shape), "(shared)" if shared else f"{count:,}",
+                         f"{cost:,}"))  # fmt: skip
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = [
+            "  ".join(cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+            for row in rows
+        ]
+        rule = "-" * len(lines[0])
+        learned = sum(p.size for p in self.parameters())
+        frozen = learned - sum(p.size for p in self.graph.trainable_parameters())
+        buffers = sum(p.size for p in self.buffers())
+        size = (learned + buffers) * np.dtype(self.dtype).itemsize
+        total = f"parameters {learned:,}" + (f" ({frozen:,} frozen)" if frozen else "")
+        total += (f", buffers {buffers:,}" if buffers else "") + f", {_bytes(size)} of {self.dtype}"
+        total += f"; multiply-adds {multiply_adds:,} a sample"
+        return "\n".join([f"input {self.input_shape}", lines[0], rule, *lines[1:], rule, total])
+
+    def __repr__(self):
+        kinds = ", ".join(type(layer).__name__ for layer in self.layers[:6])
+        more = ", ..." if len(self.layers) > 6 else ""
+        return f"<network {self.input_shape} -> {self.output_shape}: {kinds}{more}>"
+
+    # Keeping
+
+    def save(self, path) -> None:
+        """Write the network to a safetensors file: weights, architecture, seed, loss, metrics, `extra`.
+
+        The file is written aside and renamed, so that an interrupted save leaves an older one whole.
+        """
+        files.write_safetensors(path, self.state_dict(), self._description())
+
+    def _description(self) -> dict:
+        layers = self.layers
+        number = {id(layer): i for i, layer in enumerate(layers)}
+        return {
+            "kind": FORMAT_KIND,
+            "name": self.name,
+            "input_shape": list(self.input_shape),
+            "output": self.graph.output,
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "forward_count": self.executor.control.forward,
+            "epochs": self.epochs,
+            "layers": [files.to_config(layer) for layer in layers],
+            "frozen": [i for i, layer in enumerate(layers) if not layer.trainable],
+            "nodes": [
+                {"name": n.name, "layer": number[id(n.layer)], "inputs": n.inputs, "stream": n.stream}
+                for n in self.graph.nodes
+            ],
+            "loss": None if self.loss is None else files.to_config(self.loss),
+            "metrics": [files.to_config(metric) for metric in self.metrics],
+            "extra": self.extra,
+        }
+
+    @classmethod
+    def _from_description(cls, data: dict, custom_objects) -> Network:
+        layers = [files.from_config(item, custom_objects) for item in data["layers"]]
+        for i in data["frozen"]:
+            layers[i].trainable = False
+        nodes = [Node(n["name"], layers[n["layer"]], list(n["inputs"]), n["stream"]) for n in data["nodes"]]
+        net = cls.__new__(cls)
+        net._set_up(nodes, data["output"], tuple(data["input_shape"]), data["dtype"], data["seed"], data["name"], False)
+        net.executor.control.forward = data["forward_count"]
+        net.epochs = data["epochs"]
+        net.loss = None if data["loss"] is None else files.from_config(data["loss"], custom_objects)
+        net.metrics = [files.from_config(item, custom_objects) for item in data["metrics"]]
+        net.extra = data["extra"]
+        return net
+
+    def __getstate__(self):
+        layers = self.layers
+        return {
+            "nodes": [(n.name, layers.index(n.layer), n.inputs, n.stream) for n in self.graph.nodes],
+            "layers": [_without_memory(layer) for layer in layers],
+            "state": self.state_dict(),
+            "settings": (self.graph.output, self.input_shape, self.dtype, self.seed, self.name),
+            "kept": (self.executor.control.forward, self.epochs, self.loss, self.metrics, self.extra),
+        }
+
+    def __setstate__(self, pickled):
+        nodes = [Node(name, pickled["layers"][i], inputs, stream) for name, i, inputs, stream in pickled["nodes"]]
+        output, input_shape, dtype, seed, name = pickled["settings"]
+        self._set_up(nodes, output, input_shape, dtype, seed, name, initialize=False)
+        self.load_state_dict(pickled["state"])
+        self.executor.control.forward, self.epochs, self.loss, self.metrics, self.extra = pickled["kept"]
+
+    def __deepcopy__(self, memo):
+        state = copy.deepcopy(self.__getstate__(), memo)
+        other = type(self).__new__(type(self))
+        other.__setstate__(state)
+        return other
+
+    def copy(self) -> Network:
+        """A network of its own with the same layers and values."""
+        return copy.deepcopy(self)
+
+    __copy__ = copy
+
+
+def _metrics(given):
+    return metrics.get_all(given)
+
+
+def _without_memory(layer: Layer) -> Layer:
+    """The layer as it was before it was built: its parameters belong to the network that it is taken from."""
+    bare = copy.copy(layer)
+    for name, value in list(vars(bare).items()):
+        if isinstance(value, Parameter) or name in ("_parameters", "_shapes", "_alone"):
+            delattr(bare, name)
+    return bare
+
+
+def _multiply_adds(layer: Layer, output_shape) -> int:
+    weight = getattr(layer, "weight", None)
+    if weight is None or len(weight.shape) < 2:
+        return 0
+    return weight.size * math.prod(output_shape[:-1])
+
+
+def _bytes(n: int) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if n < 1024 or unit == "MiB":
+            return f"{n:,.0f} {unit}" if unit == "bytes" else f"{n:,.1f} {unit}"
+        n /= 1024
+    return ""
+
+
+def load(path, *, custom_objects=None) -> Network:
+    """Read a network from a file that `Network.save` wrote.
+
+    Parameters
+    ----------
+    custom_objects : dict, optional
+        Classes of the user's layers, losses and metrics by name, where ``@fn.register`` has not named them.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, foreign, of a newer format, or needs a class that is not known.
+    """
+    tensors, data = files.read_safetensors(path)
+    try:
+        if data.get("kind") != FORMAT_KIND:
+            raise ValueError(f"it holds a {data.get('kind')!r}, not a network")
+        net = Network._from_description(data, custom_objects)
+        net.load_state_dict(tensors)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be read as a fastnet network: {error}") from error
+    return net
+
+
+def _run_alone(layer: Layer, x):
+    """A network of one layer, kept with it, for `Layer.forward` and `Layer.backward`."""
+    net = layer.__dict__.get("_alone")
+    if x is None:
+        if net is None:
+            raise RuntimeError("backward needs a forward(x, training=True) before it")
+        return net
+    array = labels.real_array("x", x)
+    if array.ndim == 0:
+        raise ValueError("x must be a batch; got a single value")
+    if net is None or net.input_shape != array.shape[1:]:
+        built = [p for p in layer.parameters() if p.segment is not None]
+        dtype = built[0].dtype.name if built else ("float64" if array.dtype == np.float64 else "float32")
+        net = Network([layer], input_shape=array.shape[1:], dtype=dtype, seed=0)
+        layer._alone = net
+    return net
+
+
+Layer._runner = staticmethod(_run_alone)

@@ -1,0 +1,127 @@
+"""What a layer records with: one context for each place that the layer has in a network."""
+
+from __future__ import annotations
+
+from fastnet.native.plan import ControlBlock
+from fastnet.recording.recording import Recording, Tensor
+
+FORWARD_COUNT = ControlBlock.offset("forward")
+
+
+class Context:
+    """Records the calls of one layer at one place, and keeps what its backward pass needs.
+
+    Parameters are given as they are: the context knows where their values and gradients live.
+    """
+
+    def __init__(self, recording: Recording, place: str, training: bool, frozen: bool = False):
+        self.recording = recording
+        self.place = place
+        self.training = training
+        self.frozen = frozen
+
+    def keep(self, y, **saved):
+        """Keep tensors (or anything) for the backward pass, as attributes; returns `y`, kept too."""
+        self.y = y
+        for name, value in saved.items():
+            setattr(self, name, value)
+        return y
+
+    # Where values live
+
+    def value(self, parameter) -> Tensor | None:
+        """A parameter's value as a tensor (a tensor or None is passed through)."""
+        if parameter is None or isinstance(parameter, Tensor):
+            return parameter
+        segment, offset = parameter.segment, parameter.offset
+        return self.recording.outside(segment.values, parameter.shape, offset=offset)
+
+    def grad(self, parameter) -> Tensor | None:
+        """Where a parameter's gradient goes; what a frozen layer writes there is left out later."""
+        if parameter is None:
+            return None
+        if self.frozen:
+            return self.tensor(parameter.shape)
+        gradients = self.recording.gradients
+        if parameter not in gradients:
+            segment, offset = parameter.segment, parameter.offset
+            gradients[parameter] = self.recording.outside(segment.gradients, parameter.shape, offset=offset)
+        return gradients[parameter]
+
+    def tensor(self, shape, dtype=None) -> Tensor:
+        return self.recording.tensor(shape, dtype)
+
+    def call(self, kernel: str, **arguments):
+        """Record any kernel by its row's fields (see `Recording.call`)."""
+        return self.recording.call(kernel, **arguments)
+
+    def adds(self, target: Tensor | None) -> int:
+        """0 for the first writer of a gradient, which sets it, 1 for the others, which add."""
+        return 0 if target is None or self.recording.first_write(target) else 1
+
+    # Products
+
+    def matmul(self, a, b, *, trans_a=False, trans_b=False, bias=None, activation=None, into=None, column_sums=None):
+        """`activation(op(a) op(b) + bias)`, over the last axis of `a`; see `fastnet.kernels.matmul`.
+
+        `into` and `column_sums` are gradients from `grad`: the product, and the sums over the
+        rows of b, are set or added there.
+        """
+        a, b, bias = self.value(a), self.value(b), self.value(bias)
+        depth, rows = (a.rows, a.columns) if trans_a else (a.columns, a.rows)
+        columns = b.rows if trans_b else b.columns
+        c = into if into is not None else self.tensor((*a.shape[:-1], columns) if not trans_a else (rows, columns))
+        checked = into is not None and into.storage.memory is not None
+        self.call(
+            "gemm",
+            reads={"a": a, "b": b, "bias": bias},
+            writes={"c": c, "column_sums": column_sums},
+            updates={"control": self.recording.control_field()} if checked else None,
+            optional=("column_sums",),
+            work=rows * columns * depth,
+            M=rows, N=columns, K=depth, lda=a.columns, ldb=b.columns, ldc=columns, ldgate=columns,
+            trans_a=int(trans_a), trans_b=int(trans_b), activation=0, gate_activation=0,
+            accumulate=self.adds(into), accumulate_sums=self.adds(column_sums), alpha=0.0, gate_alpha=0.0,
+        )  # fmt: skip
+        return self.activation(activation, c) if activation is not None else c
+
+    # Elementwise
+
+    def activation(self, activation, x: Tensor) -> Tensor:
+        """y = activation(x); `activation` is a configured activation or None."""
+        if activation is None or activation.kind == 0:
+            return x
+        y = self.tensor(x.shape)
+        self.call(
+            "activation", reads={"x": x}, writes={"y": y}, in_place=("x", "y"), work=8 * x.size,
+            n=x.size, kind=activation.kind, alpha=activation.alpha,
+        )  # fmt: skip
+        return y
+
+    def activation_backward(self, activation, dy: Tensor, saved: Tensor) -> Tensor:
+        """dy times the slope; `saved` is the activation's output or input, as its table row says."""
+        if activation is None or activation.kind == 0:
+            return dy
+        dx = self.tensor(dy.shape)
+        self.call(
+            "activation_backward", reads={"saved": saved, "dy": dy}, writes={"dx": dx}, in_place=("dy", "dx"),
+            work=8 * dy.size, n=dy.size, kind=activation.kind, alpha=activation.alpha,
+        )  # fmt: skip
+        return dx
+
+    def add(self, a: Tensor, b: Tensor) -> Tensor:
+        y = self.tensor(a.shape)
+        self.call("add", reads={"a": a, "b": b}, writes={"y": y}, in_place=("a", "y"), work=4 * a.size, n=a.size)
+        return y
+
+    def copy_columns(self, x: Tensor, y: Tensor, *, source: int = 0, target: int = 0, columns: int) -> None:
+        """Copy a range of the last axis: columns source.. of x to target.. of y."""
+        self.call("copy_2d", reads={"x": x.shifted(source)}, updates={"y": y.shifted(target)}, work=4 * x.rows * columns,
+                  rows=x.rows, cols=columns, ldx=x.columns, ldy=y.columns)  # fmt: skip
+
+    def dropout(self, x: Tensor, rate: float, key: tuple[int, int]) -> Tensor:
+        """Zero elements at random and scale the others; the same call on dy is its backward pass."""
+        y = self.tensor(x.shape)
+        self.call("dropout", reads={"x": x, "control": self.recording.control_field()}, writes={"y": y},
+                  in_place=("x", "y"), work=16 * x.size, n=x.size, key_0=key[0], key_1=key[1], rate=rate)  # fmt: skip
+        return y

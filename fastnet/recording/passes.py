@@ -1,0 +1,135 @@
+"""Passes over a recording: drop what nobody reads, fuse, join in-place calls, place the rest in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from fastnet.recording.recording import Node, Recording, Storage
+
+ALIGNMENT = 64
+
+
+def eliminate(recording: Recording) -> None:
+    """Drop calls whose results nobody reads, and optional results of the others.
+
+    This is what leaves out the input gradient of a first layer and the gradients of frozen ones.
+    """
+    wanted = {tensor.storage for tensor in recording.kept}
+    nodes: list[tuple[int, Node]] = []
+    for index in range(len(recording.nodes) - 1, -1, -1):
+        node = recording.nodes[index]
+        live = [t.storage.memory is not None or t.storage in wanted for t in node.outputs()]
+        if not (node.effects or any(live)):
+            continue
+        for name in node.optional:
+            tensor = node.writes.get(name)
+            if tensor is not None and tensor.storage.memory is None and tensor.storage not in wanted:
+                del node.writes[name]
+        wanted.update(t.storage for t in node.inputs())
+        nodes.append((index, node))
+    nodes.reverse()
+    kept_indices = [index for index, _ in nodes]
+    recording.marks = {name: sum(i < at for i in kept_indices) for name, at in recording.marks.items()}
+    recording.nodes = [node for _, node in nodes]
+
+
+def fuse(recording: Recording) -> None:
+    """Move activations, and the slopes that backward multiplies by, into the store of the product before them."""
+    readers = Counter(t.storage for node in recording.nodes for t in node.inputs())
+    readers.update(t.storage for t in recording.kept)
+    producers: dict[Storage, Node] = {}
+    dropped = set()
+    for index, node in enumerate(recording.nodes):
+        if node.kernel in ("activation", "activation_backward"):
+            source = node.reads["x" if node.kernel == "activation" else "dy"]
+            gemm = producers.get(source.storage)
+            if gemm is not None and readers[source.storage] == 1 and source.storage.memory is None:
+                if _fuse_into(gemm, node):
+                    dropped.add(index)
+                    producers[gemm.writes["c"].storage] = gemm
+                    continue
+        if node.kernel == "gemm" and "c" in node.writes:
+            producers[node.writes["c"].storage] = node
+    _drop(recording, dropped)
+
+
+def _fuse_into(gemm: Node, node: Node) -> bool:
+    if gemm.numbers["activation"] or "gate" in gemm.reads or gemm.numbers["accumulate"]:
+        return False
+    if node.kernel == "activation":
+        gemm.numbers.update(activation=node.numbers["kind"], alpha=node.numbers["alpha"])
+        gemm.writes["c"] = node.writes["y"]
+    else:
+        gemm.numbers.update(gate_activation=node.numbers["kind"], gate_alpha=node.numbers["alpha"])
+        gemm.reads["gate"] = node.reads["saved"]
+        gemm.writes["c"] = node.writes["dx"]
+    return True
+
+
+def _drop(recording: Recording, dropped: set[int]) -> None:
+    recording.marks = {name: at - sum(i < at for i in dropped) for name, at in recording.marks.items()}
+    recording.nodes = [node for i, node in enumerate(recording.nodes) if i not in dropped]
+
+
+def join_in_place(recording: Recording) -> None:
+    """Let a call that may work in place write over an input that nobody reads afterwards."""
+    last_use: dict[Storage, int] = {t.storage: len(recording.nodes) for t in recording.kept}
+    for index, node in enumerate(recording.nodes):
+        for tensor in (*node.inputs(), *node.outputs()):
+            last_use[tensor.storage] = max(last_use.get(tensor.storage, -1), index)
+    for index, node in enumerate(recording.nodes):
+        if node.in_place is None or node.in_place[0] not in node.reads or node.in_place[1] not in node.writes:
+            continue
+        source, target = node.reads[node.in_place[0]].storage, node.writes[node.in_place[1]].storage
+        if source.memory is not None or target.memory is not None or target.root is source.root:
+            continue
+        if source.nbytes == target.nbytes and last_use_of_root(source, last_use) == index:
+            target.alias = source.root
+            last_use[source.root] = max(last_use[source.root], last_use[target])
+
+
+def last_use_of_root(storage: Storage, last_use: dict[Storage, int]) -> int:
+    return max(last_use[storage], last_use[storage.root])
+
+
+def lay_out(recording: Recording, shared: dict[int, Storage]) -> int:
+    """Give every workspace storage its offset; storages that are not live together share bytes.
+
+    `shared` maps a node's index to the working memory of that call. Returns the workspace's size.
+    Greedy by size (Pisarchyk & Lee 2020): the largest first, each at the lowest place
+    where no storage that is live at the same time lies.
+    """
+    first: dict[Storage, int] = {}
+    last: dict[Storage, int] = {}
+
+    def use(storage: Storage, index: int) -> None:
+        storage = storage.root
+        if storage.memory is None:
+            first.setdefault(storage, index)
+            last[storage] = max(last.get(storage, index), index)
+
+    for index, node in enumerate(recording.nodes):
+        for tensor in (*node.inputs(), *node.outputs()):
+            use(tensor.storage, index)
+        if index in shared:
+            use(shared[index], index)
+    for tensor in recording.kept:
+        use(tensor.storage, len(recording.nodes))
+
+    placed: list[Storage] = []
+    size = 0
+    for storage in sorted(first, key=lambda s: (-s.nbytes, first[s])):
+        beside = sorted(
+            (other for other in placed if first[other] <= last[storage] and first[storage] <= last[other]),
+            key=lambda s: s.offset,
+        )
+        offset = 0
+        for other in beside:
+            if offset + storage.nbytes <= other.offset:
+                break
+            end = other.offset + other.nbytes
+            offset = max(offset, -(-end // ALIGNMENT) * ALIGNMENT)
+        storage.offset = offset
+        placed.append(storage)
+        size = max(size, offset + storage.nbytes)
+    return size

@@ -1,0 +1,183 @@
+"""A recording made ready: its plan, its memories, and the calls into Python between its parts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet import config
+from fastnet.native.arena import Block
+from fastnet.native.plan import Call, ControlBlock, Plan
+from fastnet.recording import passes
+from fastnet.recording.recording import Memory, Recording, Storage, Tensor
+
+# Multiply-adds from which an op is worth the barriers around it, and a whole program the start
+# of a parallel region (docs/ARCHITECTURE.md, "Threads", has the measurements).
+PARALLEL_OP = 250_000
+PARALLEL_PROGRAM = 1_500_000
+
+
+class Workspace:
+    """The memory that the programs of one owner share: it grows to the largest need, and never shrinks."""
+
+    def __init__(self):
+        self.block = Block(0)
+
+    def require(self, size: int, purpose: str) -> None:
+        if self.block.size < size:
+            try:
+                self.block = Block(size)
+            except MemoryError:
+                raise MemoryError(f"cannot allocate the workspace of {purpose}: {size:,} bytes") from None
+
+
+class Program:
+    """Runs a recording, as often as wanted.
+
+    Parameters
+    ----------
+    recording : Recording
+        It belongs to the program afterwards.
+    workspace : Workspace
+        Shared with other programs whose values need not live at the same time.
+    control : ControlBlock
+        The values that change from step to step.
+    purpose : str
+        What the program does, for an error about memory.
+    """
+
+    def __init__(self, recording: Recording, workspace: Workspace, control: ControlBlock, purpose: str = "a program"):
+        passes.eliminate(recording)
+        passes.fuse(recording)
+        passes.join_in_place(recording)
+        self.recording = recording
+        self.workspace = workspace
+        self.control = control
+        recording.control.block = control.block
+        dtype = recording.dtype.name
+        calls, shared = [], {}
+        for index, node in enumerate(recording.nodes):
+            if node.function is not None:
+                calls.append(None)
+                continue
+            kernel = config.kernel(node.kernel, dtype)
+            present = [*node.reads, *node.writes, *node.updates]
+            if "shared" in kernel.pointers:
+                present.append("shared")
+            call = Call(kernel, present, node.numbers)
+            if call.shared_bytes:
+                shared[index] = Storage(call.shared_bytes)
+            calls.append(call)
+        self.workspace_bytes = passes.lay_out(recording, shared)
+        workspace.require(self.workspace_bytes, purpose)
+        self._number_memories()
+        self._build_plan(calls, shared)
+        self._bound_block = None
+        self._arrays: dict[Memory, np.ndarray] = {}
+
+    def _number_memories(self) -> None:
+        """Memory 1 of the plan is the workspace; 2 and on are those that the nodes name."""
+        self._indices: dict[Memory, int] = {}
+        for node in self.recording.nodes:
+            for tensor in (*node.inputs(), *node.outputs()):
+                memory = tensor.storage.memory
+                if memory is not None and memory not in self._indices:
+                    self._indices[memory] = len(self._indices) + 2
+
+    def _build_plan(self, calls, shared) -> None:
+        nodes = self.recording.nodes
+        parallel = sum(node.work for node in nodes if node.work >= PARALLEL_OP) >= PARALLEL_PROGRAM
+        self.plan = Plan(len(self._indices) + 1, self.control)
+        # Parts: (first op, end of ops) or a node that calls Python; node -> number of ops before it.
+        self._op_of_node = []
+        for index, (node, call) in enumerate(zip(nodes, calls, strict=True)):
+            self._op_of_node.append(len(self.plan))
+            if call is None:
+                continue
+            pointers = {
+                name: self._pointer(*tensor.address)
+                for group in (node.reads, node.writes, node.updates)
+                for name, tensor in group.items()
+            }
+            if index in shared:
+                pointers["shared"] = (1, shared[index].offset)
+            self.plan.append(call, pointers, parallel and node.work >= PARALLEL_OP)
+        self._op_of_node.append(len(self.plan))
+        self._python_nodes = [i for i, node in enumerate(nodes) if node.function is not None]
+        for memory, index in self._indices.items():
+            if memory.block is not None:
+                self.plan.bind(index, memory.block)
+
+    def _pointer(self, memory: Memory | None, offset: int) -> tuple[int, int]:
+        return (1 if memory is None else self._indices[memory], offset)
+
+    def bind(self, memory: Memory, array, writable: bool = False) -> None:
+        """Lead a memory's pointers to an array; nothing happens if no call uses it."""
+        index = self._indices.get(memory)
+        if index is not None:
+            self.plan.bind_buffer(index, array, writable)
+            self._arrays[memory] = array
+
+    def view(self, tensor: Tensor) -> np.ndarray:
+        """A tensor's bytes as they are now; the view keeps its memory alive."""
+        memory, offset = tensor.address
+        block = self.workspace.block if memory is None else memory.block
+        if block is None:
+            return self._arrays[memory].reshape(tensor.shape)
+        count = tensor.size
+        if count == 0:
+            return np.empty(tensor.shape, tensor.dtype)
+        return np.frombuffer(block, tensor.dtype, count, offset).reshape(tensor.shape)
+
+    def run(self, start: str | None = None, stop: str | None = None, n_steps: int = 1) -> None:
+        """Replay from one mark to another, `n_steps` times or until the control's status is bad."""
+        block = self.workspace.block
+        if block is not self._bound_block:
+            self.plan.bind(1, block)
+            self._bound_block = block
+        if start is None and stop is None and not self._python_nodes:
+            self.plan.run(n_steps)
+            return
+        marks = self.recording.marks
+        first = 0 if start is None else marks[start]
+        end = len(self.recording.nodes) if stop is None else marks[stop]
+        for _ in range(n_steps):
+            self._run_nodes(first, end)
+            if self.control.status:
+                return
+
+    def _run_nodes(self, first: int, end: int) -> None:
+        for index in self._python_nodes:
+            if first <= index < end:
+                self._run_ops(first, index)
+                if self.control.status == 0:
+                    self._run_python(self.recording.nodes[index])
+                first = index + 1
+        self._run_ops(first, end)
+
+    def _run_ops(self, first: int, end: int) -> None:
+        ops = self._op_of_node[first], self._op_of_node[end]
+        if ops[0] < ops[1]:
+            self.plan.run(1, *ops)
+
+    def _run_python(self, node) -> None:
+        def views(tensors, writeable):
+            arrays = []
+            for tensor in tensors.values():
+                array = self.view(tensor)
+                array.flags.writeable = writeable
+                arrays.append(array)
+            return arrays
+
+        node.function(views(node.reads, False), views(node.writes, True))
+
+    def first_bad_place(self, stop: str | None = None) -> tuple[str, str] | None:
+        """Replay call by call and look at every result: (layer, kernel) of the first that is not finite."""
+        end = len(self.recording.nodes) if stop is None else self.recording.marks[stop]
+        for index in range(end):
+            node = self.recording.nodes[index]
+            self.control.status = 0
+            self._run_nodes(index, index + 1)
+            for tensor in node.outputs():
+                if tensor.dtype.kind == "f" and not np.isfinite(self.view(tensor)).all():
+                    return node.place, node.kernel
+        return None

@@ -1,0 +1,142 @@
+"""Callbacks: what a Trainer calls between epochs and batches."""
+
+from __future__ import annotations
+
+import math
+
+from fastnet import checks
+
+__all__ = ["Callback", "EarlyStopping", "ModelCheckpoint"]
+
+
+class Callback:
+    """Base class: override what you need. A callback is configuration; what it must remember it
+    keeps in ``trainer.state(self)``, a dict that belongs to the run.
+
+    `logs` has the epoch's figures so far, the batch's in `on_batch_end`. A callback that overrides
+    `on_batch_end` makes training return to Python after every step. ``trainer.stop()`` ends training
+    after the running epoch.
+    """
+
+    def on_train_begin(self, trainer, logs): ...
+
+    def on_train_end(self, trainer, logs):
+        """Called whatever ended the training: the last epoch, a stop, Ctrl-C, an error."""
+
+    def on_epoch_begin(self, trainer, logs): ...
+
+    def on_epoch_end(self, trainer, logs): ...
+
+    def on_batch_end(self, trainer, logs): ...
+
+
+def watches_batches(callback: Callback) -> bool:
+    return type(callback).on_batch_end is not Callback.on_batch_end
+
+
+class _Monitor(Callback):
+    """What watches one figure: which, and whether less or more is better."""
+
+    def __init__(self, monitor: str, mode: str, min_delta: float):
+        self.monitor = monitor
+        self.mode = checks.choice("mode", mode, ["auto", "min", "max"])
+        self.min_delta = checks.real_number("min_delta", min_delta, least=0)
+
+    def value(self, logs) -> float:
+        if self.monitor not in logs:
+            hint = "; give fit a validation" if self.monitor.startswith("val_") else ""
+            raise ValueError(
+                f"monitor {self.monitor!r} is not among the figures {', '.join(logs)}"
+                f"{checks.nearest(self.monitor, logs)}{hint}"
+            )
+        return logs[self.monitor]
+
+    def is_better(self, value: float, best: float | None) -> bool:
+        if not math.isfinite(value):
+            return False
+        if best is None:
+            return True
+        more = self.mode == "max" or (
+            self.mode == "auto" and self.monitor.removeprefix("val_").endswith(("accuracy", "r2"))
+        )
+        return value > best + self.min_delta if more else value < best - self.min_delta
+
+
+class EarlyStopping(_Monitor):
+    """Stop when a figure has not improved for `patience` epochs, and go back to the best weights.
+
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+    patience : int, default 5
+        Epochs without improvement after which training stops. (Keras: 0.)
+    min_delta : float, default 0
+        What counts as an improvement is more than this.
+    mode : {"auto", "min", "max"}
+        "auto": accuracies and r2 are better when greater, all else when less.
+    restore_best : bool, default True
+        At the end give the network the weights (and running statistics) of the best epoch, whatever
+        ended the training.
+    """
+
+    def __init__(self, monitor="val_loss", *, patience=5, min_delta=0.0, mode="auto", restore_best=True):
+        super().__init__(monitor, mode, min_delta)
+        self.patience = checks.whole_number("patience", patience, least=0)
+        self.restore_best = checks.flag("restore_best", restore_best)
+
+    def on_train_begin(self, trainer, logs):
+        trainer.state(self).update(best=None, best_epoch=None, waited=0, weights=None)
+
+    def on_epoch_end(self, trainer, logs):
+        state = trainer.state(self)
+        value = self.value(logs)
+        if self.is_better(value, state["best"]):
+            state.update(best=value, best_epoch=trainer.history.epochs, waited=0)
+            if self.restore_best:
+                state["weights"] = trainer.net.state_dict()
+            return
+        state["waited"] += 1
+        if state["waited"] >= max(self.patience, 1):
+            trainer.stop("early stopping")
+
+    def on_train_end(self, trainer, logs):
+        state = trainer.state(self)
+        if self.restore_best and state.get("weights") is not None:
+            trainer.net.load_state_dict(state["weights"])
+            state["weights"] = None
+
+
+class ModelCheckpoint(_Monitor):
+    """Save the network after epochs.
+
+    Parameters
+    ----------
+    path : str or Path
+        May have "{epoch}" and names of figures: "runs/{epoch:03}-{val_loss:.3f}.safetensors".
+    monitor : str, default "val_loss"
+    best_only : bool, default True
+        Save only when `monitor` has improved.
+    mode, min_delta
+        As in `EarlyStopping`.
+    """
+
+    def __init__(self, path, monitor="val_loss", *, best_only=True, mode="auto", min_delta=0.0):
+        super().__init__(monitor, mode, min_delta)
+        self.path = path
+        self.best_only = checks.flag("best_only", best_only)
+
+    def on_train_begin(self, trainer, logs):
+        trainer.state(self).update(best=None)
+
+    def on_epoch_end(self, trainer, logs):
+        state = trainer.state(self)
+        if self.best_only:
+            value = self.value(logs)
+            if not self.is_better(value, state["best"]):
+                return
+            state["best"] = value
+        try:
+            path = str(self.path).format(epoch=trainer.history.epochs, **logs)
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(f"path {str(self.path)!r} cannot be filled with epoch, {', '.join(logs)}: {error}") from None
+        trainer.net.save(path)

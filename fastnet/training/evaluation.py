@@ -1,0 +1,52 @@
+"""Loss and metrics of a network on data, without changing it."""
+
+from __future__ import annotations
+
+from fastnet import labels
+from fastnet.execution import PREDICT_BATCH
+from fastnet.native.plan import ControlBlock
+from fastnet.training.steps import Feed, Sums, evaluation_step
+
+__all__ = ["Evaluator"]
+
+
+class Evaluator:
+    """Evaluates one network with one loss and list of metrics, again and again."""
+
+    def __init__(self, executor, loss, metrics):
+        self.executor = executor
+        self.loss = loss
+        self.metrics = metrics
+        self.sums = Sums(metrics, executor.graph.output_shape)
+        self.sums.control = ControlBlock()
+
+    def feed(self, x, y, sample_weight=None, *, x_name="x", y_name="y") -> Feed:
+        """Check data, all of it, before anything is computed."""
+        graph = self.executor.graph
+        x = labels.check_inputs(x_name, x, graph.input_shape)
+        targets = labels.form_of(self.loss, y, graph.output_shape, y_name)
+        labels.check_length(y_name, targets.array, x_name, len(x))
+        for metric in self.metrics:
+            metric.check(targets, graph.output_shape)
+        labels.scan_inputs(x_name, x)
+        labels.scan_targets(targets, y_name)
+        weights = labels.combined_weights(sample_weight, None, targets, self.executor.dtype)
+        return Feed(x, targets, weights, ordered=False, checked=False)
+
+    def run(self, feed: Feed, batch_size: int | None = None) -> dict[str, float]:
+        """The figures of checked data, averaged by the samples' weights."""
+        batch_size = batch_size or PREDICT_BATCH
+        n = len(feed.x)
+        control = self.sums.control
+        with self.executor.lock:
+            self.sums.clear()
+            control.cursor = control.status = 0
+            for batch, steps in ((batch_size, n // batch_size), (n % batch_size, 1)):
+                if batch and steps:
+                    key = ("evaluate", id(self), batch, feed.key())
+                    program = self.executor.programs.get(
+                        key, lambda batch=batch: evaluation_step(self.executor, self.loss, self.sums, feed, batch)
+                    )
+                    feed.bind(program)
+                    program.run(n_steps=steps)
+        return self.sums.result()

@@ -1,0 +1,71 @@
+"""The figures of a training run, epoch by epoch."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+
+from fastnet import files
+
+__all__ = ["History"]
+
+
+class History(Mapping):
+    """A mapping from figure ("loss", "val_loss", "accuracy", ...) to the list of its values, one for each epoch.
+
+    Attributes
+    ----------
+    epochs : int
+        Epochs finished. One that was interrupted adds no values.
+    stopped : str or None
+        Why training ended before its last epoch: "early stopping", "interrupted", "not finite".
+
+    Examples
+    --------
+    >>> import numpy as np, fastnet as fn
+    >>> net = fn.Network([fn.Dense(1)], input_shape=(2,), seed=0)
+    >>> history = net.fit(np.ones((8, 2)), np.ones(8), loss="mse", optimizer="sgd", epochs=3, verbose=0)
+    >>> list(history), len(history["loss"])
+    (['loss'], 3)
+    """
+
+    def __init__(self):
+        self._values: dict[str, list[float]] = {}
+        self.epochs = 0
+        self.stopped: str | None = None
+
+    def append(self, figures: dict[str, float]) -> None:
+        """Add an epoch's figures."""
+        for name, value in figures.items():
+            self._values.setdefault(name, [float("nan")] * self.epochs).append(float(value))
+        self.epochs += 1
+        for values in self._values.values():
+            if len(values) < self.epochs:
+                values.append(float("nan"))
+
+    def __getitem__(self, name):
+        return self._values[name]
+
+    def __iter__(self):
+        return iter(self._values)
+
+    def __len__(self):
+        return len(self._values)
+
+    def to_csv(self) -> str:
+        """A table as text: a line of names ("epoch" first), then a line for each epoch."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["epoch", *self._values])
+        for epoch in range(self.epochs):
+            writer.writerow([epoch + 1, *(repr(values[epoch]) for values in self._values.values())])
+        return text.getvalue()
+
+    def save(self, path) -> None:
+        """Write the table to a CSV file, whole or not at all."""
+        files.write_bytes(path, self.to_csv().encode())
+
+    def __repr__(self):
+        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self._values.items() if values)
+        return f"<history of {self.epochs} epochs{': ' + last if last else ''}>"

@@ -1,0 +1,294 @@
+"""One training step, and one evaluation step, as recordings: from the gather of a batch to the update."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet import labels
+from fastnet.native.arena import Block
+from fastnet.native.plan import ControlBlock
+from fastnet.recording import Context, Memory, Program, Recording
+
+__all__ = ["Feed", "OptimizerState", "Sums", "evaluation_step", "training_step"]
+
+BAD_GRADIENT = 5  # Status in native/abi.pxd
+UPDATE_BLOCK = 4096  # elements, of the update kernels
+RANGE = np.dtype(
+    [("offset", np.int64), ("n", np.int64), ("learning_rate_factor", np.float64), ("decay", np.float64)]
+)
+
+
+class Feed:
+    """Where a step's samples come from: arrays, and the order in which they are gathered.
+
+    Parameters
+    ----------
+    x : ndarray
+        Checked samples; rows are contiguous.
+    targets : labels.Targets
+    weights : ndarray (n,) or None
+    ordered : bool
+        Whether an order (int64) is bound besides, else samples are taken as they lie.
+    checked : bool
+        Whether NaN, Inf and labels are looked for while gathering, because nobody has yet.
+    """
+
+    def __init__(self, x, targets, weights, *, ordered: bool, checked: bool):
+        self.x, self.targets, self.weights = x, targets, weights
+        self.ordered, self.checked = ordered, checked
+        self.memories = {name: Memory(name) for name in ("x", "y", "weights", "order")}
+
+    def key(self) -> tuple:
+        """What a recording depends on: forms, not contents."""
+        x, y = self.x, self.targets.array
+        return (
+            x.dtype, x.shape[1:], x.strides[0], y.dtype, y.shape[1:], y.strides[0], self.targets.classes,
+            None if self.weights is None else self.weights.strides[0], self.ordered, self.checked,
+        )  # fmt: skip
+
+    def record(self, recording: Recording, batch: int):
+        """Record the gather of `batch` samples; returns x, target and weights as tensors."""
+        x = self._gather(recording, "x", self.x, batch, self.x.shape[1:], self.checked)
+        if self.targets.is_labels:
+            target = recording.tensor((batch,), np.int32)
+            array = self.targets.array
+            recording.call(
+                "gather_labels", **self._source(recording, "y", array, target), work=4 * batch,
+                rows=batch, stride=_stride(array), kind=labels.GATHER_KINDS[array.dtype.name],
+                classes=self.targets.classes, start=0,
+            )  # fmt: skip
+        else:
+            target = self._gather(recording, "y", self.targets.array, batch, self.targets.shape, self.checked)
+        weights = None
+        if self.weights is not None:
+            weights = self._gather(recording, "weights", self.weights, batch, (), self.checked)
+        return x, target, weights
+
+    def _source(self, recording, name, array, y):
+        source = recording.outside(self.memories[name], array.shape, array.dtype)
+        order = recording.outside(self.memories["order"], (1,), np.int64) if self.ordered else None
+        return {
+            "reads": {"source": source, "order": order},
+            "writes": {"y": y},
+            "updates": {"control": recording.control_field()},
+        }
+
+    def _gather(self, recording, name, array, batch, shape, check):
+        y = recording.tensor((batch, *shape))
+        recording.call(
+            "gather", **self._source(recording, name, array, y), work=4 * y.size,
+            rows=batch, width=y.size // batch, stride=_stride(array),
+            kind=labels.GATHER_KINDS[array.dtype.name], check=int(check), start=0,
+        )  # fmt: skip
+        return y
+
+    def bind(self, program: Program, order=None) -> None:
+        """Lead a program made from a feed of the same key to this feed's arrays."""
+        memories = program.feed.memories
+        program.bind(memories["x"], self.x)
+        program.bind(memories["y"], self.targets.array)
+        if self.weights is not None:
+            program.bind(memories["weights"], self.weights)
+        if order is not None:
+            program.bind(memories["order"], order)
+
+
+def _stride(array: np.ndarray) -> int:
+    return array.strides[0] // array.itemsize
+
+
+class Sums:
+    """Running sums (float64) of the loss and of metrics, in one block; result() turns them into figures."""
+
+    def __init__(self, metrics, output_shape):
+        self.metrics = metrics
+        self.counts = [2, *(metric.n_sums(output_shape) for metric in metrics)]
+        self.memory = Memory("sums", Block(8 * sum(self.counts)))
+        self.array = np.frombuffer(self.memory.block, np.float64)
+
+    def clear(self) -> None:
+        self.array[:] = 0
+
+    def record(self, recording: Recording, prediction, target, weights, head) -> None:
+        """Record the calls that add a batch's loss and metrics; they do nothing after a bad step."""
+        recording.call(
+            "add_result",
+            reads={"result": recording.control_field(ControlBlock.offset("loss"), shape=(2,)),
+                   "control": recording.control_field()},
+            updates={"totals": recording.outside(self.memory, (2,), np.float64)},
+        )  # fmt: skip
+        start = 2
+        for metric, count in zip(self.metrics, self.counts[1:], strict=True):
+            sums = recording.outside(self.memory, (count,), np.float64, 8 * start)
+            metric.record(recording, prediction, target, weights, sums, head)
+            start += count
+
+    def result(self) -> dict[str, float]:
+        loss, weight = self.array[:2]
+        figures = {"loss": float(loss / weight) if weight else float("nan")}
+        start = 2
+        for metric, count in zip(self.metrics, self.counts[1:], strict=True):
+            figures[metric.name] = metric.result(self.array[start : start + count])
+            start += count
+        return figures
+
+
+class OptimizerState:
+    """An optimizer's arrays, for the segments of a network's parameters; each as long as a segment."""
+
+    def __init__(self, optimizer, graph):
+        self.optimizer = optimizer
+        self.graph = graph
+        self._arrays: dict[tuple, Memory] = {}
+
+    def array(self, segment, name: str) -> Memory:
+        key = segment, name
+        if key not in self._arrays:
+            size = segment.trainable_size * segment.dtype.itemsize
+            self._arrays[key] = Memory(f"optimizer's {name}", Block(size))
+        return self._arrays[key]
+
+    def segments(self) -> list[SegmentUpdate]:
+        """The parts of the segments that are updated now: frozen layers are left out, neighbours joined."""
+        ranges: dict = {}
+        for parameter in self.graph.trainable_parameters():
+            size = parameter.segment.dtype.itemsize
+            ranges.setdefault(parameter.segment, []).append(
+                [parameter.offset // size, parameter.size, 1.0, self.optimizer.decay_of(parameter)]
+            )
+        return [SegmentUpdate(self, segment, _joined(rows, segment)) for segment, rows in ranges.items()]
+
+
+def _joined(rows: list[list], segment) -> np.ndarray:
+    """Ranges in ascending order; those with the same settings that only padding separates become one."""
+    per_line = 64 // segment.dtype.itemsize
+    joined: list[list] = []
+    for row in sorted(rows):
+        if joined:
+            before = joined[-1]
+            end = -(-(before[0] + before[1]) // per_line) * per_line
+            if end == row[0] and before[2:] == row[2:]:
+                before[1] = row[0] + row[1] - before[0]
+                continue
+        joined.append(list(row))
+    return np.array([tuple(row) for row in joined], RANGE)
+
+
+class SegmentUpdate:
+    """What an optimizer's kernel gets for one segment."""
+
+    def __init__(self, state: OptimizerState, segment, ranges: np.ndarray):
+        self.state = state
+        self.segment = segment
+        self.n_ranges = len(ranges)
+        self.blocks = int(sum(-(-int(n) // UPDATE_BLOCK) for n in ranges["n"]))
+        self.elements = int(ranges["n"].sum())
+        table = Block(ranges.nbytes)
+        np.frombuffer(table, RANGE)[:] = ranges
+        self.ranges = Memory("ranges", table)
+
+    def record_into(self, recording: Recording) -> SegmentUpdate:
+        self.recording = recording
+        return self
+
+    def _flat(self, memory):
+        return self.recording.outside(memory, (self.segment.trainable_size,))
+
+    def gradients(self):
+        return self._flat(self.segment.gradients)
+
+    def arguments(self, optimizer) -> dict:
+        """The fields that all update kernels share, and one for each array of the optimizer's state."""
+        states = {name: self._flat(self.state.array(self.segment, name)) for name in optimizer.state}
+        return {
+            "reads": {
+                "g": self.gradients(),
+                "ranges": self.recording.outside(self.ranges, (4 * self.n_ranges,), np.float64),
+                "control": self.recording.control_field(),
+            },
+            "updates": {"w": self._flat(self.segment.values), **states},
+            "work": 8 * self.elements,
+            "n_ranges": self.n_ranges,
+        }
+
+
+def record_update(recording: Recording, state: OptimizerState, clip_norm: float | None) -> None:
+    """Record the update phase: it changes nothing if the step's status is bad."""
+    updates = [update.record_into(recording) for update in state.segments()]
+    recording.mark("update")
+    if clip_norm is not None:
+        record_clipping(recording, updates, clip_norm)
+    ctx = Context(recording, "", True)
+    for update in updates:
+        with recording.at("update"):
+            state.optimizer.record_update(ctx, update)
+
+
+def record_clipping(recording: Recording, updates: list[SegmentUpdate], clip_norm: float) -> None:
+    """Scale all gradients so that their norm is at most `clip_norm`."""
+    blocks = sum(update.blocks for update in updates)
+    partials = recording.tensor((blocks + 1,), np.float64)
+    start = 0
+    for update in updates:
+        recording.call(
+            "squares",
+            reads={"g": update.gradients(),
+                   "ranges": recording.outside(update.ranges, (4 * update.n_ranges,), np.float64)},
+            updates={"partials": partials.shifted(start)}, work=4 * update.elements, n_ranges=update.n_ranges,
+        )  # fmt: skip
+        start += update.blocks
+    recording.call("clip", reads={"partials": partials}, updates={"control": recording.control_field()},
+                   n=blocks, clip_norm=clip_norm)  # fmt: skip
+
+
+def record_checks(recording: Recording, graph) -> None:
+    """Look for NaN and Inf in the gradients that no product has looked at while it wrote them."""
+    checked = {
+        tensor.storage
+        for node in recording.nodes
+        if node.kernel == "gemm" and "control" in node.updates
+        for tensor in node.writes.values()
+    }
+    for parameter in graph.trainable_parameters():
+        gradient = recording.gradients.get(parameter)
+        if gradient is not None and gradient.storage not in checked:
+            recording.call("check_finite", reads={"x": gradient}, updates={"control": recording.control_field()},
+                           n=gradient.size, code=BAD_GRADIENT, work=gradient.size)  # fmt: skip
+
+
+def training_step(trainer, feed: Feed, batch: int) -> Program:
+    """Gather, forward, loss, backward, clip, update, running statistics, metrics."""
+    graph, loss = trainer.net.graph, trainer.loss
+    recording = Recording(trainer.net.dtype)
+    control = {"control": recording.control_field()}
+    recording.call("step_begin", reads={"learning_rates": recording.outside(trainer.learning_rates, (1,), np.float64)},
+                   updates=control)  # fmt: skip
+    x, target, weights = feed.record(recording, batch)
+    y = graph.record_forward(recording, x, True, trainer.net.seed)
+    with recording.at("loss"):
+        dy = loss.record(recording, y, target, weights, gradient=True)
+    graph.record_backward(recording, dy)
+    record_checks(recording, graph)
+    record_update(recording, trainer.optimizer_state, trainer.clip_norm)
+    recording.commit()
+    with recording.at("metrics"):
+        trainer.sums.record(recording, y, target, weights, loss.head)
+    recording.call("step_end", updates=control, batch=batch)
+    program = Program(recording, trainer.workspace, trainer.control, f"training with batches of {batch}")
+    program.feed = feed
+    return program
+
+
+def evaluation_step(executor, loss, sums: Sums, feed: Feed, batch: int) -> Program:
+    """Gather, forward, loss, metrics."""
+    recording = Recording(executor.dtype)
+    x, target, weights = feed.record(recording, batch)
+    y = executor.graph.record_forward(recording, x, False, executor.seed)
+    with recording.at("loss"):
+        loss.record(recording, y, target, weights, gradient=False)
+    with recording.at("metrics"):
+        sums.record(recording, y, target, weights, loss.head)
+    recording.call("step_end", updates={"control": recording.control_field()}, batch=batch)
+    program = Program(recording, executor.workspace, sums.control, f"evaluation with batches of {batch}")
+    program.feed = feed
+    return program

@@ -1,0 +1,377 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+
+import numpy as np
+
+from fastnet import checks, labels, losses, optimizers
+from fastnet.execution import Programs
+from fastnet.kernels import random
+from fastnet.layers.base import Clock
+from fastnet.metrics import get_all as get_all_metrics
+from fastnet.native.arena import Block
+from fastnet.native.plan import ControlBlock
+from fastnet.recording import Memory, Program, Recording, Workspace
+from fastnet.training import callbacks as callback_module
+from fastnet.training.evaluation import Evaluator
+from fastnet.training.history import History
+from fastnet.training.progress import Progress
+from fastnet.training.steps import Feed, OptimizerState, Sums, record_update, training_step
+
+__all__ = ["Trainer"]
+
+RUN_SECONDS = 0.05  # after which replay returns to Python: progress, callbacks, Ctrl-C
+MOST_STEPS = 4096  # of one run; as many learning rates are evaluated ahead
+
+# Status (native/abi.pxd) -> what a step's data was refused for
+BAD_DATA = {
+    1: "x or y has NaN or Inf",
+    2: "y has a label outside of the classes",
+    3: "the sample weights of a batch are negative, not finite, or all zero",
+}
+BAD_LOSS, BAD_GRADIENT = 4, 5
+
+
+class Trainer:
+    """Trains a network: the state of one optimizer, and the loop around steps that run without Python.
+
+    Parameters
+    ----------
+    net : Network
+    loss : str or Loss
+        "softmax_cross_entropy", "sigmoid_cross_entropy", "mse", "mae", "huber", "poisson", or a configured one.
+    optimizer : str or Optimizer
+        "sgd", "rmsprop", "adam", "adamw", "adagrad" with their defaults, or a configured one.
+    metrics : list of (str or Metric)
+        "accuracy", "top_5_accuracy", "mse", "mae", "r2".
+    clip_norm : float, optional
+        Gradients are scaled so that their norm over all parameters is at most this.
+
+    Attributes
+    ----------
+    step : int
+        Updates done.
+    net, loss, optimizer, metrics, history
+
+    Examples
+    --------
+    A loop of one's own, which gives the bits of ``fit``:
+
+    >>> import numpy as np, fastnet as fn
+    >>> net = fn.Network([fn.Dense(8, activation="relu"), fn.Dense(3)], input_shape=(4,), seed=0)
+    >>> trainer = fn.Trainer(net, loss="softmax_cross_entropy", optimizer=fn.Adam(1e-2))
+    >>> x, y = np.ones((6, 4)), np.array([0, 1, 2, 0, 1, 2])
+    >>> value, dy = trainer.loss.gradient(net.forward(x, training=True), y)
+    >>> dx = net.backward(dy)
+    >>> trainer.apply_gradients()
+    >>> trainer.step
+    1
+    """
+
+    def __init__(self, net, *, loss, optimizer, metrics=(), clip_norm=None):
+        self.net = net
+        self.loss = losses.get(loss)
+        self.loss.check_output(net.graph.output_shape)
+        net.check_head(self.loss)
+        self.optimizer = optimizers.get(optimizer)
+        self.metrics = get_all_metrics(metrics)
+        self.clip_norm = None if clip_norm is None else checks.real_number("clip_norm", clip_norm, above=0)
+        self.history = History()
+        self.control = ControlBlock()
+        self.workspace = Workspace()
+        self.learning_rates = Memory("learning rates", Block(8 * MOST_STEPS))
+        self._rates = np.frombuffer(self.learning_rates.block, np.float64)
+        self.sums = Sums(self.metrics, net.graph.output_shape)
+        self.optimizer_state = OptimizerState(self.optimizer, net.graph)
+        self._optimizer_version = self.optimizer.version()
+        self._programs = Programs()
+        self._batch_forms: dict[tuple, tuple] = {}
+        self._states: dict[int, tuple] = {}
+        self._stop: str | None = None
+
+    @property
+    def step(self) -> int:
+        return self.control.step
+
+    def state(self, callback) -> dict:
+        """What a callback keeps from call to call."""
+        return self._states.setdefault(id(callback), (callback, {}))[1]
+
+    def stop(self, reason: str = "stopped") -> None:
+        """End training after the running epoch."""
+        self._stop = reason
+
+    # One step at a time
+
+    def train_on_batch(self, x, y, sample_weight=None) -> dict[str, float]:
+        """One update on one batch: checks, forward, loss, backward, clip, update.
+
+        Returns
+        -------
+        dict
+            "loss" and the metrics of this batch, before the update.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The batch does not fit; nothing has changed.
+        FloatingPointError
+            The loss or a gradient is not finite; nothing has changed.
+        """
+        program = self._seen(x, y) if sample_weight is None else None
+        if program is None:
+            program = self._batch_program(x, y, sample_weight)
+        control = self.control
+        with self.net.lock:
+            control.cursor = 0
+            if self.metrics:
+                self.sums.clear()
+            self._run(program, 1)
+            if control.status:
+                self._refuse(program)
+            return self.sums.result() if self.metrics else {"loss": control.loss}
+
+    def _seen(self, x, y) -> Program | None:
+        """The program for arrays of a form that was seen before, bound to them; its gather checks their values."""
+        try:
+            key = (x.shape, x.dtype, x.strides, y.shape, y.dtype, y.strides)
+        except AttributeError:
+            return None
+        seen = self._batch_forms.get(key)
+        if seen is None or seen[0] != Clock.time or self.optimizer.version() != self._optimizer_version:
+            return None
+        program = seen[1]
+        memories = program.feed.memories
+        program.bind(memories["x"], x)
+        program.bind(memories["y"], y)
+        return program
+
+    def _batch_program(self, x, y, sample_weight) -> Program:
+        net = self.net
+        checked_x = labels.check_inputs("x", x, net.graph.input_shape)
+        targets = labels.form_of(self.loss, y, net.graph.output_shape)
+        labels.check_length("y", targets.array, "x", len(checked_x))
+        for metric in self.metrics:
+            metric.check(targets, net.graph.output_shape)
+        weights = None if sample_weight is None else labels.weights(sample_weight, len(checked_x), net.dtype)
+        feed = Feed(checked_x, targets, weights, ordered=False, checked=True)
+        program = self._program(feed, len(checked_x))
+        feed.bind(program)
+        if weights is None and checked_x is x and (targets.array is y or targets.array.base is y):
+            if len(self._batch_forms) > 64:
+                self._batch_forms.clear()
+            self._batch_forms[x.shape, x.dtype, x.strides, y.shape, y.dtype, y.strides] = (Clock.time, program)
+        return program
+
+    def apply_gradients(self) -> None:
+        """One update from the gradients that `net.backward` left in the parameters, with clipping.
+
+        Raises
+        ------
+        FloatingPointError
+            A gradient is not finite; nothing has changed.
+        """
+        self._notice_changes()
+        with self.net.lock:
+            program = self._programs.get("apply", self._record_apply)
+            # The forward count is the network's: its own forward has counted already.
+            self.net.executor.control.forward -= 1
+            self._run(program, 1)
+            if self.control.status:
+                self.net.executor.control.forward += 1
+                raise FloatingPointError("a gradient is not finite; no weight has changed")
+
+    def _record_apply(self) -> Program:
+        recording = Recording(self.net.dtype)
+        control = {"control": recording.control_field()}
+        rates = recording.outside(self.learning_rates, (1,), np.float64)
+        recording.call("step_begin", reads={"learning_rates": rates}, updates=control)
+        for update in self.optimizer_state.segments():
+            gradients = update.record_into(recording).gradients()
+            recording.call("check_finite", reads={"x": gradients}, updates=control, n=gradients.size,
+                           code=BAD_GRADIENT, work=gradients.size)  # fmt: skip
+        record_update(recording, self.optimizer_state, self.clip_norm)
+        recording.call("step_end", updates=control, batch=0)
+        return Program(recording, self.workspace, self.control, "an update")
+
+    # Programs
+
+    def _notice_changes(self) -> None:
+        """Drop recordings made with other settings of the optimizer; its state stays."""
+        version = self.optimizer.version()
+        if version != self._optimizer_version:
+            self._optimizer_version = version
+            self._programs.clear()
+            self._batch_forms.clear()
+
+    def _program(self, feed: Feed, batch: int) -> Program:
+        self._notice_changes()
+        return self._programs.get((batch, feed.key()), lambda: training_step(self, feed, batch))
+
+    def _run(self, program: Program, steps: int) -> None:
+        """Replay `steps` steps; the network's count of training forwards goes in and comes out."""
+        control, network = self.control, self.net.executor.control
+        self._rates[:steps] = self.optimizer.learning_rate
+        control.status = control.run_step = 0
+        control.forward = network.forward
+        try:
+            program.run(n_steps=steps)
+        finally:
+            network.forward = control.forward
+
+    def _refuse(self, program: Program) -> None:
+        """Raise what the step's status says; nothing has changed."""
+        status = self.control.status
+        if status in BAD_DATA:
+            raise ValueError(f"{BAD_DATA[status]}; no weight has changed")
+        raise FloatingPointError(self._not_finite(program))
+
+    def _not_finite(self, program: Program) -> str:
+        """Run the bad step again, looking at every result, to name the first layer."""
+        control = self.control
+        what = "the loss" if control.status == BAD_LOSS else "a gradient"
+        step = control.step + 1
+        before = control.step, control.forward, control.cursor
+        control.run_step = 0
+        found = program.first_bad_place(stop="update")
+        control.step, control.forward, control.cursor = before
+        place = f": the first value that is not finite is in {found[0]!r} ({found[1]})" if found else ""
+        return f"{what} is not finite at step {step}{place}; no weight has changed. A smaller learning_rate or clip_norm may help"
+
+    # Many steps
+
+    def fit(self, x, y, *, epochs=1, batch_size=32, validation=None, sample_weight=None, class_weight=None,
+            callbacks=(), shuffle=True, drop_last=False, on_nonfinite="raise", verbose=1) -> History:  # fmt: skip
+        """Train for some epochs; `Network.fit` explains the parameters. Can be called again to go on."""
+        checks.whole_number("epochs", epochs, least=0)
+        batch_size = checks.whole_number("batch_size", batch_size, least=1)
+        checks.choice("on_nonfinite", on_nonfinite, ["raise", "stop", "continue"])
+        callbacks = _callbacks(callbacks)
+        evaluator = Evaluator(self.net.executor, self.loss, self.metrics)
+        feed, validation = self._data(evaluator, x, y, validation, sample_weight, class_weight)
+        n = len(feed.x)
+        if drop_last and n < batch_size:
+            raise ValueError(f"drop_last=True with batch_size={batch_size} leaves nothing of {n} samples")
+        order = np.arange(n, dtype=np.int64)
+        self._stop = None
+        self.history.stopped = None
+        watched = [callback for callback in callbacks if callback_module.watches_batches(callback)]
+        progress = Progress(epochs, n if not drop_last else n - n % batch_size, verbose)
+        with self._callbacks_around(callbacks), progress:
+            for _ in range(epochs):
+                for callback in callbacks:
+                    callback.on_epoch_begin(self, {})
+                if checks.flag("shuffle", shuffle):
+                    self._shuffle(order)
+                figures = self._epoch(feed, order, batch_size, drop_last, watched, on_nonfinite, progress)
+                if figures is None:
+                    break
+                if validation is not None:
+                    found = evaluator.run(validation)
+                    figures |= {f"val_{name}": value for name, value in found.items()}
+                self.history.append(figures)
+                progress.end_epoch(figures)
+                for callback in callbacks:
+                    callback.on_epoch_end(self, figures)
+                if self._stop:
+                    self.history.stopped = self._stop
+                    break
+        return self.history
+
+    def _data(self, evaluator, x, y, validation, sample_weight, class_weight):
+        """Check all data before the first step; returns the feeds of training and validation."""
+        net = self.net
+        feed = evaluator.feed(x, y)
+        weights = labels.combined_weights(sample_weight, class_weight, feed.targets, net.dtype)
+        targets = feed.targets
+        if isinstance(validation, (tuple, list)):
+            if len(validation) not in (2, 3):
+                raise ValueError(f"validation must be (x, y), (x, y, sample_weight) or a share; got {len(validation)} items")
+            names = {"x_name": "validation x", "y_name": "validation y"}
+            validation = evaluator.feed(*validation, **names)
+        elif validation is not None:
+            share = checks.real_number("validation", validation, above=0, below=1)
+            held = round(share * len(feed.x))
+            if not 0 < held < len(feed.x):
+                raise ValueError(f"validation={share:g} of {len(feed.x)} samples leaves an empty part")
+            order = random.permutation(len(feed.x), seed=net.seed, path="validation")
+            parts = []
+            for rows in (np.sort(order[held:]), np.sort(order[:held])):
+                part = labels.Targets(targets.array[rows], targets.classes, targets.shape)
+                parts.append((feed.x[rows], part, None if weights is None else weights[rows]))
+            (x, targets, weights), held_out = parts
+            validation = Feed(*held_out, ordered=False, checked=False)
+            return Feed(x, targets, weights, ordered=True, checked=False), validation
+        return Feed(feed.x, targets, weights, ordered=True, checked=False), validation
+
+    def _shuffle(self, order: np.ndarray) -> None:
+        """A new order, keyed by the seed and the count of epochs of this network's life."""
+        self.net.epochs += 1
+        random.permutation(len(order), seed=self.net.seed, path="shuffle", count=self.net.epochs, out=order)
+
+    def _epoch(self, feed, order, batch_size, drop_last, watched, on_nonfinite, progress):
+        """The figures of one epoch, or None if it was ended by a step that is not finite."""
+        n = len(feed.x)
+        self.sums.clear()
+        control = self.control
+        parts = [(batch_size, n // batch_size)]
+        if n % batch_size and not drop_last:
+            parts.append((n % batch_size, 1))
+        done = 0
+        for batch, steps in parts:
+            while steps:
+                program = self._program(feed, batch)
+                feed.bind(program, order)
+                run = 1 if watched else min(steps, progress.steps_of(batch, RUN_SECONDS), MOST_STEPS)
+                with self.net.lock:
+                    control.cursor = done
+                    begun = time.perf_counter()
+                    self._run(program, run)
+                    good = (control.cursor - done) // batch
+                    bad = control.status
+                    if bad and not self._after_bad_step(program, on_nonfinite):
+                        return None
+                ran = good + (1 if bad else 0)
+                steps -= ran
+                done += ran * batch
+                progress.advance(ran, batch, time.perf_counter() - begun, self.sums)
+                for callback in watched:
+                    callback.on_batch_end(self, {"loss": control.loss, "step": control.step})
+        return self.sums.result()
+
+    def _after_bad_step(self, program, on_nonfinite: str) -> bool:
+        """Whether training goes on after a step that changed nothing."""
+        if self.control.status in BAD_DATA or on_nonfinite == "raise":
+            self.history.stopped = "not finite"
+            self._refuse(program)
+        if on_nonfinite == "stop":
+            self.history.stopped = "not finite"
+            return False
+        return True
+
+    @contextmanager
+    def _callbacks_around(self, callbacks):
+        """on_train_begin, and on_train_end whatever happens."""
+        for callback in callbacks:
+            callback.on_train_begin(self, {})
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.history.stopped = "interrupted"
+            raise
+        finally:
+            for callback in callbacks:
+                callback.on_train_end(self, {})
+
+
+def _callbacks(given) -> list:
+    if isinstance(given, callback_module.Callback):
+        given = [given]
+    given = list(given)
+    for callback in given:
+        if isinstance(callback, type) or not isinstance(callback, callback_module.Callback):
+            raise TypeError(f"callbacks must be a list of callbacks; it has {checks.describe(callback)}")
+    return given

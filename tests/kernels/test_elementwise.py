@@ -1,0 +1,179 @@
+"""Arithmetic element by element, and copies of a part of a matrix."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastnet import config
+from fastnet.kernels import call, elementwise
+
+DTYPES = ["float32", "float64"]
+SIZES = [0, 1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 100, 4095, 4096, 4097, 10_000]
+
+
+def arrays(shape, dtype, count=2, seed=0):
+    return np.random.default_rng(seed).standard_normal((count, *np.atleast_1d(shape))).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", SIZES)
+def test_exact(n, dtype):
+    """One operation on each element, rounded once: NumPy's bits."""
+    a, b = arrays(n, dtype)
+    np.testing.assert_array_equal(elementwise.add(a, b), a + b)
+    np.testing.assert_array_equal(elementwise.multiply(a, b), a * b)
+    np.testing.assert_array_equal(elementwise.scale(a, -0.3), a * np.dtype(dtype).type(-0.3))
+    y = b.copy()
+    assert elementwise.accumulate(a, y) is y
+    np.testing.assert_array_equal(y, a + b)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 16, 17, 5000])
+def test_out_may_be_an_operand(n, dtype):
+    a, b = arrays(n, dtype)
+    for function, expected in ((elementwise.add, a + b), (elementwise.multiply, a * b)):
+        first, second = a.copy(), b.copy()
+        assert function(first, b, out=first) is first
+        function(a, second, out=second)
+        np.testing.assert_array_equal(first, expected)
+        np.testing.assert_array_equal(second, expected)
+    both = a.copy()
+    np.testing.assert_array_equal(elementwise.add(both, both, out=both), 2 * a)
+    scaled = a.copy()
+    np.testing.assert_array_equal(elementwise.scale(scaled, 0.5, out=scaled), a / 2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_fill(dtype):
+    for n in SIZES:
+        y = np.full(n + 3, -1, dtype)
+        call.run("fill", dtype, {}, {"y": y[:n]}, {"n": n, "value": 0.7}, 0)
+        np.testing.assert_array_equal(y, [np.dtype(dtype).type(0.7)] * n + [-1] * 3)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_not_finite(dtype):
+    a = np.array([np.nan, np.inf, -np.inf, 1, 0], dtype)
+    b = np.array([1, 2, np.inf, np.nan, -np.inf], dtype)
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(elementwise.add(a, b), a + b)
+        np.testing.assert_array_equal(elementwise.multiply(a, b), a * b)
+        np.testing.assert_array_equal(elementwise.scale(a, 0.0), a * 0)
+
+
+def test_inputs():
+    """Strided, read-only, of other dtypes; both float64 if either is."""
+    a, b = arrays((6, 8), "float32")
+    a.setflags(write=False)
+    np.testing.assert_array_equal(elementwise.add(a[::2, 1::3], b[::2, 1::3]), a[::2, 1::3] + b[::2, 1::3])
+    assert elementwise.add(a, b.astype(float)).dtype == np.float64
+    assert elementwise.add([1, 2], [True, False]).dtype == np.float32
+    y = np.ones((2, 3))
+    np.testing.assert_array_equal(elementwise.accumulate([[1, 2, 3], [4, 5, 6]], y), [[2, 3, 4], [5, 6, 7]])
+
+
+def test_errors():
+    a = np.zeros((2, 3), "float32")
+    with pytest.raises(ValueError, match="b must have the shape"):
+        elementwise.add(a, np.zeros(3, "float32"))
+    with pytest.raises(TypeError, match="a must"):
+        elementwise.multiply(a.astype(complex), a)
+    with pytest.raises(ValueError, match="out must have shape"):
+        elementwise.add(a, a, out=np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="factor"):
+        elementwise.scale(a, np.inf)
+    with pytest.raises(TypeError, match="y must"):
+        elementwise.accumulate(a, [0, 0])
+    with pytest.raises(ValueError, match="y must have shape"):
+        elementwise.accumulate(a, np.zeros(6, "float32"))
+    with pytest.raises(ValueError, match="dtype of y"):
+        elementwise.accumulate(a, np.zeros((2, 3), int))
+    long = np.zeros(20, "float32")
+    with pytest.raises(ValueError, match="overlaps b"):
+        elementwise.add(long[:10].copy(), long[:10], out=long[5:15])
+    locked = np.zeros((2, 3), "float32")
+    locked.setflags(write=False)
+    with pytest.raises(ValueError, match="writeable"):
+        elementwise.scale(a, 2, out=locked)
+
+
+# --- copies -------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    rows=st.integers(0, 9), columns=st.integers(0, 40), before=st.integers(0, 5), after=st.integers(0, 5),
+    source_after=st.integers(0, 5), dtype=st.sampled_from(DTYPES),
+)  # fmt: skip
+def test_copy_2d(rows, columns, before, after, source_after, dtype):
+    """Some columns of a wide matrix; what lies beside them stays."""
+    (wide,) = arrays((rows, columns + source_after), dtype, 1)
+    target = np.full((rows, before + columns + after), 7, dtype)
+    expected = target.copy()
+    expected[:, before : before + columns] = wide[:, :columns]
+    elementwise.copy_2d(wide[:, :columns], target[:, before : before + columns])
+    np.testing.assert_array_equal(target, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_copy_2d_of_long_rows(dtype):
+    (x,) = arrays((3, 9001), dtype, 1)
+    y = np.zeros((3, 9100), dtype)
+    elementwise.copy_2d(x, y[:, 50:9051])
+    np.testing.assert_array_equal(y[:, 50:9051], x)
+    assert not y[:, :50].any() and not y[:, 9051:].any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_copy_2d_keeps_every_bit(dtype):
+    """Denormal numbers, and the payload of a NaN."""
+    bits = {"float32": np.uint32, "float64": np.uint64}[dtype]
+    x = np.random.default_rng(0).integers(0, np.iinfo(bits).max, (5, 37), bits, endpoint=True)
+    x[0, :3] = 1, 2, 3
+    y = np.zeros_like(x)
+    elementwise.copy_2d(x.view(dtype), y.view(dtype))
+    np.testing.assert_array_equal(y, x)
+
+
+def test_copy_2d_errors():
+    x = np.zeros((3, 4), "float32")
+    for bad in (x[:, ::2], x.T, x[::-1]):
+        with pytest.raises(ValueError, match="contiguous rows"):
+            elementwise.copy_2d(bad, np.zeros(bad.shape, "float32"))
+    with pytest.raises(ValueError, match="out must have x's shape"):
+        elementwise.copy_2d(x, np.zeros((3, 5), "float32"))
+    with pytest.raises(ValueError, match="overlap"):
+        elementwise.copy_2d(x[:, :3], x[:, 1:])
+    with pytest.raises(ValueError, match="two axes"):
+        elementwise.copy_2d(x[0], x[0])
+    with pytest.raises(ValueError, match="dtype of x"):
+        elementwise.copy_2d(x.astype(int), x)
+    with pytest.raises(TypeError, match="out must"):
+        elementwise.copy_2d(x, None)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_threads(dtype, threads, monkeypatch):
+    """Every element is done once, whichever blocks the threads get."""
+    monkeypatch.setattr(call, "PARALLEL_WORK", 0)
+    monkeypatch.setattr(call, "_local", threading.local())
+    with config.threads(threads):
+        for n in (1, 4096, 4097, 8192, 40_001):
+            a, b = arrays(n, dtype)
+            np.testing.assert_array_equal(elementwise.add(a, b), a + b)
+            np.testing.assert_array_equal(elementwise.multiply(a, b), a * b)
+            np.testing.assert_array_equal(elementwise.scale(a, 2), 2 * a)
+            np.testing.assert_array_equal(elementwise.accumulate(a, b.copy()), a + b)
+            call.run("fill", dtype, {}, {"y": b}, {"n": n, "value": 3.0}, 0)
+            np.testing.assert_array_equal(b, np.full(n, 3, dtype))
+        for shape in ((1, 9000), (7, 5000), (100, 3), (2, 1)):
+            (x,) = arrays(shape, dtype, 1)
+            y = np.zeros((shape[0], shape[1] + 2), dtype)
+            elementwise.copy_2d(x, y[:, 1:-1])
+            np.testing.assert_array_equal(y[:, 1:-1], x)
+            assert not y[:, [0, -1]].any()

@@ -1,0 +1,149 @@
+"""Plain float64 NumPy versions of the kernels, written to be read."""
+
+import numpy as np
+
+# --- optimizer updates: return the new parameters, change the state in place --------------------------------
+
+
+def sgd(w, g, state, *, step, learning_rate=1e-3, momentum=0.0, nesterov=False, weight_decay=0.0):
+    g = g + weight_decay * w
+    if not momentum:
+        return w - learning_rate * g
+    state["b"] = g if step == 1 else momentum * state["b"] + g
+    return w - learning_rate * (g + momentum * state["b"] if nesterov else state["b"])
+
+
+def rmsprop(
+    w, g, state, *, step, learning_rate=1e-2, rho=0.99, epsilon=1e-8, momentum=0.0, centered=False, weight_decay=0.0
+):
+    g = g + weight_decay * w
+    state["v"] = rho * state["v"] + (1 - rho) * g**2
+    square = state["v"]
+    if centered:
+        state["a"] = rho * state["a"] + (1 - rho) * g
+        square = np.maximum(square - state["a"] ** 2, 0)
+    d = g / (np.sqrt(square) + epsilon)
+    if momentum:
+        state["b"] = d = momentum * state["b"] + d
+    return w - learning_rate * d
+
+
+def adam(
+    w, g, state, *, step, learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0,
+    decoupled=False, amsgrad=False,
+):  # fmt: skip
+    if decoupled:
+        w = w * (1 - learning_rate * weight_decay)
+    else:
+        g = g + weight_decay * w
+    state["m"] = beta_1 * state["m"] + (1 - beta_1) * g
+    state["v"] = beta_2 * state["v"] + (1 - beta_2) * g**2
+    v = state["v"]
+    if amsgrad:
+        state["v_max"] = v = np.maximum(state["v_max"], v)
+    return w - learning_rate / (1 - beta_1**step) * state["m"] / (np.sqrt(v / (1 - beta_2**step)) + epsilon)
+
+
+def adagrad(
+    w, g, state, *, step, learning_rate=1e-2, learning_rate_decay=0.0, epsilon=1e-10, weight_decay=0.0
+):  # fmt: skip
+    g = g + weight_decay * w
+    state["s"] = state["s"] + g**2
+    return w - learning_rate / (1 + (step - 1) * learning_rate_decay) * g / (np.sqrt(state["s"]) + epsilon)
+
+
+# --- metrics ----------------------------------------------------------------------------------------------
+
+
+def is_among_top(prediction, labels, top_k):
+    order = np.argsort(-prediction, axis=1, kind="stable")[:, :top_k]
+    return (order == np.asarray(labels)[:, None]).any(1)
+
+
+# --- random numbers -----------------------------------------------------------------------------------------
+
+
+def threefry(counter, key):
+    """Threefry-2x32-20 (Salmon et al. 2011, section 4.2 and figure 3): two words for a counter of two words."""
+    word = 0xFFFFFFFF
+    keys = [np.uint64(key[0]), np.uint64(key[1]), np.uint64(0x1BD11BDA ^ key[0] ^ key[1])]
+    a = (np.asarray(counter[0], np.uint64) + keys[0]) & word
+    b = (np.asarray(counter[1], np.uint64) + keys[1]) & word
+    for group in range(5):
+        for rotation in ((13, 15, 26, 6), (17, 29, 16, 24))[group % 2]:
+            a = (a + b) & word
+            b = ((b << rotation) | (b >> (32 - rotation))) & word ^ a
+        a = (a + keys[(group + 1) % 3]) & word
+        b = (b + keys[(group + 2) % 3] + np.uint64(group + 1)) & word
+    return a.astype(np.uint32), b.astype(np.uint32)
+
+
+def random_words(n, key, count, second=False):
+    """The word of each of n elements, or its second word, 2^31 blocks further on."""
+    e = np.arange(n)
+    q, p = e // 128, e % 128
+    a, b = threefry((64 * q + p % 64 + (second << 31), count), key)
+    return np.where(p < 64, a, b)
+
+
+def unit_53(n, key, count):
+    """53 bits / 2^53."""
+    bits = random_words(n, key, count).astype(np.uint64) << 21 | random_words(n, key, count, True) >> 11
+    return bits.astype(float) * 2.0**-53
+
+
+def open_unit(n, key, count):
+    """52 bits and a half / 2^52: between 0 and 1."""
+    bits = random_words(n, key, count).astype(np.uint64) << 20 | random_words(n, key, count, True) >> 12
+    return (bits.astype(float) + 0.5) * 2.0**-52
+
+
+def permutation(n, key, count):
+    """Fisher-Yates; also how many words were refused."""
+    order, used, refused = list(range(n)), 0, 0
+    words = random_words(n + 1000, key, count).tolist()
+    for i in range(n - 1, 0, -1):
+        least = 2**32 % (i + 1)
+        while words[used] * (i + 1) % 2**32 < least:
+            used, refused = used + 1, refused + 1
+        j = words[used] * (i + 1) >> 32
+        order[i], order[j] = order[j], order[i]
+        used += 1
+    return order, refused
+
+
+def dropout_mask(n, key, count, rate):
+    return np.where(random_words(n, key, count) >= rate * 2.0**32, 1 / (1 - rate), 0.0)
+
+
+# --- normalization: x is (rows, channels) -------------------------------------------------------------------
+
+
+def batch_norm(x, gamma, beta, epsilon):
+    mean, variance = x.mean(0), x.var(0)
+    return (x - mean) / np.sqrt(variance + epsilon) * gamma + beta, mean, 1 / np.sqrt(variance + epsilon)
+
+
+def batch_norm_backward(x, dy, gamma, epsilon):
+    _, mean, inverse = batch_norm(x, gamma, 0.0, epsilon)
+    normal = (x - mean) * inverse
+    dx = gamma * inverse * (dy - dy.mean(0) - normal * (dy * normal).mean(0))
+    return dx, (dy * normal).sum(0), dy.sum(0)
+
+
+def batch_norm_inference_backward(x, dy, gamma, running_mean, running_var, epsilon):
+    inverse = 1 / np.sqrt(running_var + epsilon)
+    return dy * gamma * inverse, (dy * (x - running_mean) * inverse).sum(0), dy.sum(0)
+
+
+def layer_norm(x, gamma, beta, epsilon):
+    mean, variance = x.mean(1, keepdims=True), x.var(1, keepdims=True)
+    return (x - mean) / np.sqrt(variance + epsilon) * gamma + beta, mean[:, 0], 1 / np.sqrt(variance + epsilon)[:, 0]
+
+
+def layer_norm_backward(x, dy, gamma, epsilon):
+    _, mean, inverse = layer_norm(x, gamma, 0.0, epsilon)
+    normal = (x - mean[:, None]) * inverse[:, None]
+    g = dy * gamma
+    dx = inverse[:, None] * (g - g.mean(1, keepdims=True) - normal * (g * normal).mean(1, keepdims=True))
+    return dx, (dy * normal).sum(0), dy.sum(0)
