@@ -97,6 +97,8 @@ cdef extern from *:
 
 include "kernels/math.pxi"
 include "kernels/activation.pxi"
+include "kernels/softmax.pxi"
+include "kernels/elementary.pxi"
 include "kernels/gemm.pxi"
 include "kernels/update.pxi"
 include "kernels/step.pxi"
@@ -139,6 +141,14 @@ add("gemm",
     " | M N K lda ldb ldc ldgate trans_a trans_b activation gate_activation accumulate accumulate_sums scratch_stride"
     " | alpha gate_alpha",
     sizeof(GemmArgs), gemm, NULL, NULL, gemm_scratch)
+
+add("activation", "x y | n kind | alpha", sizeof(ActivationArgs), activation)
+add("activation_backward", "saved dy dx | n kind | alpha", sizeof(ActivationBackwardArgs), activation_backward)
+add("softmax", "x y | rows cols |", sizeof(RowwiseArgs), softmax)
+add("log_softmax", "x y | rows cols |", sizeof(RowwiseArgs), log_softmax)
+add("softmax_backward", "y dy dx | rows cols |", sizeof(RowwiseBackwardArgs), softmax_backward)
+add("log_softmax_backward", "y dy dx | rows cols |", sizeof(RowwiseBackwardArgs), log_softmax_backward)
+add("elementary", "x y | n function |", sizeof(ElementaryArgs), elementary)
 
 add("sgd_update", "w g b ranges control | n_ranges nesterov | momentum", sizeof(SgdArgs), sgd_update)
 add("rmsprop_update", "w g v b a ranges control | n_ranges | rho epsilon momentum", sizeof(RmspropArgs), rmsprop_update)
