@@ -1,5 +1,7 @@
 """Plain float64 NumPy versions of the kernels, written to be read."""
 
+import math
+
 import numpy as np
 
 # --- optimizer updates: return the new parameters, change the state in place --------------------------------
@@ -187,3 +189,69 @@ def regression_loss(prediction, targets, kind, weights=None, delta=1.0):
         "poisson": (np.exp(x) - t * x, np.exp(x) - t),
     }[kind]
     return _mean_over_columns(per_element, slopes, weights)
+
+
+# --- activations: name -> (f, its slope), functions of x -------------------------------------------------------
+
+
+def normal_tail(x):
+    """Phi(x), the normal distribution function, without cancellation for negative x."""
+    return np.vectorize(math.erfc, otypes=[float])(-np.asarray(x, float) / math.sqrt(2)) / 2
+
+
+def logistic(x):
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, 1) / (1 + e)
+
+
+def gelu_tanh_argument(x):
+    return 2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+
+
+def gelu_tanh_slope(x):
+    z = gelu_tanh_argument(x)
+    return logistic(z) + x * logistic(z) * logistic(-z) * 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
+
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554804934, 1.6732632423543772848
+
+ACTIVATIONS = {
+    "linear": (lambda x: x, lambda x: np.ones_like(x)),
+    "relu": (lambda x: np.where(x > 0, x, 0), lambda x: np.where(x > 0, 1.0, 0)),
+    "leaky_relu": (lambda x: np.where(x > 0, x, 0.01 * x), lambda x: np.where(x > 0, 1, 0.01)),
+    "elu": (lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), lambda x: np.exp(np.minimum(x, 0))),
+    "selu": (
+        lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(np.minimum(x, 0))),
+        lambda x: SELU_SCALE * np.where(x > 0, 1, SELU_ALPHA * np.exp(np.minimum(x, 0))),
+    ),
+    "gelu": (
+        lambda x: x * normal_tail(x),
+        lambda x: normal_tail(x) + x * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi),
+    ),
+    "gelu_tanh": (lambda x: x * logistic(gelu_tanh_argument(x)), gelu_tanh_slope),
+    "silu": (lambda x: x * logistic(x), lambda x: logistic(x) * (1 + x * logistic(-x))),
+    "sigmoid": (logistic, lambda x: logistic(x) * logistic(-x)),
+    "tanh": (np.tanh, lambda x: 4 * logistic(2 * x) * logistic(-2 * x)),
+    "softplus": (
+        lambda x: np.where(x > 20, x, np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))),
+        lambda x: np.where(x > 20, 1, logistic(x)),
+    ),
+}
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def log_softmax(x):
+    x = x - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+def softmax_backward(y, dy):
+    return y * (dy - (dy * y).sum(-1, keepdims=True))
+
+
+def log_softmax_backward(y, dy):
+    return dy - np.exp(y) * dy.sum(-1, keepdims=True)

@@ -50,6 +50,8 @@ cdef extern from "vec.h" nogil:
     vf vselect(vm m, vf a, vf b)
     int vany(vm m)
     int vcount(vm m)
+    vf vsum_lanes(vf v)
+    vf vmax_lanes(vf v)
     real vsum(vf v)
     real vgreatest(vf v)
     void vtranspose(vf* r)
@@ -97,6 +99,8 @@ cdef extern from *:
 
 include "kernels/math.pxi"
 include "kernels/activation.pxi"
+include "kernels/softmax.pxi"
+include "kernels/elementary.pxi"
 include "kernels/gemm.pxi"
 include "kernels/update.pxi"
 include "kernels/step.pxi"
@@ -141,6 +145,14 @@ add("gemm",
     " | M N K lda ldb ldc ldgate trans_a trans_b activation gate_activation accumulate accumulate_sums scratch_stride"
     " | alpha gate_alpha",
     sizeof(GemmArgs), gemm, NULL, NULL, gemm_scratch)
+
+add("activation", "x y | n kind | alpha", sizeof(ActivationArgs), activation)
+add("activation_backward", "saved dy dx | n kind | alpha", sizeof(ActivationBackwardArgs), activation_backward)
+add("softmax", "x y | rows cols |", sizeof(RowwiseArgs), softmax)
+add("log_softmax", "x y | rows cols |", sizeof(RowwiseArgs), log_softmax)
+add("softmax_backward", "y dy dx | rows cols |", sizeof(RowwiseBackwardArgs), softmax_backward)
+add("log_softmax_backward", "y dy dx | rows cols |", sizeof(RowwiseBackwardArgs), log_softmax_backward)
+add("elementary", "x y | n function |", sizeof(ElementaryArgs), elementary)
 
 add("sgd_update", "w g b ranges control | n_ranges nesterov | momentum", sizeof(SgdArgs), sgd_update)
 add("rmsprop_update", "w g v b a ranges control | n_ranges | rho epsilon momentum", sizeof(RmspropArgs), rmsprop_update)

@@ -286,36 +286,6 @@ FN_INLINE vm vor(vm a, vm b) { return a | b; }
 FN_INLINE vm vand(vm a, vm b) { return a & b; }
 FN_INLINE vm visnan(vf a) { return vnot(veq(a, a)); }
 
-/* --- over the lanes: a binary tree, the same for every caller ------------- */
-
-typedef real fn_half __attribute__((vector_size(FN_VECTOR_BYTES / 2)));
-
-#define FN_HALVES(v, lo, hi) \
-    memcpy(&lo, &v, sizeof lo); memcpy(&hi, (const char *)&v + sizeof lo, sizeof hi)
-
-FN_INLINE real vsum(vf v) {
-    fn_half lo, hi;
-    FN_HALVES(v, lo, hi);
-    lo = lo + hi;
-    int n = LANES / 2;
-    real t[LANES / 2];
-    memcpy(t, &lo, sizeof t);
-    while (n > 1) {
-        n /= 2;
-        for (int i = 0; i < n; i++) t[i] = t[i] + t[i + n];
-    }
-    return t[0];
-}
-
-/* The greatest lane; NaN if any lane is NaN. */
-FN_INLINE real vgreatest(vf v) {
-    real t[LANES];
-    memcpy(t, &v, sizeof t);
-    for (int n = LANES / 2; n >= 1; n /= 2)
-        for (int i = 0; i < n; i++) t[i] = (t[i] > t[i + n] || t[i] != t[i]) ? t[i] : t[i + n];
-    return t[0];
-}
-
 /* --- transposes: r[i] lane j  <->  r[j] lane i ---------------------------- */
 
 #if defined(__clang__)
@@ -429,6 +399,49 @@ FN_INLINE vf vproduct_error(vf a, vf b, vf p) {
     vf bh = (vf)((vi)b & mask), bl = b - bh;
     return ((ah * bh - p) + (ah * bl + al * bh)) + al * bl;
 #endif
+}
+
+/* --- over the lanes: a binary tree, the same for every caller ------------- */
+
+/* Lane i takes part with lane i ^ (LANES / 2), then i ^ (LANES / 4), ...: all lanes end up equal. */
+#if FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 16
+#define FN_FOLD(v, OP)                                                                              \
+    v = OP(v, FN_SHUFFLE(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));              \
+    v = OP(v, FN_SHUFFLE(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));              \
+    v = OP(v, FN_SHUFFLE(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));              \
+    v = OP(v, FN_SHUFFLE(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14))
+#elif FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 8
+#define FN_FOLD(v, OP)                                                                              \
+    v = OP(v, FN_SHUFFLE(v, v, 4, 5, 6, 7, 0, 1, 2, 3));                                            \
+    v = OP(v, FN_SHUFFLE(v, v, 2, 3, 0, 1, 6, 7, 4, 5));                                            \
+    v = OP(v, FN_SHUFFLE(v, v, 1, 0, 3, 2, 5, 4, 7, 6))
+#elif FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 4
+#define FN_FOLD(v, OP)                                                                              \
+    v = OP(v, FN_SHUFFLE(v, v, 2, 3, 0, 1));                                                        \
+    v = OP(v, FN_SHUFFLE(v, v, 1, 0, 3, 2))
+#else
+#define FN_FOLD(v, OP) v = OP(v, FN_SHUFFLE(v, v, 1, 0))
+#endif
+
+#define FN_PLUS(a, b) ((a) + (b))
+FN_INLINE vf fn_greater(vf a, vf b) { return vselect(vor(vgt(a, b), visnan(a)), a, b); }
+
+/* The sum, and the greatest, of the lanes, in every lane; vmax_lanes may ignore NaN. */
+FN_INLINE vf vsum_lanes(vf v) {
+    FN_FOLD(v, FN_PLUS);
+    return v;
+}
+FN_INLINE vf vmax_lanes(vf v) {
+    FN_FOLD(v, vmax);
+    return v;
+}
+
+FN_INLINE real vsum(vf v) { return vlane(vsum_lanes(v), 0); }
+
+/* The greatest lane; NaN if any lane is NaN. */
+FN_INLINE real vgreatest(vf v) {
+    FN_FOLD(v, fn_greater);
+    return vlane(v, 0);
 }
 
 /* --- 32-bit lanes, for the random generator -------------------------------- */

@@ -88,18 +88,36 @@ cdef inline vf vexpm1(vf x) noexcept nogil:
     return vselect(vlt(vabs(x), vset(REAL_EPSILON * REAL_EPSILON)), x, y + y)
 
 
-cdef inline vf vsigmoid(vf x) noexcept nogil:
-    """1 / (1 + e^-x)"""
+cdef inline vf sigmoid_terms(vf x, vf* small) noexcept nogil:
+    """d and `small` with sigmoid(|x|) = 1 / d, sigmoid(-|x|) = small / d."""
     cdef vf t, s, power, one, d, error
-    # e^-|x| = 2^n (1 + s), so that 1 + e^-|x| = (1 + 2^n) + 2^n s is rounded but once.
+    # e^-|x| = 2^n (1 + s), so that d = 1 + e^-|x| = (1 + 2^n) + 2^n s is rounded but once.
     s = vmax(vset(<real>(-708.7 if IS_DOUBLE else -87.6)), vneg(vabs(x)))
     s = expm1_reduced(exp_reduced(s, &t))
     power = power_of_two(t)
     one = vset(<real>1) + power
     d = vfma(s, power, one)
-    # Where the numerator is rounded too, it takes the error of the denominator along.
+    # `small` is rounded too, and takes the error of d along.
     error = vfma(s, power, one - d)
-    return vselect(vlt(x, vzero()), (vset(<real>1) + (s - error)) * power, vset(<real>1)) / d
+    small[0] = (vset(<real>1) + (s - error)) * power
+    return d
+
+
+cdef inline vf vsigmoid(vf x) noexcept nogil:
+    """1 / (1 + e^-x)"""
+    cdef vf small
+    cdef vf d = sigmoid_terms(x, &small)
+    return vselect(vlt(x, vzero()), small, vset(<real>1)) / d
+
+
+cdef inline vf sigmoid_pair(vf x, vf* other) noexcept nogil:
+    """sigmoid(x), and sigmoid(-x) as `other`, with one division: up to 3 ulp off."""
+    cdef vf small
+    cdef vf large = vset(<real>1) / sigmoid_terms(x, &small)
+    cdef vm negative = vlt(x, vzero())
+    small = small * large
+    other[0] = vselect(negative, large, small)
+    return vselect(negative, small, large)
 
 
 cdef inline vf vtanh(vf x) noexcept nogil:
@@ -172,16 +190,21 @@ cdef inline vf vlog(vf x) noexcept nogil:
     return vselect(vlt(x, vset(<real>INFINITY)), y, x)
 
 
-cdef inline vf vlog1p(vf x) noexcept nogil:
+cdef inline vf vlog1p_finite(vf x) noexcept nogil:
+    """log(1 + x) of finite x > -1 but -0."""
     cdef vi bits = shifted(vset(<real>1) + x)
     cdef vi k = viand(bits, visplat(~MANTISSA_MASK)) - vbits(vset(<real>1))
     # f = 2^-k x + (2^-k - 1), both terms exact; so is the sum but for some f below -1/4.
     cdef vf a = vfrombits(vbits(x) - k)
     cdef vf b = vfma(vfrombits(vbits(vset(<real>4)) - k), vset(<real>0.25), vset(<real>-1))
     cdef vf f = b + a
-    cdef vf y = log_sum(exponent(bits), f, a - (f - b))
+    return log_sum(exponent(bits), f, a - (f - b))
+
+
+cdef inline vf vlog1p(vf x) noexcept nogil:
+    cdef vf y = vcopysign(vlog1p_finite(x), x)
     cdef vf outside = vselect(vlt(x, vset(<real>-1)), vset(<real>NAN), vset(-<real>INFINITY))
-    y = vselect(vle(x, vset(<real>-1)), outside, vcopysign(y, x))
+    y = vselect(vle(x, vset(<real>-1)), outside, y)
     return vselect(vlt(x, vset(<real>INFINITY)), y, x)
 
 

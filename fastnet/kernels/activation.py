@@ -1,0 +1,407 @@
+"""Elementwise activations by name, softmax, and their backward passes.
+
+`ACTIVATIONS` is the table that layers read: what each one is called, which code computes it, and what its backward
+pass needs. Formulas and defaults are PyTorch's.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fastnet import checks
+from fastnet.kernels import call
+
+__all__ = [
+    "ACTIVATIONS", "ActivationRow", "activate", "activate_backward", "elu", "gelu", "leaky_relu", "log_softmax",
+    "log_softmax_backward", "relu", "selu", "sigmoid", "silu", "softmax", "softmax_backward", "softplus", "tanh",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ActivationRow:
+    """One elementwise activation.
+
+    `kind` is its number in `activation.pxi`; `saves` says what its backward pass reads, its "output" or its "input";
+    `alpha` is the default of its parameter, `alpha_rule` what `checks.real_number` asks of one (None: there is none);
+    `work` is the cost of an element, in elementary operations.
+    """
+
+    name: str
+    kind: int
+    saves: str = "output"
+    alpha: float = 0.0
+    alpha_rule: dict | None = field(default=None, hash=False)
+    work: int = 32
+
+    def checked_alpha(self, alpha, argument: str = "alpha") -> float:
+        """`alpha`, or the default for None."""
+        if alpha is None:
+            return self.alpha
+        if self.alpha_rule is None:
+            raise ValueError(f"{self.name} takes no {argument}; got {checks.describe(alpha)}")
+        return checks.real_number(argument, alpha, **self.alpha_rule)
+
+
+ACTIVATIONS: dict[str, ActivationRow] = {
+    row.name: row
+    for row in (
+        ActivationRow("linear", 0, work=8),
+        ActivationRow("relu", 1, work=8),
+        ActivationRow("leaky_relu", 2, alpha=0.01, alpha_rule={"least": 0}, work=8),
+        ActivationRow("elu", 3, alpha=1.0, alpha_rule={"above": 0}),
+        ActivationRow("selu", 4),
+        ActivationRow("gelu", 5, saves="input"),
+        ActivationRow("gelu_tanh", 6, saves="input"),
+        ActivationRow("silu", 7, saves="input"),
+        ActivationRow("sigmoid", 8),
+        ActivationRow("tanh", 9),
+        ActivationRow("softplus", 10, saves="input"),
+    )
+}
+
+
+def _pair(first: str, first_value, dy) -> tuple[np.ndarray, np.ndarray]:
+    """What the forward pass saved, and dy in its dtype and shape."""
+    saved = call.real_array(first, first_value)
+    dy = call.real_array("dy", dy, saved.dtype)
+    if dy.shape != saved.shape:
+        raise ValueError(f"dy must have the shape of {first}, {saved.shape}; got {dy.shape}")
+    return saved, dy
+
+
+def activate(x, kind: str, *, alpha: float | None = None, out=None) -> np.ndarray:
+    """y = f(x), element by element.
+
+    Parameters
+    ----------
+    x : array of real numbers, of any shape
+        float32 and float64 stay what they are; other dtypes become float32.
+    kind : str
+        A name in `ACTIVATIONS`: "linear", "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu",
+        "sigmoid", "tanh" or "softplus".
+    alpha : float, optional
+        The slope of leaky_relu below 0 (at least 0; default 0.01), or where elu ends, -alpha (above 0; default 1).
+    out : ndarray, optional
+        C-contiguous array of x's shape and dtype; it may be x.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array. A few units in the last place off, for small results too; NaN stays NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An unknown `kind`; an `alpha` out of its bounds, or for an activation that has none; x is not real;
+        an `out` of another form, or one that overlaps x in part.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels.activation import activate
+    >>> activate(np.float32([-2, 0, 2]), "leaky_relu", alpha=0.5)
+    array([-1.,  0.,  2.], dtype=float32)
+    """
+    row = ACTIVATIONS[checks.choice("kind", kind, ACTIVATIONS)]
+    return _forward(row, row.checked_alpha(alpha), x, out)
+
+
+def _forward(row: ActivationRow, alpha: float, x, out) -> np.ndarray:
+    x = call.real_array("x", x)
+    out = call.output("out", out, x.shape, x.dtype)
+    checks.same_or_apart("out", out, x=x)
+    numbers = {"n": x.size, "kind": row.kind, "alpha": alpha}
+    call.run("activation", x.dtype.name, {"x": x}, {"y": out}, numbers, row.work * x.size)
+    return out
+
+
+def activate_backward(saved, dy, kind: str, *, alpha: float | None = None, out=None) -> np.ndarray:
+    """dx = dy f'(x), element by element.
+
+    Parameters
+    ----------
+    saved : array of real numbers
+        What ``ACTIVATIONS[kind].saves`` says: the output y of linear, relu, leaky_relu, elu, selu, sigmoid and tanh,
+        the input x of gelu, gelu_tanh, silu and softplus.
+    dy : array of saved's shape
+        The gradient with respect to y; cast to saved's dtype.
+    kind, alpha
+        As of `activate`.
+    out : ndarray, optional
+        C-contiguous array of that shape and dtype; it may be dy or `saved`.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array. relu: 0 where y <= 0, else dy.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As of `activate`; or dy has another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels.activation import activate_backward
+    >>> activate_backward(np.float32([0, 3]), np.float32([5, 5]), "relu")
+    array([0., 5.], dtype=float32)
+    """
+    row = ACTIVATIONS[checks.choice("kind", kind, ACTIVATIONS)]
+    alpha = row.checked_alpha(alpha)
+    saved, dy = _pair("saved", saved, dy)
+    out = call.output("out", out, saved.shape, saved.dtype)
+    checks.same_or_apart("out", out, saved=saved, dy=dy)
+    numbers = {"n": dy.size, "kind": row.kind, "alpha": alpha}
+    call.run("activation_backward", dy.dtype.name, {"saved": saved, "dy": dy}, {"dx": out}, numbers, row.work * dy.size)
+    return out
+
+
+# By name. Parameters that are not described, results and errors are those of `activate`.
+
+
+def relu(x, *, out=None) -> np.ndarray:
+    """max(x, 0); NaN stays NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels.activation import relu
+    >>> relu(np.float32([-1, 2]))
+    array([0., 2.], dtype=float32)
+    """
+    return activate(x, "relu", out=out)
+
+
+def leaky_relu(x, *, slope: float = 0.01, out=None) -> np.ndarray:
+    """x for x > 0, else slope x; `slope` is at least 0 (Maas, Hannun & Ng 2013). Keras' layer has 0.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels.activation import leaky_relu
+    >>> leaky_relu(np.float32([-4, 2]), slope=0.25)
+    array([-1.,  2.], dtype=float32)
+    """
+    row = ACTIVATIONS["leaky_relu"]
+    return _forward(row, row.checked_alpha(slope, "slope"), x, out)
+
+
+def elu(x, *, alpha: float = 1.0, out=None) -> np.ndarray:
+    """x for x > 0, else alpha (e^x - 1); `alpha` is above 0 (Clevert, Unterthiner & Hochreiter 2016).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels.activation import elu
+    >>> elu(np.float32([-np.inf, 2]), alpha=3.0)
+    array([-3.,  2.], dtype=float32)
+    """
+    return activate(x, "elu", alpha=alpha, out=out)
+
+
+def selu(x, *, out=None) -> np.ndarray:
+    """s x for x > 0, else s a (e^x - 1), with s = 1.0507... and a = 1.6732... (Klambauer et al. 2017).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels.activation import selu
+    >>> selu(np.float32([0, 1]))
+    array([0.      , 1.050701], dtype=float32)
+    """
+    return activate(x, "selu", out=out)
+
+
+def gelu(x, *, approximate: bool = False, out=None) -> np.ndarray:
+    """x Phi(x), Phi the normal distribution function (Hendrycks & Gimpel 2016).
+
+    With `approximate` it is x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+    The exact one has a relative error of a few units in the last place for all x, those far below 0 too, until it is
+    too small for a normal number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels.activation import gelu
+    >>> gelu(np.array([-1.0, 0.0, 12.0])).round(6)
+    array([-0.158655,  0.      , 12.      ])
+    """
+    return activate(x, "gelu_tanh" if checks.flag("approximate", approximate) else "gelu", out=out)
+
+
+def silu(x, *, out=None) -> np.ndarray:
+    """x sigmoid(x), also called swish (Hendrycks & Gimpel 2016).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels.activation import silu
+    >>> silu(np.float32([0, 50]))
+    array([ 0., 50.], dtype=float32)
+    """
+    return activate(x, "silu", out=out)
+
+
+def sigmoid(x, *, out=None) -> np.ndarray:
+    """1 / (1 + e^-x)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels.activation import sigmoid
+    >>> sigmoid(np.float32([-np.inf, 0, np.inf]))
+    array([0. , 0.5, 1. ], dtype=float32)
+    """
+    return activate(x, "sigmoid", out=out)
+
+
+def tanh(x, *, out=None) -> np.ndarray:
+    """(e^x - e^-x) / (e^x + e^-x)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels.activation import tanh
+    >>> tanh(np.float32([-20, 0, 20]))
+    array([-1.,  0.,  1.], dtype=float32)
+    """
+    return activate(x, "tanh", out=out)
+
+
+def softplus(x, *, out=None) -> np.ndarray:
+    """log(1 + e^x), and x itself above 20 (Dugas et al. 2001).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels.activation import softplus
+    >>> softplus(np.array([0.0, 21.0]))
+    array([ 0.69314718, 21.        ])
+    """
+    return activate(x, "softplus", out=out)
+
+
+# Over the last axis.
+
+
+def softmax(x, *, out=None) -> np.ndarray:
+    """y = e^x / sum e^x, over the last axis.
+
+    Parameters
+    ----------
+    x : array of real numbers (..., classes)
+        float32 and float64 stay what they are; other dtypes become float32.
+    out : ndarray, optional
+        C-contiguous array of x's shape and dtype; it may be x.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array. Large x do no harm: the greatest of a row is subtracted. An entry of -inf
+        becomes 0; a row that has a NaN or +inf, or nothing but -inf, becomes NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        x is not real or has no axis; an `out` of another form, or one that overlaps x in part.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels.activation import softmax
+    >>> softmax(np.float32([[1000, 1000], [0, -np.inf]]))
+    array([[0.5, 0.5],
+           [1. , 0. ]], dtype=float32)
+    """
+    return _rowwise("softmax", x, out)
+
+
+def log_softmax(x, *, out=None) -> np.ndarray:
+    """y = x - log sum e^x, over the last axis.
+
+    Parameters, results for -inf, NaN and +inf (but that -inf stays -inf), and errors are those of `softmax`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels.activation import log_softmax
+    >>> log_softmax(np.float32([[0, -1000]]))
+    array([[    0., -1000.]], dtype=float32)
+    """
+    return _rowwise("log_softmax", x, out)
+
+
+def softmax_backward(y, dy, *, out=None) -> np.ndarray:
+    """dx = y (dy - sum dy y), sums over the last axis.
+
+    Parameters
+    ----------
+    y : array of real numbers (..., classes)
+        What `softmax` returned.
+    dy : array of y's shape
+        The gradient with respect to y; cast to y's dtype.
+    out : ndarray, optional
+        C-contiguous array of that shape and dtype; it may be dy or y.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Shapes differ; y is not real or has no axis; an `out` of another form, or one that overlaps y or dy in part.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels.activation import softmax_backward
+    >>> softmax_backward(np.float32([[0.5, 0.5]]), np.float32([[1, 0]]))
+    array([[ 0.25, -0.25]], dtype=float32)
+    """
+    return _rowwise_backward("softmax_backward", y, dy, out)
+
+
+def log_softmax_backward(y, dy, *, out=None) -> np.ndarray:
+    """dx = dy - e^y sum dy, the sum over the last axis; `y` is what `log_softmax` returned.
+
+    Parameters and errors are those of `softmax_backward`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels.activation import log_softmax_backward
+    >>> log_softmax_backward(np.float32([[0, -np.inf]]), np.float32([[0, 2]]))
+    array([[-2.,  2.]], dtype=float32)
+    """
+    return _rowwise_backward("log_softmax_backward", y, dy, out)
+
+
+def _rows(argument: str, value) -> dict[str, int]:
+    shape = np.shape(value)
+    if not shape:
+        raise ValueError(f"{argument} must have an axis to sum over; got a single number")
+    return {"rows": math.prod(shape[:-1]), "cols": shape[-1]}
+
+
+def _rowwise(name: str, x, out) -> np.ndarray:
+    numbers = _rows("x", x)
+    x = call.real_array("x", x)
+    out = call.output("out", out, x.shape, x.dtype)
+    checks.same_or_apart("out", out, x=x)
+    call.run(name, x.dtype.name, {"x": x}, {"y": out}, numbers, 32 * x.size)
+    return out
+
+
+def _rowwise_backward(name: str, y, dy, out) -> np.ndarray:
+    numbers = _rows("y", y)
+    y, dy = _pair("y", y, dy)
+    out = call.output("out", out, y.shape, y.dtype)
+    checks.same_or_apart("out", out, y=y, dy=dy)
+    call.run(name, y.dtype.name, {"y": y, "dy": dy}, {"dx": out}, numbers, 16 * y.size)
+    return out
