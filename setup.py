@@ -129,7 +129,7 @@ def extensions() -> list[Extension]:
 
 def cythonized() -> list[Extension]:
     shared = "fastnet.native._cyutil"
-    modules = cythonize(
+    return cythonize(
         [*extensions(), extension("_cyutil", GENERATED / "_cyutil.c", ["-Os"])],
         include_path=[str(NATIVE), "."],
         compiler_directives=DIRECTIVES,
@@ -138,7 +138,6 @@ def cythonized() -> list[Extension]:
         nthreads=0,
         quiet=True,
     )
-    return modules
 
 
 class BuildExtensions(build_ext):

@@ -23,9 +23,7 @@ def _leave_checkout() -> None:
     try:
         import importlib.util
 
-        editable = any(
-            name.startswith("_kernels") for name in os.listdir(os.path.join(here, "fastnet", "native"))
-        )
+        editable = any(name.startswith("_kernels") for name in os.listdir(os.path.join(here, "fastnet", "native")))
         if not editable:
             sys.path[:] = [path for path in sys.path if os.path.abspath(path or ".") != here]
             importlib.invalidate_caches()
@@ -63,7 +61,7 @@ def main() -> int:
             command = [sys.executable, "-m", "bench", "--child", file.name, "--threads", threads]
             command += ["--filter", arguments.filter, "--seconds", str(arguments.seconds)]
             subprocess.run(command, check=True, env=environment, cwd=here)
-            rows += json.load(open(file.name))
+            rows += json.load(file)
     if arguments.json:
         with open(arguments.json, "w") as file:
             json.dump(rows, file, indent=1)

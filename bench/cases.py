@@ -46,7 +46,8 @@ def machine_line() -> str:
             versions.append(f"{package} {__import__(package).__version__}")
         except ImportError:
             versions.append(f"no {package}")
-    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), "?")
+    with open("/proc/cpuinfo") as lines:
+        model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "?")
     return f"{model}; " + ", ".join(versions)
 
 
@@ -86,9 +87,13 @@ def available(peers: dict) -> dict:
 def train(threads: int):
     """Steps inside of fit, and through train_on_batch, against the peers' loops."""
     for case in NETWORKS:
-        yield f"{case.name} fit", lambda seconds, case=case: step_case(case, networks.fastnet_fit, seconds, threads, True)
-        yield f"{case.name} train_on_batch", lambda seconds, case=case: step_case(
-            case, networks.fastnet_batches, seconds, threads, False
+        yield (
+            f"{case.name} fit",
+            lambda seconds, case=case: step_case(case, networks.fastnet_fit, seconds, threads, True),
+        )
+        yield (
+            f"{case.name} train_on_batch",
+            lambda seconds, case=case: step_case(case, networks.fastnet_batches, seconds, threads, False),
         )
 
 
@@ -159,7 +164,10 @@ def gemm_case(m, n, k, seconds, threads):
         work = 2 * m * n * k
         return {
             "GFLOP/s": work / timing.median("fastnet") / 1e9,
-            "share of the FMA peak (medians)": work / timing.median("fastnet") / (flops / timing.median("fma")) / threads,
+            "share of the FMA peak (medians)": work
+            / timing.median("fastnet")
+            / (flops / timing.median("fma"))
+            / threads,
             "share of the FMA peak (bests)": work / timing.best("fastnet") / (flops / timing.best("fma")) / threads,
         }
 

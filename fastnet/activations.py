@@ -113,4 +113,3 @@ def get(activation, argument: str = "activation"):
 
 def is_softmax(activation) -> bool:
     return isinstance(activation, Rowwise)
-

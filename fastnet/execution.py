@@ -9,9 +9,9 @@ import numpy as np
 
 from fastnet import labels
 from fastnet.graph import Graph
-from fastnet.layers.base import Clock
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording, Workspace
+from fastnet.recording.clock import Clock
 
 __all__ = ["Executor", "Programs"]
 

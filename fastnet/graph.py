@@ -110,7 +110,11 @@ class Graph:
                     break
                 layer, name = readers[0].layer, readers[0].name
                 activation = getattr(layer, "activation", None)
-                if activation is not None and not layer.parameters() and type_name(type(layer)) in ("activation", "add"):
+                if (
+                    activation is not None
+                    and not layer.parameters()
+                    and type_name(type(layer)) in ("activation", "add")
+                ):
                     behind = None if activation.name == "linear" else activation.name
                     if type_name(type(layer)) == "add":
                         break

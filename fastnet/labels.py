@@ -10,6 +10,7 @@ import numpy as np
 from fastnet import checks
 from fastnet.kernels.batch import KINDS
 
+
 @dataclass(frozen=True)
 class Targets:
     """Targets of one loss: class numbers (`classes` says how many there are), or values of the output's shape."""
@@ -70,7 +71,9 @@ def check_inputs(argument: str, x, input_shape, *, may_be_empty: bool = False) -
 
 def check_length(argument: str, array, other: str, length: int) -> None:
     if len(array) != length:
-        raise ValueError(f"{argument} and {other} must have the same length; {argument} has {len(array)}, {other} has {length}")
+        raise ValueError(
+            f"{argument} and {other} must have the same length; {argument} has {len(array)}, {other} has {length}"
+        )
 
 
 def form_of(loss, y, output_shape, argument: str = "y") -> Targets:

@@ -121,7 +121,7 @@ class Loss:
         labels.scan_targets(form)
         targets = labels.cast(form, dtype)
         recording = Recording(dtype)
-        p, t, d = Memory("prediction"), Memory("target"), Memory("dy")
+        p, t = Memory("prediction"), Memory("target")
         target = recording.outside(t, targets.shape, targets.dtype)
         weights = None
         if sample_weight is not None:

@@ -54,7 +54,9 @@ class Metric:
             n = inputs[0].shape[0]
             values = np.asarray(self(inputs[0], inputs[1]), np.float64)
             if values.shape != (n,):
-                raise ValueError(f"metric {self.name!r} must return one value a sample, shape {(n,)}; got {values.shape}")
+                raise ValueError(
+                    f"metric {self.name!r} must return one value a sample, shape {(n,)}; got {values.shape}"
+                )
             w = np.ones(n) if weights is None else inputs[2].reshape(n).astype(np.float64)
             outputs[0][:2] += (w * values).sum(), w.sum()
 
@@ -62,7 +64,7 @@ class Metric:
 
     def result(self, sums) -> float:
         """The figure, from the sums."""
-        return float(sums[0] / sums[1])
+        return float(sums[0] / sums[1]) if sums[1] else float("nan")
 
     def __repr__(self):
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items())
@@ -113,7 +115,9 @@ class TopKAccuracy(Accuracy):
     def check(self, targets, output_shape):
         super().check(targets, output_shape)
         if self.top_k > output_shape[0]:
-            raise ValueError(f"metric {self.name!r} needs at least {self.top_k} classes; the network has {output_shape[0]}")
+            raise ValueError(
+                f"metric {self.name!r} needs at least {self.top_k} classes; the network has {output_shape[0]}"
+            )
 
     def config(self):
         return {"k": self.top_k}

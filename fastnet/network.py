@@ -209,7 +209,9 @@ class Network(Block):
             checks.whole_number("batch_size", batch_size, least=1)
         shape = (len(x), *self.output_shape)
         if out is not None and (not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != self.dtype):
-            raise ValueError(f"out must be an array of shape {shape} and dtype {self.dtype}; got {checks.describe(out)}")
+            raise ValueError(
+                f"out must be an array of shape {shape} and dtype {self.dtype}; got {checks.describe(out)}"
+            )
         return self.executor.predict(x, batch_size, out)
 
     def predict_proba(self, x, *, batch_size=None):
@@ -369,7 +371,9 @@ class Network(Block):
                          f"{cost:,}"))  # fmt: skip
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines = [
-            "  ".join(cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+            "  ".join(
+                cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            )
             for row in rows
         ]
         rule = "-" * len(lines[0])

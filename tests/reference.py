@@ -149,6 +149,8 @@ def layer_norm_backward(x, dy, gamma, epsilon):
     g = dy * gamma
     dx = inverse[:, None] * (g - g.mean(1, keepdims=True) - normal * (g * normal).mean(1, keepdims=True))
     return dx, (dy * normal).sum(0), dy.sum(0)
+
+
 # --- losses: the value of the batch, and its derivative by the first argument -----------------------------------
 
 

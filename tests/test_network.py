@@ -29,7 +29,14 @@ def same(a, b):
 
 def test_names_order_and_access():
     net = make_net()
-    names = ["dense_1.weight", "dense_1.bias", "residual_1.dense_1.weight", "residual_1.dense_1.bias", "head.weight", "head.bias"]
+    names = [
+        "dense_1.weight",
+        "dense_1.bias",
+        "residual_1.dense_1.weight",
+        "residual_1.dense_1.bias",
+        "head.weight",
+        "head.bias",
+    ]
     assert [p.name for p in net.parameters()] == names == list(net.state_dict())
     assert net["head"].units == 3 and net[0] is net["dense_1"] and net["residual_1.dense_1"].units == 8
     with pytest.raises(KeyError, match="did you mean 'head'"):
@@ -60,7 +67,9 @@ def test_views_are_live_and_read_only():
 def test_first_values_follow_from_the_seed_and_the_path():
     assert same(make_net(), make_net())
     assert not np.array_equal(make_net(seed=1).state_dict()["head.weight"], make_net().state_dict()["head.weight"])
-    longer = fn.Network([fn.Dense(8, activation="relu"), fn.Dense(8), fn.Dense(3), fn.Dense(9)], input_shape=(6,), seed=0)
+    longer = fn.Network(
+        [fn.Dense(8, activation="relu"), fn.Dense(8), fn.Dense(3), fn.Dense(9)], input_shape=(6,), seed=0
+    )
     named = fn.Network([fn.Dense(8, activation="relu", name="first"), fn.Dense(8)], input_shape=(6,), seed=0)
     short = fn.Network([fn.Dense(8, activation="relu"), fn.Dense(8)], input_shape=(6,), seed=0)
     for a, b in zip(short.parameters(), named.parameters(), strict=True):
@@ -105,7 +114,10 @@ def test_state_dicts():
     state = net.state_dict()
     state["hed.weight"] = state.pop("head.weight")
     state["head.bias"] = np.zeros(7)
-    with pytest.raises(ValueError, match=r"(?s)missing: head.weight.*unexpected: hed.weight.*shape of head.bias: \(7,\) instead of \(3,\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"(?s)missing: head.weight.*unexpected: hed.weight.*shape of head.bias: \(7,\) instead of \(3,\)",
+    ):
         other.load_state_dict(state)
     assert same(net, other)
 
@@ -137,7 +149,7 @@ def test_a_network_as_a_layer_of_another():
     body = fn.Network([fn.Dense(5, activation="relu"), fn.Dense(4)], input_shape=(6,), seed=1)
     before = body.predict(X)
     net = fn.Network([body, fn.Dense(3)], input_shape=(6,), seed=2)
-    assert [p.name for p in net.parameters()][0] == "network_1.dense_1.weight"
+    assert next(p.name for p in net.parameters()) == "network_1.dense_1.weight"
     assert np.array_equal(body.predict(X), before)
     net.fit(X, Y, loss="softmax_cross_entropy", epochs=1, verbose=0)
     assert not np.array_equal(body.predict(X), before), "both share the parameters"
@@ -148,7 +160,7 @@ def test_a_network_as_a_layer_of_another():
 
 
 @fn.register
-class Scale(fn.Layer):
+class ScaleChannels(fn.Layer):
     def build(self, shape):
         self.weight = self.add_parameter("weight", shape, init="ones")
         return shape
@@ -163,7 +175,7 @@ class Scale(fn.Layer):
 
 
 def test_layers_in_numpy_train_save_and_may_be_used_twice(tmp_path):
-    shared = Scale()
+    shared = ScaleChannels()
     net = fn.Network([fn.Dense(5, activation="tanh"), shared, shared, fn.Dense(3)], input_shape=(6,), seed=0)
     assert fn.check_gradients(net, X[:4], Y[:4], loss="softmax_cross_entropy").ok
     history = net.fit(X, Y, loss="softmax_cross_entropy", optimizer=fn.SGD(0.1), epochs=20, verbose=0)
@@ -214,9 +226,13 @@ def test_losses_and_metrics_in_numpy():
     ours, builtin = (fn.Network([fn.Dense(2)], input_shape=(6,), seed=0) for _ in range(2))
     a = ours.fit(X, y, loss=Squared(), optimizer=fn.SGD(0.1), metrics=[Within()], epochs=5, batch_size=4, verbose=0,
                  sample_weight=np.arange(10))  # fmt: skip
-    b = builtin.fit(X, y, loss="mse", optimizer=fn.SGD(0.1), epochs=5, batch_size=4, verbose=0, sample_weight=np.arange(10))
+    b = builtin.fit(
+        X, y, loss="mse", optimizer=fn.SGD(0.1), epochs=5, batch_size=4, verbose=0, sample_weight=np.arange(10)
+    )
     assert np.allclose(a["loss"], b["loss"], rtol=1e-5)
-    assert all(np.allclose(p.value, q.value, atol=1e-6) for p, q in zip(ours.parameters(), builtin.parameters(), strict=True))
+    assert all(
+        np.allclose(p.value, q.value, atol=1e-6) for p, q in zip(ours.parameters(), builtin.parameters(), strict=True)
+    )
     predicted = ours.predict(X)
     assert np.isclose(ours.evaluate(X, y)["within"], (abs(predicted - y) < 1).all(axis=1).mean())
 

@@ -45,7 +45,7 @@ USES = {"fastnet": "train()", "sklearn": "boost()", "torch": "multiply()"}
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="runtimes are united on Linux")
-@pytest.mark.parametrize("order", itertools.permutations(LIBRARIES), ids="-".join)
+@pytest.mark.parametrize("order", list(itertools.permutations(LIBRARIES)), ids="-".join)
 def test_one_openmp_runtime_in_any_import_order_with_torch_and_sklearn(order):
     for name in order:
         pytest.importorskip(name)
@@ -72,7 +72,9 @@ print(alone, min(mixed), len(pools))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_of_a_process_that_trained_trains_too():
-    code = TRAIN + """
+    code = (
+        TRAIN
+        + """
 import os, sys
 fn.set_num_threads(2)
 parent = train().predict(np.ones((300, 512)))
@@ -85,12 +87,15 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 train()
 print("good")
 """
+    )
     assert "good" in run(code, timeout=60)
 
 
 def test_multiprocessing_workers_by_fork_and_by_spawn(tmp_path):
     script = tmp_path / "work.py"
-    script.write_text(TRAIN + """
+    script.write_text(
+        TRAIN
+        + """
 import multiprocessing as mp
 def work(i):
     return float(train(64).predict(np.ones((1, 64)))[0, 0])
@@ -101,7 +106,8 @@ if __name__ == "__main__":
         with mp.get_context(method).Pool(2) as pool:
             results |= set(pool.map(work, range(3)))
     assert len(results) == 1, results
-""")
+"""
+    )
     subprocess.run([sys.executable, str(script)], check=True, timeout=120)
 
 
@@ -149,8 +155,13 @@ def test_instruction_sets_are_forced_or_refused():
     code = "import fastnet as fn, numpy as np; fn.kernels.matmul(np.eye(3), np.eye(3)); print(fn.config.isa())"
     for name in dispatch.supported_targets():
         assert run(code, FASTNET_ISA=name).split() == [name]
-    for name, text in (("avx3", "did you mean 'avx2'"), ("neon", "is not one of") if "avx2" in dispatch.supported_targets() else ("avx2", "")):
-        result = subprocess.run([sys.executable, "-c", code], env={**os.environ, "FASTNET_ISA": name}, capture_output=True, text=True)
+    for name, text in (
+        ("avx3", "did you mean 'avx2'"),
+        ("neon", "is not one of") if "avx2" in dispatch.supported_targets() else ("avx2", ""),
+    ):
+        result = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "FASTNET_ISA": name}, capture_output=True, text=True
+        )
         assert result.returncode and text in result.stderr and "FASTNET_ISA" in result.stderr
 
 

@@ -6,18 +6,9 @@ import re
 
 from fastnet import checks, initializers
 from fastnet.parameters import Parameter
+from fastnet.recording.clock import Clock
 
 __all__ = ["Layer"]
-
-
-class Clock:
-    """Counts changes of configuration, so that recordings made before one are not used after it."""
-
-    time = 0
-
-    @classmethod
-    def tick(cls) -> None:
-        cls.time += 1
 
 
 class Layer:

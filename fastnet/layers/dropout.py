@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fastnet import checks
 from fastnet.files import register
-from fastnet.layers.base import Clock, Layer
+from fastnet.layers.base import Layer
+from fastnet.recording.clock import Clock
 
 __all__ = ["Dropout"]
 

@@ -8,9 +8,8 @@
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memset
 
-from fastnet.native.abi cimport Control, KernelRow, MAX_PHASES
+from fastnet.native.abi cimport Control, MAX_PHASES
 from fastnet.native.arena cimport Block
 from fastnet.native.dispatch cimport Kernel
 from fastnet.native.team cimport Op, run_ops, threads_now

@@ -32,9 +32,9 @@ cdef int32_t is_forked_child = 0
 
 
 cdef void replay_serially(const Op* ops, Py_ssize_t n_ops, Py_ssize_t n_steps, Control* control) noexcept nogil:
-    cdef Py_ssize_t step, i
+    cdef Py_ssize_t _step, i
     cdef int p
-    for step in range(n_steps):
+    for _step in range(n_steps):
         for i in range(n_ops):
             for p in range(ops[i].n_phases):
                 ops[i].phases[p](ops[i].args, 0, 1)
@@ -44,10 +44,10 @@ cdef void replay_serially(const Op* ops, Py_ssize_t n_ops, Py_ssize_t n_steps, C
 
 cdef void replay_as_team(const Op* ops, Py_ssize_t n_ops, Py_ssize_t n_steps, Control* control,
                          int thread, int n_threads) noexcept nogil:
-    cdef Py_ssize_t step, i, status
+    cdef Py_ssize_t _step, i, status
     cdef int p
     cdef bint alone_before
-    for step in range(n_steps):
+    for _step in range(n_steps):
         alone_before = False
         for i in range(n_ops):
             if ops[i].parallel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastnet import checks
-from fastnet.layers.base import Clock
+from fastnet.recording.clock import Clock
 
 __all__ = ["Optimizer", "get"]
 
@@ -88,5 +88,7 @@ def get(optimizer, argument: str = "optimizer") -> Optimizer:
     if isinstance(optimizer, Optimizer):
         return optimizer
     if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
-        raise TypeError(f"{argument} is the class {optimizer.__name__}; make an optimizer of it: {optimizer.__name__}()")
+        raise TypeError(
+            f"{argument} is the class {optimizer.__name__}; make an optimizer of it: {optimizer.__name__}()"
+        )
     return getattr(optimizers, names[checks.choice(argument, optimizer, names)])()

@@ -138,5 +138,7 @@ class ModelCheckpoint(_Monitor):
         try:
             path = str(self.path).format(epoch=trainer.history.epochs, **logs)
         except (KeyError, IndexError, ValueError) as error:
-            raise ValueError(f"path {str(self.path)!r} cannot be filled with epoch, {', '.join(logs)}: {error}") from None
+            raise ValueError(
+                f"path {str(self.path)!r} cannot be filled with epoch, {', '.join(logs)}: {error}"
+            ) from None
         trainer.net.save(path)

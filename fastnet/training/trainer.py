@@ -10,11 +10,11 @@ import numpy as np
 from fastnet import checks, labels, losses, optimizers
 from fastnet.execution import Programs
 from fastnet.kernels import random
-from fastnet.layers.base import Clock
 from fastnet.metrics import get_all as get_all_metrics
 from fastnet.native.arena import Block
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording, Workspace
+from fastnet.recording.clock import Clock
 from fastnet.training import callbacks as callback_module
 from fastnet.training.evaluation import Evaluator
 from fastnet.training.history import History
@@ -289,7 +289,9 @@ class Trainer:
         targets = feed.targets
         if isinstance(validation, (tuple, list)):
             if len(validation) not in (2, 3):
-                raise ValueError(f"validation must be (x, y), (x, y, sample_weight) or a share; got {len(validation)} items")
+                raise ValueError(
+                    f"validation must be (x, y), (x, y, sample_weight) or a share; got {len(validation)} items"
+                )
             names = {"x_name": "validation x", "y_name": "validation y"}
             validation = evaluator.feed(*validation, **names)
         elif validation is not None:

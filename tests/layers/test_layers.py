@@ -38,7 +38,9 @@ CASES = {
     "Add": [(lambda: [fn.Residual([], activation="tanh")], (4,))],
     "Concatenate": [(lambda: [fn.Concat([fn.Dense(17), fn.Dense(1)]), fn.Dense(2)], (3,))],
 }  # fmt: skip
-FLAT = [pytest.param(make, shape, id=f"{kind}-{i}") for kind, rows in CASES.items() for i, (make, shape) in enumerate(rows)]
+FLAT = [
+    pytest.param(make, shape, id=f"{kind}-{i}") for kind, rows in CASES.items() for i, (make, shape) in enumerate(rows)
+]
 
 
 def test_every_public_layer_has_a_case():
@@ -137,11 +139,12 @@ def test_agrees_with_torch_over_several_steps():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(5, 8, 6)), rng.integers(0, 4, (5, 8))
     net = fn.Network(
-        [fn.Dense(7), fn.BatchNorm(), fn.Activation("gelu"), fn.Dense(5, activation="leaky_relu"), fn.LayerNorm(), fn.Dense(4)],
+        [fn.Dense(7, use_bias=False), fn.BatchNorm(), fn.Activation("gelu"),
+         fn.Dense(5, activation="leaky_relu"), fn.LayerNorm(), fn.Dense(4)],
         input_shape=(6,), dtype="float64", seed=0,
     )  # fmt: skip
     twin = torch.nn.Sequential(
-        torch.nn.Linear(6, 7), torch.nn.BatchNorm1d(7), torch.nn.GELU(), torch.nn.Linear(7, 5), torch.nn.LeakyReLU(),
+        torch.nn.Linear(6, 7, bias=False), torch.nn.BatchNorm1d(7), torch.nn.GELU(), torch.nn.Linear(7, 5), torch.nn.LeakyReLU(),
         torch.nn.LayerNorm(5), torch.nn.Linear(5, 4),
     ).double()  # fmt: skip
     with torch.no_grad():
@@ -155,7 +158,7 @@ def test_agrees_with_torch_over_several_steps():
         loss = torch.nn.functional.cross_entropy(twin(torch.tensor(x[step])), torch.tensor(y[step]))
         loss.backward()
         optimizer.step()
-        assert np.isclose(found["loss"], float(loss), rtol=1e-12)
+        assert np.isclose(found["loss"], loss.item(), rtol=1e-12)
     for ours, theirs in zip(net.parameters(), twin.parameters(), strict=True):
         assert np.allclose(ours.value.T, theirs.detach().numpy(), rtol=1e-9, atol=1e-12), ours.name
     running = [b.numpy() for b in twin.buffers() if b.dim()]

@@ -77,7 +77,9 @@ def test_early_stopping_restores_whatever_ended_the_training():
     net = make_net()
     trainer = fn.Trainer(net, loss="mse", optimizer=fn.SGD(0.05))
     with pytest.raises(KeyboardInterrupt):
-        trainer.fit(X, Y, epochs=50, validation=(X, Y), callbacks=[Worsen(5, end=8), fn.EarlyStopping(patience=50)], verbose=0)
+        trainer.fit(
+            X, Y, epochs=50, validation=(X, Y), callbacks=[Worsen(5, end=8), fn.EarlyStopping(patience=50)], verbose=0
+        )
     assert np.isclose(net.evaluate(X, Y, loss="mse")["loss"], min(trainer.history["val_loss"]))
 
 
@@ -92,7 +94,10 @@ def test_checkpoints(tmp_path):
     net = make_net()
     history = net.fit(X, Y, loss="mse", optimizer=fn.SGD(0.05), epochs=6, shuffle=False, batch_size=30,
                       callbacks=[Worsen(4), best, every], verbose=0)  # fmt: skip
-    assert sorted(p.name for p in tmp_path.iterdir()) == [*(f"{i:02}.safetensors" for i in range(1, 7)), "best.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        *(f"{i:02}.safetensors" for i in range(1, 7)),
+        "best.safetensors",
+    ]
     kept = fn.load(tmp_path / "best.safetensors")
     at_best = fn.load(tmp_path / f"{1 + int(np.argmin(history['loss'])):02}.safetensors")
     assert np.array_equal(kept.predict(X), at_best.predict(X))
