@@ -23,7 +23,8 @@ class GradientCheck:
     ok : bool
         No error is above the tolerance.
     errors : dict of str to float
-        Greatest error of each parameter and of "x", relative to the greatest slope of that array.
+        Greatest error of each parameter and of "x", relative to the greatest slope of that array (but at
+        least to a ten-thousandth of the greatest of all, so that gradients that are zero count as right).
     worst : str
         The name with the greatest error.
     """
@@ -80,7 +81,7 @@ def check_gradients(net, x, y, *, loss, step=1e-5, tolerance=1e-5) -> GradientCh
     _, dy = loss.gradient(double.forward(x, training=True), y)
     dx = double.backward(dy)
     frozen = {id(p) for p in double.parameters()} - {id(p) for p in double.graph.trainable_parameters()}
-    errors = {}
+    slopes = {}
     for parameter in double.parameters():
         if id(parameter) in frozen:
             continue
@@ -91,9 +92,12 @@ def check_gradients(net, x, y, *, loss, step=1e-5, tolerance=1e-5) -> GradientCh
             parameter.assign(flat.reshape(original.shape))
             return value(x)
 
-        errors[parameter.name] = _error(original, gradient, moved, step)
+        slopes[parameter.name] = _slopes(original, gradient, moved, step)
         parameter.assign(original)
-    errors["x"] = _error(x, dx, lambda flat: value(flat.reshape(x.shape)), step)
+    slopes["x"] = _slopes(x, dx, lambda flat: value(flat.reshape(x.shape)), step)
+    greatest = {name: max(np.abs(a).max(), np.abs(b).max()) for name, (a, b) in slopes.items()}
+    least = 1e-4 * max(greatest.values()) or 1.0
+    errors = {name: float(np.abs(a - b).max() / max(greatest[name], least)) for name, (a, b) in slopes.items()}
     worst = max(errors, key=errors.get)
     return GradientCheck(errors[worst] <= tolerance, errors, worst)
 
@@ -108,9 +112,9 @@ def _in_float64(net):
     return other
 
 
-def _error(array, gradient, value_at, step) -> float:
-    """Greatest difference over some entries spread evenly, relative to the greatest slope among them."""
-    flat, gradient = array.ravel().copy(), gradient.ravel()
+def _slopes(array, gradient, value_at, step):
+    """Central differences at some entries spread evenly, and the gradient there."""
+    flat = array.ravel().copy()
     entries = np.unique(np.linspace(0, flat.size - 1, min(ENTRIES, flat.size)).astype(int))
     slopes = []
     for i in entries:
@@ -122,6 +126,4 @@ def _error(array, gradient, value_at, step) -> float:
         below = value_at(flat)
         flat[i] = kept
         slopes.append((above - below) / (2 * h))
-    slopes = np.array(slopes)
-    scale = max(np.abs(slopes).max(), np.abs(gradient[entries]).max(), 1e-7)
-    return float(np.abs(slopes - gradient[entries]).max() / scale)
+    return np.array(slopes), gradient.ravel()[entries]

@@ -39,7 +39,7 @@ def _order(value, rows):
     order = np.asarray(value)
     if order.ndim != 1 or (order.dtype.kind not in "iu" and order.size):
         raise TypeError(f"order must be a 1-D array of whole numbers; got {checks.describe(order)}")
-    if order.size and not (0 <= order.min() and order.max() < rows):
+    if order.size and not (order.min() >= 0 and order.max() < rows):
         raise ValueError(f"order must have numbers from 0 to {rows - 1}; got {order.min()} to {order.max()}")
     return np.ascontiguousarray(order, np.int64), len(order)
 

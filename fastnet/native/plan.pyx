@@ -283,7 +283,7 @@ cdef class Plan:
         if self.scratch_bytes and (self.scratch is None or self.scratch.size < self.scratch_bytes * n_threads):
             self.scratch = Block(self.scratch_bytes * n_threads)
             self.rebase(0, self.scratch.data)
-        for memory in range(1, self.n_memories):
+        for memory in range(1, self.n_memories if start == 0 and end == self.n_ops else 0):
             if self.bases[memory] == NULL and self.first[memory] < self.first[memory + 1]:
                 raise RuntimeError(f"memory {memory} is not bound")
         with nogil:

@@ -86,6 +86,8 @@ cdef extern from "vec.h" nogil:
     vd vdproduct(vd a, vd b)
     vd vdload(const double* p)
     void vdstore(double* p, vd v)
+    vf vsum_each(vf* r)
+    vf vmax_each(vf* r)
 
 cdef extern from *:
     """
@@ -114,6 +116,8 @@ include "kernels/batch_norm.pxi"
 include "kernels/batch_norm_backward.pxi"
 include "kernels/layer_norm.pxi"
 include "kernels/probe.pxi"
+include "kernels/loss.pxi"
+include "kernels/loss_elementwise.pxi"
 
 cdef enum:
     MAX_ROWS = 96
@@ -156,9 +160,12 @@ add("adam_update", "w g m v v_max ranges control | n_ranges decoupled | beta_1 b
 add("adagrad_update", "w g s ranges control | n_ranges | learning_rate_decay epsilon", sizeof(AdagradArgs), adagrad_update)
 add("gradient_norm", "g ranges partials control | n_ranges | clip_norm",
     sizeof(GradientNormArgs), gradient_squares, gradient_total)
+add("squares", "g ranges partials | n_ranges |", sizeof(SquaresArgs), squares)
+add("clip", "partials control | n | clip_norm", sizeof(ClipArgs), clip)
 add("check_finite", "x control | n code |", sizeof(CheckFiniteArgs), check_finite)
 add("step_begin", "learning_rates control | |", sizeof(StepBeginArgs), step_begin)
 add("step_end", "control | batch |", sizeof(StepEndArgs), step_end)
+add("check_result", "result control | |", sizeof(CheckResultArgs), check_result)
 add("copy_if_good", "source target control | n |", sizeof(CopyIfGoodArgs), copy_if_good)
 add("gather", "source order y control | rows width stride kind check start |", sizeof(GatherArgs), gather)
 add("gather_labels", "source order y control | rows stride kind classes start |", sizeof(GatherLabelsArgs), gather_labels)
@@ -167,6 +174,12 @@ add("count_correct", "prediction labels targets weights sums control | rows clas
 add("regression_sums", "prediction targets weights sums control | rows cols kind |",
     sizeof(RegressionSumsArgs), regression_sums)
 add("add_result", "result totals control | |", sizeof(AddResultArgs), add_result)
+add("softmax_cross_entropy", "logits labels targets weights dlogits partials result control | rows classes | smoothing",
+    sizeof(SoftmaxArgs), softmax_begin, softmax_rows, softmax_end)
+add("sigmoid_cross_entropy", "logits targets weights dlogits partials result control | rows cols | smoothing",
+    sizeof(SigmoidArgs), sigmoid_begin, sigmoid_rows, sigmoid_end)
+add("regression_loss", "prediction targets weights dprediction partials result control | rows cols kind | delta",
+    sizeof(RegressionArgs), regression_begin, regression_rows, regression_end)
 
 add("random_bits", "y | n key_0 key_1 count |", sizeof(RandomBitsArgs), random_bits)
 add("random_uniform", "y | n key_0 key_1 count | low high", sizeof(RandomUniformArgs), random_uniform)

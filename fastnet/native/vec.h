@@ -294,35 +294,68 @@ FN_INLINE vm visnan(vf a) { return vnot(veq(a, a)); }
 #define FN_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (vi){__VA_ARGS__})
 #endif
 
+/* The lanes of two vectors that the stage of distance d = 1, 2, 4, 8 puts together: blocks of d lanes, of
+ * both vectors in turn, the even blocks in EVEN_d and the odd ones in ODD_d. */
+#if FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 16
+#define FN_EVEN_1 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30
+#define FN_ODD_1 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31
+#define FN_EVEN_2 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define FN_ODD_2 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define FN_EVEN_4 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27
+#define FN_ODD_4 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
+#define FN_EVEN_8 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
+#define FN_ODD_8 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
+#define FN_STAGES(stage, ...) stage(1, __VA_ARGS__) stage(2, __VA_ARGS__) stage(4, __VA_ARGS__) stage(8, __VA_ARGS__)
+#elif FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 8
+#define FN_EVEN_1 0, 8, 2, 10, 4, 12, 6, 14
+#define FN_ODD_1 1, 9, 3, 11, 5, 13, 7, 15
+#define FN_EVEN_2 0, 1, 8, 9, 4, 5, 12, 13
+#define FN_ODD_2 2, 3, 10, 11, 6, 7, 14, 15
+#define FN_EVEN_4 0, 1, 2, 3, 8, 9, 10, 11
+#define FN_ODD_4 4, 5, 6, 7, 12, 13, 14, 15
+#define FN_STAGES(stage, ...) stage(1, __VA_ARGS__) stage(2, __VA_ARGS__) stage(4, __VA_ARGS__)
+#elif FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 4
+#define FN_EVEN_1 0, 4, 2, 6
+#define FN_ODD_1 1, 5, 3, 7
+#define FN_EVEN_2 0, 1, 4, 5
+#define FN_ODD_2 2, 3, 6, 7
+#define FN_STAGES(stage, ...) stage(1, __VA_ARGS__) stage(2, __VA_ARGS__)
+#else
+#define FN_EVEN_1 0, 2
+#define FN_ODD_1 1, 3
+#define FN_STAGES(stage, ...) stage(1, __VA_ARGS__)
+#endif
+#define FN_EVEN(d) FN_SHUFFLE(a, b, FN_EVEN_##d)
+#define FN_ODD(d) FN_SHUFFLE(a, b, FN_ODD_##d)
+
 /* One stage exchanges the off-diagonal d x d blocks of r[i] and r[i + d]. */
-#define FN_STAGE(d, LO, HI)                               \
+#define FN_EXCHANGE(d, unused)                            \
     for (int i = 0; i < LANES; i++)                       \
         if (!(i & d)) {                                   \
             vf a = r[i], b = r[i + d];                    \
-            r[i] = LO;                                    \
-            r[i + d] = HI;                                \
+            r[i] = FN_EVEN(d);                            \
+            r[i + d] = FN_ODD(d);                         \
         }
 
-FN_INLINE void vtranspose(vf *r) {
-#if FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 16
-    FN_STAGE(1, FN_SHUFFLE(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30),
-             FN_SHUFFLE(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31))
-    FN_STAGE(2, FN_SHUFFLE(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29),
-             FN_SHUFFLE(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31))
-    FN_STAGE(4, FN_SHUFFLE(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27),
-             FN_SHUFFLE(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31))
-    FN_STAGE(8, FN_SHUFFLE(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),
-             FN_SHUFFLE(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
-#elif FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 8
-    FN_STAGE(1, FN_SHUFFLE(a, b, 0, 8, 2, 10, 4, 12, 6, 14), FN_SHUFFLE(a, b, 1, 9, 3, 11, 5, 13, 7, 15))
-    FN_STAGE(2, FN_SHUFFLE(a, b, 0, 1, 8, 9, 4, 5, 12, 13), FN_SHUFFLE(a, b, 2, 3, 10, 11, 6, 7, 14, 15))
-    FN_STAGE(4, FN_SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11), FN_SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15))
-#elif FN_VECTOR_BYTES / (4 + 4 * FN_DOUBLE) == 4
-    FN_STAGE(1, FN_SHUFFLE(a, b, 0, 4, 2, 6), FN_SHUFFLE(a, b, 1, 5, 3, 7))
-    FN_STAGE(2, FN_SHUFFLE(a, b, 0, 1, 4, 5), FN_SHUFFLE(a, b, 2, 3, 6, 7))
-#else
-    FN_STAGE(1, FN_SHUFFLE(a, b, 0, 2), FN_SHUFFLE(a, b, 1, 3))
-#endif
+FN_INLINE void vtranspose(vf *r) { FN_STAGES(FN_EXCHANGE, ) }
+
+/* Over the lanes of each of r[0] ... r[LANES - 1]: lane i of the result is from r[i]. A transpose whose
+ * stages halve the vectors as they go. The order is a binary tree of neighbours, the same for each. */
+#define FN_HALVE(d, op)                                   \
+    for (int i = 0; i < LANES / d; i += 2) {              \
+        vf a = r[i], b = r[i + 1];                        \
+        r[i / 2] = op(FN_EVEN(d), FN_ODD(d));             \
+    }
+FN_INLINE vf fn_add(vf a, vf b) { return a + b; }
+
+FN_INLINE vf vsum_each(vf *r) {
+    FN_STAGES(FN_HALVE, fn_add)
+    return r[0];
+}
+
+FN_INLINE vf vmax_each(vf *r) {
+    FN_STAGES(FN_HALVE, vmax)
+    return r[0];
 }
 
 /* --- bit patterns, for the elementary functions --------------------------- */
@@ -390,12 +423,11 @@ FN_INLINE vf vproduct_error(vf a, vf b, vf p) {
 #define FN_FOLD(v, OP) v = OP(v, FN_SHUFFLE(v, v, 1, 0))
 #endif
 
-#define FN_PLUS(a, b) ((a) + (b))
 FN_INLINE vf fn_greater(vf a, vf b) { return vselect(vor(vgt(a, b), visnan(a)), a, b); }
 
 /* The sum, and the greatest, of the lanes, in every lane; vmax_lanes may ignore NaN. */
 FN_INLINE vf vsum_lanes(vf v) {
-    FN_FOLD(v, FN_PLUS);
+    FN_FOLD(v, fn_add);
     return v;
 }
 FN_INLINE vf vmax_lanes(vf v) {

@@ -111,11 +111,11 @@ class Program:
         return (1 if memory is None else self._indices[memory], offset)
 
     def bind(self, memory: Memory, array, writable: bool = False) -> None:
-        """Lead a memory's pointers to an array; nothing happens if no call uses it."""
+        """Lead a memory's pointers, if any call has one, to an array."""
         index = self._indices.get(memory)
         if index is not None:
             self.plan.bind_buffer(index, array, writable)
-            self._arrays[memory] = array
+        self._arrays[memory] = array
 
     def view(self, tensor: Tensor) -> np.ndarray:
         """A tensor's bytes as they are now; the view keeps its memory alive."""

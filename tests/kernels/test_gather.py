@@ -161,7 +161,7 @@ def test_labels(kind):
 )  # fmt: skip
 def test_bad_labels(kind, label):
     labels = np.array([0, 1, label, 2], kind)
-    with pytest.raises(ValueError, match="label .*whole numbers from 0 to 2"):
+    with pytest.raises(ValueError, match=r"label .*whole numbers from 0 to 2"):
         gather_labels(labels, classes=3)
     np.testing.assert_array_equal(gather_labels(labels, [3, 0, 1], classes=3), [2, 0, 1])
 

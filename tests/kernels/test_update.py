@@ -292,6 +292,26 @@ def test_gradient_norm_sets_the_status(bad):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_norm_over_two_memories(dtype):
+    """`squares` for each and `clip` give what `gradient_norm` gives for one."""
+    g = np.random.default_rng(3).standard_normal(20_000).astype(dtype)
+    first, second = table([(0, 5000, 1, 0)]), table([(64, 7000, 1, 0), (8192, 100, 1, 0)])
+    partials = np.full(2 + 2 + 1, np.nan)
+    for ranges, part in ((first, partials[:2]), (second, partials[2:])):
+        call.run(
+            "squares", dtype, {"g": g, "ranges": ranges}, {"partials": part}, {"n_ranges": len(ranges)}, 2 * g.size
+        )
+    for status in (0, 3):
+        control = control_of(status=status, scale=0.5)
+        numbers = {"n": 5, "clip_norm": 10.0}
+        call.run("clip", dtype, {"partials": partials}, {"control": control.block}, numbers, 0)
+        whole = norm_of(g, np.concatenate([first, second]), control_of(status=status, scale=0.5), 10.0)
+        assert control.gradient_norm == whole.gradient_norm
+        assert control.gradient_scale == whole.gradient_scale
+        assert (control.gradient_scale == 0.5) == (status != 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n", [0, 1, 17, 5000])
 def test_check_finite(n, dtype):
     def status(x, before=0):

@@ -6,9 +6,9 @@
 #
 #   y[r] = source[order[cursor + r]]           or source[start + cursor + r] where order is NULL
 #
-# Threads take whole rows. Rows of the build's own dtype are copied by vectors, and a row's copying prefetches
-# the row after the next, which the hardware cannot guess in a shuffled order. With `check`, a NaN or Inf that arrives in
-# y (also one that came from a double too large for a float) is BAD_INPUT; the rows are copied all the same.
+# Threads take whole rows. Rows of the build's own dtype are copied by vectors, and a row's copying prefetches the row
+# after the next, which the hardware cannot guess in a shuffled order. With `check`, a NaN or Inf that arrives in y
+# (also one that came from a double too large for a float) is BAD_INPUT; the rows are copied all the same.
 
 cdef enum Kind:              # the first two are IS_DOUBLE of their builds
     KIND_FLOAT32
@@ -23,7 +23,7 @@ cdef enum Kind:              # the first two are IS_DOUBLE of their builds
     KIND_UINT64
     KIND_BOOL
     KIND_FLOAT16
-    GATHER_SEGMENT = 256           # elements of a row between two bursts of prefetching
+    GATHER_SEGMENT = 256    # elements of a row between two bursts of prefetching
 
 cdef struct GatherArgs:
     const void* source
@@ -46,7 +46,8 @@ cdef Py_ssize_t bytes_of_kind(Py_ssize_t kind) noexcept nogil:
     return 8 if kind == KIND_FLOAT64 or kind == KIND_INT64 or kind == KIND_UINT64 else 4
 
 
-cdef inline Py_ssize_t row_of(const int64_t* order, const Control* control, Py_ssize_t start, Py_ssize_t r) noexcept nogil:
+cdef inline Py_ssize_t row_of(const int64_t* order, const Control* control,
+                              Py_ssize_t start, Py_ssize_t r) noexcept nogil:
     cdef Py_ssize_t place = r if control == NULL else control.cursor + r
     return start + place if order == NULL else order[place]
 
@@ -122,8 +123,8 @@ cdef void gather(const void* args, int thread, int n_threads) noexcept nogil:
 
 
 # --- labels: y out, int32 [rows]; one element of `source` for each row, `stride` elements apart ----------------------
-# A label outside of 0 <= label < classes, and a float that is not whole, is BAD_LABEL; y gets 0 then, so that an op that
-# follows may use it as an index.
+# A label outside of 0 <= label < classes, and a float that is not whole, is BAD_LABEL; y gets 0 then, so that an op
+# that follows may use it as an index.
 
 cdef struct GatherLabelsArgs:
     const void* source

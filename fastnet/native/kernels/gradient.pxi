@@ -6,9 +6,9 @@
 #
 #   norm = sqrt(sum g^2)       scale = min(1, clip_norm / (norm + 1e-6)), or 1 where clip_norm is 0   (as PyTorch)
 #
-# Order of summation: in double, a block's vectors in four sums, blocks in order. float32 squares can neither overflow nor
-# underflow there; in float64 an element beyond 1.3e154 makes the norm infinite, which is a bad
-# gradient like any other that isn't finite. With a bad status nothing is changed.
+# Order of summation: in double, a block's vectors in four sums, blocks in order. float32 squares can neither overflow
+# nor underflow there; in float64 an element beyond 1.3e154 makes the norm infinite, which is a bad gradient like any
+# other that isn't finite. With a bad status the control stays as it is.
 
 cdef struct GradientNormArgs:
     const real* g
@@ -34,36 +34,71 @@ cdef double sum_of_squares(const real* g, Py_ssize_t n) noexcept nogil:
     return vdsum((sums[0] + sums[1]) + (sums[2] + sums[3]))
 
 
-cdef void gradient_squares(const void* args, int thread, int n_threads) noexcept nogil:
-    cdef const GradientNormArgs* a = <const GradientNormArgs*>args
-    cdef Share s = share_of(a.ranges, a.n_ranges, thread, n_threads)
+cdef void squares_of_ranges(const real* g, const Range* ranges, Py_ssize_t n_ranges, double* partials,
+                            int thread, int n_threads) noexcept nogil:
+    cdef Share s = share_of(ranges, n_ranges, thread, n_threads)
     cdef Py_ssize_t i, block = s.first
-    if a.control.status != GOOD:
-        return
     while next_run(&s):
         for i from 0 <= i < s.n by UPDATE_BLOCK:
-            a.partials[block] = sum_of_squares(a.g + s.begin + i, min(s.n - i, <Py_ssize_t>UPDATE_BLOCK))
+            partials[block] = sum_of_squares(g + s.begin + i, min(s.n - i, <Py_ssize_t>UPDATE_BLOCK))
             block += 1
+
+
+cdef void clip_to_norm(const double* partials, Py_ssize_t n, double clip_norm, Control* control) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef double norm = 0
+    if control.status != GOOD:
+        return
+    for i in range(n):
+        norm += partials[i]
+    norm = sqrt(norm)
+    control.gradient_norm = norm
+    control.gradient_scale = 1
+    if not norm < INFINITY:
+        control.status = BAD_GRADIENT
+    elif clip_norm > 0:
+        control.gradient_scale = min(1.0, clip_norm / (norm + 1e-6))
+
+
+cdef void gradient_squares(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const GradientNormArgs* a = <const GradientNormArgs*>args
+    squares_of_ranges(a.g, a.ranges, a.n_ranges, a.partials, thread, n_threads)
 
 
 cdef void gradient_total(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const GradientNormArgs* a = <const GradientNormArgs*>args
-    cdef Py_ssize_t i
-    cdef double norm = 0
-    if thread or a.control.status != GOOD:
-        return
-    for i in range(blocks_of(a.ranges, a.n_ranges)):
-        norm += a.partials[i]
-    norm = sqrt(norm)
-    a.control.gradient_norm = norm
-    a.control.gradient_scale = 1
-    if not norm < INFINITY:
-        a.control.status = BAD_GRADIENT
-    elif a.clip_norm > 0:
-        a.control.gradient_scale = min(1.0, a.clip_norm / (norm + 1e-6))
+    if thread == 0:
+        clip_to_norm(a.partials, blocks_of(a.ranges, a.n_ranges), a.clip_norm, a.control)
 
 
-# --- is everything finite? x in [n]; if not, the status becomes `code`. Threads take whole blocks. ----------------------
+# --- the same in two ops, for gradients that lie in several memories: `squares` for each, one after the other in one
+# array of partials, then `clip` of all n of them ----------------------------------------------------------------------
+
+cdef struct SquaresArgs:
+    const real* g
+    const Range* ranges
+    double* partials
+    Py_ssize_t n_ranges
+
+cdef struct ClipArgs:
+    const double* partials
+    Control* control
+    Py_ssize_t n
+    double clip_norm
+
+
+cdef void squares(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const SquaresArgs* a = <const SquaresArgs*>args
+    squares_of_ranges(a.g, a.ranges, a.n_ranges, a.partials, thread, n_threads)
+
+
+cdef void clip(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const ClipArgs* a = <const ClipArgs*>args
+    if thread == 0:
+        clip_to_norm(a.partials, a.n, a.clip_norm, a.control)
+
+
+# --- is everything finite? x in [n]; if not, the status becomes `code`. Threads take whole blocks. ---------------------
 
 cdef struct CheckFiniteArgs:
     const real* x
@@ -77,7 +112,8 @@ cdef void check_finite(const void* args, int thread, int n_threads) noexcept nog
     cdef Py_ssize_t blocks = (a.n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
     cdef Py_ssize_t i
     cdef vf zeros = vzero()         # becomes NaN with the first that is not finite
-    for i from thread * blocks // n_threads * UPDATE_BLOCK <= i < min((thread + 1) * blocks // n_threads * UPDATE_BLOCK, a.n) by LANES:
+    cdef Py_ssize_t end = min((thread + 1) * blocks // n_threads * UPDATE_BLOCK, a.n)
+    for i from thread * blocks // n_threads * UPDATE_BLOCK <= i < end by LANES:
         zeros = vfma(vload_upto(a.x + i, a.n - i), vzero(), zeros)
     if vany(visnan(zeros)):
         report(a.control, a.code)

@@ -6,16 +6,16 @@
 # control     in, or NULL: with a status that is not GOOD nothing is changed
 #
 # count_correct   sums = {sum w correct, sum w}
-#   CORRECT_CLASS: the label (or the argmax of the targets) is among the top_k predictions; of equal ones, as argmax has it, the
-#     first wins. A NaN outranks every number, and a label whose own prediction is NaN is wrong.
+#   CORRECT_CLASS: the label (or the argmax of the targets) is among the top_k predictions; of equal ones, as argmax has
+#     it, the first wins. A NaN outranks every number, and a label whose own prediction is NaN is wrong.
 #   CORRECT_SIGN: the share of the columns where prediction > 0 says the same as target > 0.5; NaN is wrong
 # regression_sums
 #   SQUARED_ERROR, ABSOLUTE_ERROR: sums = {sum w l, sum w}, l the mean over the columns
-#   R_SQUARED: sums = {sum w, then cols means of t, cols sums w (t - mean)^2, cols sums w (t - prediction)^2}, all zero at the
-#     start; R^2 of a column is 1 - its third / its second
+#   R_SQUARED: sums = {sum w, then cols means of t, cols sums w (t - mean)^2, cols sums w (t - prediction)^2}, all zero
+#     at the start; R^2 of a column is 1 - its third / its second
 #
-# Thread 0 does it all, rows in order, so the bits are the same for any number of threads. Means of t and sums of squares about them
-# move with each row (West 1979), as sum w t^2 - (sum w t)^2 / sum w would cancel.
+# Thread 0 does it all, rows in order, so the bits are the same for any number of threads. Means of t and sums of squares
+# about them move with each row (West 1979), as sum w t^2 - (sum w t)^2 / sum w would cancel.
 
 cdef enum CorrectKind:
     CORRECT_CLASS

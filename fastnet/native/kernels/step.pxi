@@ -3,9 +3,9 @@
 # control         in, out: the block of abi.pxd; NULL where an op says so
 # learning_rates  in: one for each step of this run
 #
-# A plan starts with `step_begin` and ends with `step_end`. Between them an op that finds fault sets
-# the status, the first one wins, and every op that would change what outlives the step
-# looks at it first: after a bad step weights, optimizer state, running statistics, sums and counters are as before.
+# A plan starts with `step_begin` and ends with `step_end`. Between them an op that finds fault sets the status, the
+# first one wins, and every op that would change what outlives the step looks at it first: after a bad step weights,
+# optimizer state, running statistics, sums and counters are as before.
 
 cdef inline void report(Control* control, Py_ssize_t code) noexcept nogil:
     """Make the step a bad one, unless there is no control or an earlier op has found another fault."""
@@ -62,8 +62,26 @@ cdef struct CopyIfGoodArgs:
 cdef void copy_if_good(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const CopyIfGoodArgs* a = <const CopyIfGoodArgs*>args
     cdef Py_ssize_t blocks = (a.n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, end = min((thread + 1) * blocks // n_threads * UPDATE_BLOCK, a.n)
     if is_bad(a.control):
         return
-    for i from thread * blocks // n_threads * UPDATE_BLOCK <= i < min((thread + 1) * blocks // n_threads * UPDATE_BLOCK, a.n) by LANES:
+    for i from thread * blocks // n_threads * UPDATE_BLOCK <= i < end by LANES:
         vstore_upto(a.target + i, vload_upto(a.source + i, a.n - i), a.n - i)
+
+
+# --- a loss that Python computed: result in [2] is sum(w l) / sum(w) and sum(w) -------------------------------------------
+
+cdef struct CheckResultArgs:
+    const double* result
+    Control* control
+
+
+cdef void check_result(const void* args, int thread, int n_threads) noexcept nogil:
+    """Both must be finite, and the weights' sum positive."""
+    cdef const CheckResultArgs* a = <const CheckResultArgs*>args
+    if thread:
+        return
+    if not (0 < a.result[1] < INFINITY):
+        report(a.control, BAD_WEIGHT)
+    elif not (-INFINITY < a.result[0] < INFINITY):
+        report(a.control, BAD_LOSS)

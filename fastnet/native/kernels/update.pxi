@@ -6,13 +6,12 @@
 # control     in: learning_rate, step (the count of this update, from 1), gradient_scale; with a status
 #             that is not GOOD an update changes nothing
 #
-# All arrays have the same layout; ranges start on whole vectors, and don't overlap. Below, g is the gradient after clipping
-# (times gradient_scale) and with decay * w added, lr the learning rate times the range's factor.
+# All arrays have the same layout; ranges don't overlap. Below, g is the gradient after clipping (times gradient_scale)
+# and with decay * w added, lr the learning rate times the range's factor.
 #
-# Blocks of 4096 elements, counted through all ranges, are divided among the threads in order. Every
-# element is computed for itself, so the bits depend on nothing else. Coefficients are computed in double. In cache the
-# root and the division are the limit, beyond it the memory; the hardware sees these streams coming, and prefetching
-# them brought nothing.
+# Blocks of 4096 elements, counted through all ranges, are divided among the threads in order. Every element is computed
+# for itself, so the bits depend on nothing else. Coefficients are computed in double. In cache the root and the
+# division are the limit, beyond it the memory; the hardware sees these streams coming, and prefetching brought nothing.
 
 cdef enum:
     UPDATE_BLOCK = 4096
@@ -224,7 +223,8 @@ cdef struct RmspropArgs:
 cdef inline void rmsprop_run(const RmspropArgs* args, const Share* s, bint momentum, bint centered) noexcept nogil:
     cdef RmspropArgs p = args[0]
     cdef vf scale = vset(<real>p.control.gradient_scale), decay = vset(<real>s.r.decay)
-    cdef vf rho = vset(<real>p.rho), rate = vset(<real>(1 - p.rho)), epsilon = vset(<real>p.epsilon), mu = vset(<real>p.momentum)
+    cdef vf rho = vset(<real>p.rho), rate = vset(<real>(1 - p.rho))
+    cdef vf epsilon = vset(<real>p.epsilon), mu = vset(<real>p.momentum)
     cdef vf minus_lr = vset(<real>(-p.control.learning_rate * s.r.learning_rate_factor))
     cdef vf w, g, v, a
     cdef Py_ssize_t i, n, end = s.begin + s.n
@@ -262,7 +262,8 @@ cdef void rmsprop_update(const void* args, int thread, int n_threads) noexcept n
             rmsprop_run(p, &s, True, True)
 
 
-# --- Adagrad (Duchi et al. 2011):  s += g^2;  w -= lr / (1 + (step - 1) learning_rate_decay) g / (sqrt(s) + epsilon) ---
+# --- Adagrad (Duchi et al. 2011) ----------------------------------------------------------------------------------
+#   s += g^2     w -= lr / (1 + (step - 1) learning_rate_decay) g / (sqrt(s) + epsilon)
 
 cdef struct AdagradArgs:
     real* w

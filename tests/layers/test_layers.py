@@ -1,0 +1,162 @@
+"""Every layer: gradients, agreement with PyTorch, saving; driven by one table."""
+
+import numpy as np
+import pytest
+
+import fastnet as fn
+from fastnet import layers as layer_module
+
+# type -> (makers of layers that get an input shape, one sample's shape)
+CASES = {
+    "Dense": [(lambda: [fn.Dense(3)], (5,)), (lambda: [fn.Dense(3, activation="gelu", use_bias=False)], (2, 5))],
+    "Activation": [
+        (lambda name=name: [fn.Dense(4), fn.Activation(name)], (3,))
+        for name in ("leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "softplus",
+                     "softmax", "log_softmax")
+    ],
+    "Dropout": [(lambda: [fn.Dense(6), fn.Dropout(0.5), fn.Dense(2)], (4,))],
+    "BatchNorm": [
+        (lambda: [fn.Dense(4), fn.BatchNorm(), fn.Dense(2)], (3,)),
+        (lambda: [fn.BatchNorm(scale=False, center=False), fn.Dense(2)], (3, 4)),
+    ],
+    "LayerNorm": [
+        (lambda: [fn.Dense(4), fn.LayerNorm(), fn.Dense(2)], (3,)),
+        (lambda: [fn.LayerNorm(axes=2, center=False)], (3, 4)),
+    ],
+    "Flatten": [(lambda: [fn.Flatten(), fn.Dense(2)], (2, 3))],
+    "Reshape": [(lambda: [fn.Reshape((3, 2)), fn.Dense(2)], (6,))],
+    "Sequential": [(lambda: [fn.Sequential([fn.Dense(4, activation="tanh"), fn.Dense(3)])], (2,))],
+    "Residual": [
+        (lambda: [fn.Residual([fn.Dense(4, activation="tanh"), fn.Dense(3)], activation="silu")], (3,)),
+        (lambda: [fn.Residual([fn.Dense(4)], shortcut=[fn.Dense(4)])], (3,)),
+        (lambda: [fn.Dense(3), fn.Residual([fn.Residual([fn.Dense(3)])])], (3,)),
+    ],
+    "Concat": [
+        (lambda: [fn.Concat([fn.Dense(2), [], [fn.Dense(3), fn.Dense(4)]]), fn.Dense(2)], (5,)),
+        (lambda: [fn.Concat([[], []])], (2, 3)),
+    ],
+    "Add": [(lambda: [fn.Residual([], activation="tanh")], (4,))],
+    "Concatenate": [(lambda: [fn.Concat([fn.Dense(17), fn.Dense(1)]), fn.Dense(2)], (3,))],
+}  # fmt: skip
+FLAT = [pytest.param(make, shape, id=f"{kind}-{i}") for kind, rows in CASES.items() for i, (make, shape) in enumerate(rows)]
+
+
+def test_every_public_layer_has_a_case():
+    assert set(CASES) == set(layer_module.__all__) - {"Layer"}
+
+
+@pytest.mark.parametrize("make, shape", FLAT)
+def test_gradients(make, shape):
+    net = fn.Network(make(), input_shape=shape, seed=3)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5, *shape))
+    y = rng.normal(size=(5, *net.output_shape))
+    found = fn.check_gradients(net, x, y, loss="mse")
+    assert found.ok, found.errors
+
+
+@pytest.mark.parametrize("make, shape", FLAT)
+def test_saved_and_loaded_networks_compute_the_same(make, shape, tmp_path):
+    net = fn.Network(make(), input_shape=shape, seed=3)
+    x = np.random.default_rng(0).normal(size=(7, *shape)).astype("float32")
+    net.forward(x, training=True)
+    net.save(tmp_path / "net.safetensors")
+    loaded = fn.load(tmp_path / "net.safetensors")
+    assert np.array_equal(net.predict(x), loaded.predict(x))
+    assert np.array_equal(net.forward(x, training=True), loaded.forward(x, training=True))
+    assert list(loaded.state_dict()) == list(net.state_dict())
+
+
+@pytest.mark.parametrize("make, shape", FLAT)
+def test_one_sample_is_computed_as_in_a_batch(make, shape):
+    net = fn.Network(make(), input_shape=shape, seed=3)
+    x = np.random.default_rng(0).normal(size=(5, *shape)).astype("float32")
+    whole = net.predict(x)
+    assert whole.shape == (5, *net.output_shape)
+    for i in range(5):
+        assert np.allclose(net.predict(x[i : i + 1]), whole[i : i + 1], rtol=1e-5, atol=1e-6)
+    assert net.predict(x[:0]).shape == (0, *net.output_shape)
+
+
+def test_dropout_scales_keeps_its_mask_for_backward_and_changes_it_each_time():
+    net = fn.Network([fn.Dropout(0.25)], input_shape=(1000,), seed=1)
+    x = np.ones((8, 1000), np.float32)
+    first = net.forward(x, training=True)
+    assert np.array_equal(net.backward(x), first)
+    assert set(np.unique(first)) == {0.0, np.float32(1 / 0.75)}
+    assert abs((first == 0).mean() - 0.25) < 0.02
+    second = net.forward(x, training=True)
+    assert not np.array_equal(first, second)
+    assert np.array_equal(net.predict(x), x)
+    again = fn.Network([fn.Dropout(0.25)], input_shape=(1000,), seed=1)
+    assert np.array_equal(again.forward(x, training=True), first)
+    net[0].rate = 0.0
+    assert np.array_equal(net.forward(x, training=True), x)
+
+
+def test_batch_norm_running_statistics_and_freezing():
+    net = fn.Network([fn.BatchNorm(momentum=0.5)], input_shape=(2,), seed=0, dtype="float64")
+    x = np.array([[1.0, 2.0], [3.0, 6.0], [5.0, 1.0]])
+    net.forward(x, training=True)
+    state = net.state_dict()
+    assert np.allclose(state["batch_norm_1.running_mean"], 0.5 * x.mean(0))
+    assert np.allclose(state["batch_norm_1.running_variance"], 0.5 + 0.5 * x.var(0, ddof=1))
+    net[0].trainable = False
+    y = net.forward(x, training=True)
+    assert np.allclose(y, net.predict(x))
+    assert all(np.array_equal(a, b) for a, b in zip(state.values(), net.state_dict().values(), strict=True))
+    assert net.backward(np.ones_like(x)).shape == x.shape
+
+
+def test_batch_norm_refuses_one_value_a_channel():
+    net = fn.Network([fn.BatchNorm()], input_shape=(2,), seed=0)
+    with pytest.raises(ValueError, match="at least 2 values.*batch_norm_1|batch_norm_1.*at least 2 values"):
+        net.forward(np.ones((1, 2)), training=True)
+
+
+def test_layers_called_alone():
+    layer = fn.Dense(3, activation="relu")
+    x = np.random.default_rng(0).normal(size=(4, 2)).astype("float32")
+    y = layer.forward(x, training=True)
+    assert np.allclose(y, np.maximum(x @ layer.weight.value + layer.bias.value, 0), atol=1e-6)
+    dx = layer.backward(np.ones_like(y))
+    assert np.allclose(dx, (y > 0) @ layer.weight.value.T, atol=1e-6)
+    assert np.allclose(layer.bias.grad, (y > 0).sum(0))
+
+
+def test_shared_layers_add_their_gradients():
+    shared = fn.Dense(3, activation="tanh")
+    net = fn.Network([shared, shared, fn.Dense(1)], input_shape=(3,), seed=0)
+    assert [p.name for p in net.parameters()] == ["dense_1.weight", "dense_1.bias", "dense_3.weight", "dense_3.bias"]
+    rng = np.random.default_rng(0)
+    assert fn.check_gradients(net, rng.normal(size=(4, 3)), rng.normal(size=(4, 1)), loss="mse").ok
+
+
+def test_agrees_with_torch_over_several_steps():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(5, 8, 6)), rng.integers(0, 4, (5, 8))
+    net = fn.Network(
+        [fn.Dense(7), fn.BatchNorm(), fn.Activation("gelu"), fn.Dense(5, activation="leaky_relu"), fn.LayerNorm(), fn.Dense(4)],
+        input_shape=(6,), dtype="float64", seed=0,
+    )  # fmt: skip
+    twin = torch.nn.Sequential(
+        torch.nn.Linear(6, 7), torch.nn.BatchNorm1d(7), torch.nn.GELU(), torch.nn.Linear(7, 5), torch.nn.LeakyReLU(),
+        torch.nn.LayerNorm(5), torch.nn.Linear(5, 4),
+    ).double()  # fmt: skip
+    with torch.no_grad():
+        for ours, theirs in zip(net.parameters(), twin.parameters(), strict=True):
+            theirs[...] = torch.tensor(ours.value.T.copy())
+    trainer = fn.Trainer(net, loss="softmax_cross_entropy", optimizer=fn.AdamW(0.01))
+    optimizer = torch.optim.AdamW(twin.parameters(), lr=0.01)
+    for step in range(5):
+        found = trainer.train_on_batch(x[step], y[step])
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(twin(torch.tensor(x[step])), torch.tensor(y[step]))
+        loss.backward()
+        optimizer.step()
+        assert np.isclose(found["loss"], float(loss), rtol=1e-12)
+    for ours, theirs in zip(net.parameters(), twin.parameters(), strict=True):
+        assert np.allclose(ours.value.T, theirs.detach().numpy(), rtol=1e-9, atol=1e-12), ours.name
+    running = [b.numpy() for b in twin.buffers() if b.dim()]
+    assert all(np.allclose(a.value, b, rtol=1e-12) for a, b in zip(net.buffers(), running, strict=True))

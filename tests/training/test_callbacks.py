@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+
+import fastnet as fn
+
+X = np.random.default_rng(0).normal(size=(30, 4)).astype("float32")
+Y = X @ np.arange(4, dtype="float32") + 1
+
+
+def make_net():
+    return fn.Network([fn.Dense(1)], input_shape=(4,), seed=0)
+
+
+class Spy(fn.Callback):
+    def __init__(self):
+        self.calls = []
+
+    def on_train_begin(self, trainer, logs):
+        self.calls.append("train begin")
+
+    def on_train_end(self, trainer, logs):
+        self.calls.append("train end")
+
+    def on_epoch_begin(self, trainer, logs):
+        self.calls.append("epoch begin")
+
+    def on_epoch_end(self, trainer, logs):
+        self.calls.append(f"epoch end {sorted(logs)}")
+
+
+def test_callbacks_are_called_in_order_and_the_end_whatever_happens():
+    spy = Spy()
+    make_net().fit(X, Y, loss="mse", epochs=2, callbacks=[spy], validation=(X, Y), verbose=0)
+    epoch = ["epoch begin", "epoch end ['loss', 'val_loss']"]
+    assert spy.calls == ["train begin", *epoch, *epoch, "train end"]
+
+    class Fail(fn.Callback):
+        def on_epoch_end(self, trainer, logs):
+            raise RuntimeError("mine")
+
+    spy = Spy()
+    with pytest.raises(RuntimeError, match="mine"):
+        make_net().fit(X, Y, loss="mse", epochs=2, callbacks=[spy, Fail()], verbose=0)
+    assert spy.calls[-1] == "train end"
+
+
+class Worsen(fn.Callback):
+    """Makes the network worse from an epoch on."""
+
+    def __init__(self, epoch, end=None):
+        self.epoch, self.end = epoch, end
+
+    def on_epoch_begin(self, trainer, logs):
+        if trainer.history.epochs >= self.epoch:
+            with trainer.net[0].weight.edit() as w:
+                w += 10
+        if self.end is not None and trainer.history.epochs >= self.end:
+            raise KeyboardInterrupt
+
+
+def test_early_stopping_restores_the_best_weights():
+    net = make_net()
+    stopping = fn.EarlyStopping("val_loss", patience=2)
+    history = net.fit(X, Y, loss="mse", optimizer=fn.SGD(0.05), epochs=50, validation=(X, Y),
+                      callbacks=[Worsen(5), stopping], verbose=0)  # fmt: skip
+    assert history.stopped == "early stopping" and history.epochs == 7
+    assert np.isclose(net.evaluate(X, Y)["loss"], min(history["val_loss"]))
+
+
+def test_early_stopping_restores_whatever_ended_the_training():
+    net = make_net()
+    trainer = fn.Trainer(net, loss="mse", optimizer=fn.SGD(0.05))
+    stopping = fn.EarlyStopping("loss", patience=50)
+    trainer.fit(X, Y, epochs=8, callbacks=[Worsen(5), stopping], verbose=0)
+    best = min(trainer.history["loss"])
+    assert trainer.history["loss"].index(best) == 4 and trainer.state(stopping)["best"] == best
+    net = make_net()
+    trainer = fn.Trainer(net, loss="mse", optimizer=fn.SGD(0.05))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(X, Y, epochs=50, validation=(X, Y), callbacks=[Worsen(5, end=8), fn.EarlyStopping(patience=50)], verbose=0)
+    assert np.isclose(net.evaluate(X, Y, loss="mse")["loss"], min(trainer.history["val_loss"]))
+
+
+def test_early_stopping_needs_a_known_figure():
+    with pytest.raises(ValueError, match="monitor 'val_loss' is not among the figures loss.*validation"):
+        make_net().fit(X, Y, loss="mse", callbacks=[fn.EarlyStopping()], verbose=0)
+
+
+def test_checkpoints(tmp_path):
+    best = fn.ModelCheckpoint(tmp_path / "best.safetensors", "loss")
+    every = fn.ModelCheckpoint(tmp_path / "{epoch:02}.safetensors", best_only=False)
+    net = make_net()
+    history = net.fit(X, Y, loss="mse", optimizer=fn.SGD(0.05), epochs=6, shuffle=False, batch_size=30,
+                      callbacks=[Worsen(4), best, every], verbose=0)  # fmt: skip
+    assert sorted(p.name for p in tmp_path.iterdir()) == [*(f"{i:02}.safetensors" for i in range(1, 7)), "best.safetensors"]
+    kept = fn.load(tmp_path / "best.safetensors")
+    at_best = fn.load(tmp_path / f"{1 + int(np.argmin(history['loss'])):02}.safetensors")
+    assert np.array_equal(kept.predict(X), at_best.predict(X))
+    with pytest.raises(ValueError, match="cannot be filled"):
+        net.fit(X, Y, callbacks=[fn.ModelCheckpoint("{nothing}", best_only=False)], verbose=0)
+
+
+def test_history_is_a_mapping_and_a_table(tmp_path):
+    history = make_net().fit(X, Y, loss="mse", epochs=3, metrics=["mae"], verbose=0)
+    assert list(history) == ["loss", "mae"] and len(history["mae"]) == 3 and dict(history).keys() == {"loss", "mae"}
+    history.save(tmp_path / "history.csv")
+    lines = (tmp_path / "history.csv").read_text().splitlines()
+    assert lines[0] == "epoch,loss,mae" and len(lines) == 4
+    assert float(lines[3].split(",")[1]) == history["loss"][2]
+
+
+def test_no_epochs():
+    history = make_net().fit(X, Y, loss="mse", epochs=0, verbose=0)
+    assert history.epochs == 0 and list(history) == []
