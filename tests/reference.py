@@ -149,6 +149,46 @@ def layer_norm_backward(x, dy, gamma, epsilon):
     g = dy * gamma
     dx = inverse[:, None] * (g - g.mean(1, keepdims=True) - normal * (g * normal).mean(1, keepdims=True))
     return dx, (dy * normal).sum(0), dy.sum(0)
+# --- losses: the value of the batch, and its derivative by the first argument -----------------------------------
+
+
+def _weighted(per_sample, slopes, weights):
+    w = np.ones(len(per_sample)) if weights is None else np.asarray(weights, float)
+    share = w / w.sum()
+    return share @ per_sample, share.reshape(-1, *[1] * (slopes.ndim - 1)) * slopes
+
+
+def softmax_cross_entropy(logits, targets, weights=None, smoothing=0.0):
+    """`targets`: probabilities, one-hot for labels."""
+    z = np.asarray(logits, float)
+    t = (1 - smoothing) * np.asarray(targets, float) + smoothing / z.shape[1]
+    d = z - z.max(axis=1, keepdims=True)
+    log_p = d - np.log(np.exp(d).sum(axis=1, keepdims=True))
+    return _weighted(-(t * log_p).sum(axis=1), t.sum(axis=1, keepdims=True) * np.exp(log_p) - t, weights)
+
+
+def _mean_over_columns(per_element, slopes, weights):
+    columns = per_element[0].size
+    return _weighted(per_element.reshape(len(per_element), -1).mean(axis=1), slopes / columns, weights)
+
+
+def sigmoid_cross_entropy(logits, targets, weights=None, smoothing=0.0):
+    z = np.asarray(logits, float)
+    t = np.asarray(targets, float) * (1 - smoothing) + smoothing / 2
+    per_element = np.maximum(z, 0) - z * t + np.log1p(np.exp(-abs(z)))
+    return _mean_over_columns(per_element, 1 / (1 + np.exp(-z)) - t, weights)
+
+
+def regression_loss(prediction, targets, kind, weights=None, delta=1.0):
+    x, t = np.asarray(prediction, float), np.asarray(targets, float)
+    e = x - t
+    per_element, slopes = {
+        "squared": (e**2, 2 * e),
+        "absolute": (abs(e), np.sign(e)),
+        "huber": (np.where(abs(e) > delta, delta * (abs(e) - delta / 2), e**2 / 2), np.clip(e, -delta, delta)),
+        "poisson": (np.exp(x) - t * x, np.exp(x) - t),
+    }[kind]
+    return _mean_over_columns(per_element, slopes, weights)
 
 
 # --- activations: name -> (f, its slope), functions of x -------------------------------------------------------
@@ -215,45 +255,3 @@ def softmax_backward(y, dy):
 
 def log_softmax_backward(y, dy):
     return dy - np.exp(y) * dy.sum(-1, keepdims=True)
-
-
-# --- losses: the value of the batch, and its derivative by the first argument -----------------------------------
-
-
-def _weighted(per_sample, slopes, weights):
-    w = np.ones(len(per_sample)) if weights is None else np.asarray(weights, float)
-    share = w / w.sum()
-    return share @ per_sample, share.reshape(-1, *[1] * (slopes.ndim - 1)) * slopes
-
-
-def softmax_cross_entropy(logits, targets, weights=None, smoothing=0.0):
-    """`targets`: probabilities, one-hot for labels."""
-    z = np.asarray(logits, float)
-    t = (1 - smoothing) * np.asarray(targets, float) + smoothing / z.shape[1]
-    d = z - z.max(axis=1, keepdims=True)
-    log_p = d - np.log(np.exp(d).sum(axis=1, keepdims=True))
-    return _weighted(-(t * log_p).sum(axis=1), t.sum(axis=1, keepdims=True) * np.exp(log_p) - t, weights)
-
-
-def _mean_over_columns(per_element, slopes, weights):
-    columns = per_element[0].size
-    return _weighted(per_element.reshape(len(per_element), -1).mean(axis=1), slopes / columns, weights)
-
-
-def sigmoid_cross_entropy(logits, targets, weights=None, smoothing=0.0):
-    z = np.asarray(logits, float)
-    t = np.asarray(targets, float) * (1 - smoothing) + smoothing / 2
-    per_element = np.maximum(z, 0) - z * t + np.log1p(np.exp(-abs(z)))
-    return _mean_over_columns(per_element, 1 / (1 + np.exp(-z)) - t, weights)
-
-
-def regression_loss(prediction, targets, kind, weights=None, delta=1.0):
-    x, t = np.asarray(prediction, float), np.asarray(targets, float)
-    e = x - t
-    per_element, slopes = {
-        "squared": (e**2, 2 * e),
-        "absolute": (abs(e), np.sign(e)),
-        "huber": (np.where(abs(e) > delta, delta * (abs(e) - delta / 2), e**2 / 2), np.clip(e, -delta, delta)),
-        "poisson": (np.exp(x) - t * x, np.exp(x) - t),
-    }[kind]
-    return _mean_over_columns(per_element, slopes, weights)

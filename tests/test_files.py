@@ -434,6 +434,32 @@ def test_two_classes_of_one_name():
     assert files.to_config(first())["class"] == "Again"
 
 
+@pytest.mark.parametrize("name", ["layers", "optimizers", "losses", "metrics", "initializers", "training", "network"])
+def test_every_module_can_be_imported_first(name):
+    """Registering a class of fastnet's own imports nothing."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    subprocess.run([sys.executable, "-c", f"import fastnet.{name}"], env=environment, check=True)
+
+
+def test_public_classes_are_found_before_they_are_imported():
+    program = """
+from fastnet import files
+assert files.from_config({"class": "Adam", "config": {"learning_rate": 0.5}}).learning_rate == 0.5
+class Dense:
+    def config(self):
+        return {}
+for function in (files.register, lambda cls: files.to_config(cls())):
+    try:
+        function(Dense)
+    except ValueError as error:
+        assert "fastnet.layers.dense.Dense" in str(error), error
+    else:
+        raise AssertionError
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+
+
 def test_register_refuses_what_is_no_class():
     with pytest.raises(TypeError, match="takes a class"):
         files.register(lambda: 0)

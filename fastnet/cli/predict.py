@@ -76,5 +76,7 @@ def _write_to_stdout(text: str) -> None:
         sys.stdout.write(text)
         return
     sys.stdout.flush()
-    stream.write(text.encode())
+    data = memoryview(text.encode())
+    while data:  # without a buffer (python -u) a write may take less than it was given
+        data = data[stream.write(data) :]
     stream.flush()

@@ -59,7 +59,8 @@ def register(cls=None, *, name: str | None = None):
     name = cls.__name__ if name is None else name
     if not isinstance(name, str) or not name:
         raise TypeError(f"name must be a text; got {checks.describe(name)}")
-    other = _lookup(name)
+    # fastnet's own classes are registered while their modules are imported: nothing else may be imported then.
+    other = _classes.get(name) if cls.__module__.startswith("fastnet.") else _lookup(name)
     if other is not None and not _same_definition(other, cls):
         raise ValueError(
             f"name {name!r} belongs to the class {_full_name(other)}; "

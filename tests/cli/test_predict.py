@@ -53,7 +53,7 @@ def test_values(run, tmp_path, trained_houses):
     assert len(rows) == 200 and list(rows[0]) == ["value"]
     data = load(trained_houses, target="price", test=0)
     encoder = load(trained_houses, target="price").encoder
-    x = encoder.transform({name: column for name, column in fn.datasets.read_csv(trained_houses).items()})
+    x = encoder.transform(dict(fn.datasets.read_csv(trained_houses)))
     expected = encoder.decode_target(fn.load(MODEL).predict(x))
     np.testing.assert_allclose([float(row["value"]) for row in rows], expected, rtol=1e-8)
     assert len(data.x) == 200
@@ -107,12 +107,13 @@ def test_a_network_without_an_encoder(error, tmp_path):
     assert "not the configuration of an encoder" in error("predict", "net.safetensors", "new.npz")
 
 
-def test_a_reader_that_goes_away(environment, tmp_path, run):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_goes_away(environment, tmp_path, run, unbuffered):
     assert run("train", "--epochs", 1).code == 0
     np.savez(tmp_path / "new.npz", x=np.zeros((5000, 8, 8), np.uint8))
     process = subprocess.Popen(
         [sys.executable, "-m", "fastnet", "predict", MODEL, "new.npz"],
-        env=environment,
+        env={**environment, "PYTHONUNBUFFERED": unbuffered},
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -194,7 +194,7 @@ def test_data_that_cannot_be_used(error, tmp_path, flowers):
         "train", "--data", "flowers.csv"
     )
     assert "did you mean 'kind'" in error("train", "--data", "flowers.csv", "--target", "kinds")
-    (tmp_path / "gaps.csv").write_text("a,b\n1,2\n,3\n")
+    (tmp_path / "gaps.csv").write_text("a,b\n1,2\n,3\n" + "2,4\n" * 9)
     assert "gaps.csv, line 3, column 'a': the value is missing" in error("train", "--data", "gaps.csv", "--target", "b")
     assert not (tmp_path / "fastnet-run").exists()
 

@@ -173,7 +173,7 @@ def test_arrays_that_cannot_be_used(tmp_path, arrays, expected):
 
 def test_wrong_arguments(tmp_path):
     path = save(tmp_path / "a.npz", x=np.arange(30.0), y=np.linspace(0, 1, 30))
-    with pytest.raises(ValueError, match="task 'regresion' is not one of .*did you mean 'regression'"):
+    with pytest.raises(ValueError, match=r"task 'regresion' is not one of .*did you mean 'regression'"):
         load(path, task="regresion")
     with pytest.raises(ValueError, match="test must be"):
         load(path, test=1.0)
@@ -183,7 +183,7 @@ def test_wrong_arguments(tmp_path):
         load(path, target="y")
     with pytest.raises(ValueError, match="too many for classes; for numbers choose task='regression'"):
         load(path, task="classification")
-    with pytest.raises(FileNotFoundError, match="did you mean 'a.npz'"):
+    with pytest.raises(FileNotFoundError, match=r"did you mean 'a\.npz'"):
         load(tmp_path / "b.npz")
     (tmp_path / "bad.npz").write_bytes(b"not a zip")
     with pytest.raises(ValueError, match=r"is not an \.npz file"):
