@@ -8,15 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnet import checks
-
-# dtype name -> the number that the gather kernels know it by
-GATHER_KINDS = {
-    name: kind
-    for kind, name in enumerate(
-        "float32 float64 int8 uint8 int16 uint16 int32 uint32 int64 uint64 bool float16".split()
-    )
-}
-
+from fastnet.kernels.batch import KINDS
 
 @dataclass(frozen=True)
 class Targets:
@@ -34,7 +26,7 @@ class Targets:
 def real_array(argument: str, value) -> np.ndarray:
     """`value` as an array of real numbers, of any dtype that can be cast."""
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
-    if array.dtype.name not in GATHER_KINDS:
+    if array.dtype.name not in KINDS:
         if array.dtype.kind == "f":  # long double
             return array.astype(np.float64)
         hint = "; encode texts as class numbers 0, 1, 2, ..." if array.dtype.kind in "OUS" else ""

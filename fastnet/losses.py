@@ -6,6 +6,7 @@ import numpy as np
 
 from fastnet import checks, labels
 from fastnet.files import register
+from fastnet.kernels.loss import partial_sums
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording, Workspace
 
@@ -21,7 +22,6 @@ __all__ = [
 ]
 
 RESULT = ControlBlock.offset("loss")  # and the weight behind it
-ROWS_PER_CHUNK = 32
 
 
 class Loss:
@@ -152,12 +152,11 @@ def _record_kernel(recording, kernel, prediction_field, prediction, reads, weigh
                    numbers):  # fmt: skip
     """The form that all kernels of losses have: per-sample losses in chunks of rows, their sum, the gradient."""
     dy = recording.tensor(prediction.shape) if gradient else None
-    chunks = prediction.shape[0] // ROWS_PER_CHUNK + 2
     recording.call(
         kernel,
         reads={prediction_field: prediction, **reads, "weights": weights},
         writes={"result": recording.control_field(RESULT, shape=(2,)), derivative_field: dy,
-                "partials": recording.tensor((chunks,), "float64")},
+                "partials": recording.tensor((partial_sums(prediction.shape[0]),), "float64")},
         updates={"control": recording.control_field()},
         work=64 * prediction.size, **numbers,
     )  # fmt: skip

@@ -1,0 +1,40 @@
+"""The compiled kernels as functions on NumPy arrays, with checks. Modules are imported on first use."""
+
+import importlib
+
+# Module -> names that it gives to the package.
+_NAMES = {
+    "activation": [
+        "activate", "activate_backward", "elu", "gelu", "leaky_relu", "log_softmax", "log_softmax_backward", "relu", "selu",
+        "sigmoid", "silu", "softmax", "softmax_backward", "softplus", "tanh",
+    ],
+    "batch": ["gather", "gather_labels"],
+    "elementwise": ["accumulate", "add", "copy_2d", "multiply", "scale"],
+    "linear": ["matmul"],
+    "loss": ["regression_loss", "sigmoid_cross_entropy", "softmax_cross_entropy"],
+    "math": ["elementary"],
+    "metric": ["count_correct", "regression_sums"],
+    "norm": [
+        "batch_norm", "batch_norm_backward", "batch_norm_inference", "batch_norm_inference_backward", "layer_norm",
+        "layer_norm_backward",
+    ],
+    "random": ["dropout", "normal", "orthogonal", "permutation", "random_bits", "truncated_normal", "uniform"],
+    "update": ["adagrad_update", "adam_update", "gradient_norm", "rmsprop_update", "sgd_update"],
+}  # fmt: skip
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605
+
+
+def __getattr__(name):
+    if name not in _MODULE_OF:
+        from fastnet.checks import nearest
+
+        raise AttributeError(f"module 'fastnet.kernels' has no attribute {name!r}{nearest(name, __all__)}")
+    value = getattr(importlib.import_module(f"fastnet.kernels.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

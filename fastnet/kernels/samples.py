@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from fastnet.kernels import call
-from fastnet.kernels.gather import gather_labels
+from fastnet.kernels.batch import gather_labels
 
 __all__ = ["class_targets", "sample_weights", "value_targets"]
 

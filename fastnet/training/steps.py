@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnet import labels
+from fastnet.kernels.batch import KINDS
+from fastnet.kernels.update import BLOCK, RANGE
 from fastnet.native.arena import Block
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Context, Memory, Program, Recording
@@ -12,10 +13,6 @@ from fastnet.recording import Context, Memory, Program, Recording
 __all__ = ["Feed", "OptimizerState", "Sums", "evaluation_step", "training_step"]
 
 BAD_GRADIENT = 5  # Status in native/abi.pxd
-UPDATE_BLOCK = 4096  # elements, of the update kernels
-RANGE = np.dtype(
-    [("offset", np.int64), ("n", np.int64), ("learning_rate_factor", np.float64), ("decay", np.float64)]
-)
 
 
 class Feed:
@@ -54,7 +51,7 @@ class Feed:
             array = self.targets.array
             recording.call(
                 "gather_labels", **self._source(recording, "y", array, target), work=4 * batch,
-                rows=batch, stride=_stride(array), kind=labels.GATHER_KINDS[array.dtype.name],
+                rows=batch, stride=_stride(array), kind=KINDS[array.dtype.name],
                 classes=self.targets.classes, start=0,
             )  # fmt: skip
         else:
@@ -78,7 +75,7 @@ class Feed:
         recording.call(
             "gather", **self._source(recording, name, array, y), work=4 * y.size,
             rows=batch, width=y.size // batch, stride=_stride(array),
-            kind=labels.GATHER_KINDS[array.dtype.name], check=int(check), start=0,
+            kind=KINDS[array.dtype.name], check=int(check), start=0,
         )  # fmt: skip
         return y
 
@@ -181,7 +178,7 @@ class SegmentUpdate:
         self.state = state
         self.segment = segment
         self.n_ranges = len(ranges)
-        self.blocks = int(sum(-(-int(n) // UPDATE_BLOCK) for n in ranges["n"]))
+        self.blocks = int(sum(-(-int(n) // BLOCK) for n in ranges["n"]))
         self.elements = int(ranges["n"].sum())
         table = Block(ranges.nbytes)
         np.frombuffer(table, RANGE)[:] = ranges

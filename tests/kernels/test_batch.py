@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fastnet import config
 from fastnet.kernels import call
-from fastnet.kernels.gather import KINDS, gather, gather_labels
+from fastnet.kernels.batch import KINDS, gather, gather_labels
 from fastnet.native.plan import ControlBlock
 
 DTYPES = ["float32", "float64"]

@@ -71,7 +71,7 @@ def gather(x, order=None, *, dtype=None, out=None) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from fastnet.kernels.gather import gather
+    >>> from fastnet.kernels.batch import gather
     >>> gather(np.array([[1, 2], [3, 4], [5, 6]], np.uint8), [2, 0])
     array([[5., 6.],
            [1., 2.]], dtype=float32)
@@ -115,7 +115,7 @@ def gather_labels(y, order=None, *, classes) -> np.ndarray:
 
     Examples
     --------
-    >>> from fastnet.kernels.gather import gather_labels
+    >>> from fastnet.kernels.batch import gather_labels
     >>> gather_labels([4.0, 0.0, 9.0], [1, 2], classes=10)
     array([0, 9], dtype=int32)
     """
