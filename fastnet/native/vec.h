@@ -423,12 +423,11 @@ FN_INLINE vf vproduct_error(vf a, vf b, vf p) {
 #define FN_FOLD(v, OP) v = OP(v, FN_SHUFFLE(v, v, 1, 0))
 #endif
 
-#define FN_PLUS(a, b) ((a) + (b))
 FN_INLINE vf fn_greater(vf a, vf b) { return vselect(vor(vgt(a, b), visnan(a)), a, b); }
 
 /* The sum, and the greatest, of the lanes, in every lane; vmax_lanes may ignore NaN. */
 FN_INLINE vf vsum_lanes(vf v) {
-    FN_FOLD(v, FN_PLUS);
+    FN_FOLD(v, fn_add);
     return v;
 }
 FN_INLINE vf vmax_lanes(vf v) {

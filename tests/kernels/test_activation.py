@@ -20,6 +20,7 @@ from fastnet.kernels.activation import (
     softmax,
     softmax_backward,
 )
+from fastnet.kernels.linear import matmul
 
 DTYPES = ["float32", "float64"]
 KINDS = list(ACTIVATIONS)
@@ -238,6 +239,15 @@ def test_in_place(dtype):
         out = x.copy()
         activate(out, kind, out=out)
         np.testing.assert_array_equal(out, y)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_products_activate_the_same(kind, dtype):
+    """The store of a product applies the same code to parts of rows: the same bits."""
+    random = np.random.default_rng(0)
+    a, b = random.standard_normal((9, 20)).astype(dtype), random.standard_normal((20, 77)).astype(dtype)
+    np.testing.assert_array_equal(matmul(a, b, activation=kind), activate(matmul(a, b), kind))
 
 
 def test_inputs():
