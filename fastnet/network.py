@@ -102,6 +102,7 @@ class Network(Block):
         self.loss = None
         self.metrics = []
         self.extra = {}
+        self._evaluator = None  # the last one, with its recordings
 
     # Parts
 
@@ -321,7 +322,9 @@ class Network(Block):
         loss.check_output(self.output_shape)
         self.check_head(loss)
         found = self.metrics if metrics is None else _metrics(metrics)
-        evaluator = Evaluator(self.executor, loss, found)
+        evaluator = self._evaluator
+        if evaluator is None or evaluator.loss is not loss or evaluator.metrics is not found:
+            evaluator = self._evaluator = Evaluator(self.executor, loss, found)
         return evaluator.run(evaluator.feed(x, y, sample_weight), batch_size)
 
     def check_head(self, loss) -> None:

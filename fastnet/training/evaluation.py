@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastnet import labels
-from fastnet.execution import PREDICT_BATCH
+from fastnet.execution import PREDICT_BATCH, Programs
 from fastnet.native.plan import ControlBlock
 from fastnet.training.steps import Feed, Sums, evaluation_step
 
@@ -19,6 +19,7 @@ class Evaluator:
         self.metrics = metrics
         self.sums = Sums(metrics, executor.graph.output_shape)
         self.sums.control = ControlBlock()
+        self._programs = Programs()
 
     def feed(self, x, y, sample_weight=None, *, x_name="x", y_name="y") -> Feed:
         """Check data, all of it, before anything is computed."""
@@ -43,9 +44,9 @@ class Evaluator:
             control.cursor = control.status = 0
             for batch, steps in ((batch_size, n // batch_size), (n % batch_size, 1)):
                 if batch and steps:
-                    key = ("evaluate", id(self), batch, feed.key())
-                    program = self.executor.programs.get(
-                        key, lambda batch=batch: evaluation_step(self.executor, self.loss, self.sums, feed, batch)
+                    program = self._programs.get(
+                        (batch, feed.key()),
+                        lambda batch=batch: evaluation_step(self.executor, self.loss, self.sums, feed, batch),
                     )
                     feed.bind(program)
                     program.run(n_steps=steps)

@@ -121,11 +121,11 @@ class Trainer:
         FloatingPointError
             The loss or a gradient is not finite; nothing has changed.
         """
-        program = self._seen(x, y) if sample_weight is None else None
-        if program is None:
-            program = self._batch_program(x, y, sample_weight)
         control = self.control
         with self.net.lock:
+            program = self._seen(x, y) if sample_weight is None else None
+            if program is None:
+                program = self._batch_program(x, y, sample_weight)
             control.cursor = 0
             if self.metrics:
                 self.sums.clear()

@@ -116,6 +116,21 @@ def test_history_is_the_average_over_samples_whatever_the_last_batch():
     assert history["accuracy"][0] == before["accuracy"]
 
 
+def test_evaluations_do_not_mix():
+    x, y = make_data(50)
+    net = make_net(dropout=0.0)
+    expected = {}
+    for _ in range(3):
+        for loss, target in (("softmax_cross_entropy", y), ("mse", np.eye(4)[y]), ("mae", np.eye(4)[y])):
+            value = net.evaluate(x, target, loss=loss, metrics=["accuracy"])
+            assert expected.setdefault(loss, value) == value
+            assert np.isclose(value["loss"], net_loss(net, loss, x, target), rtol=1e-5)
+
+
+def net_loss(net, loss, x, y):
+    return fn.losses.get(loss).value(net.predict(x), y)
+
+
 def test_weights_scale_the_loss_and_zero_weights_leave_samples_out():
     x, y = make_data(40)
     w = np.zeros(40)
