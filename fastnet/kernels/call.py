@@ -70,7 +70,8 @@ def real_array(argument: str, value, dtype=None) -> np.ndarray:
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{argument} must be an array of real numbers; got dtype {array.dtype}")
     if dtype is None:
-        dtype = array.dtype if array.dtype.name in ("float32", "float64") else np.dtype("float32")
+        # A name says nothing of the byte order; kernels know only the machine's.
+        dtype = np.dtype(array.dtype.name if array.dtype.name in ("float32", "float64") else "float32")
     return np.ascontiguousarray(array, dtype)
 
 

@@ -257,6 +257,8 @@ def test_inputs():
     np.testing.assert_array_equal(activate(x.T, "elu"), activate(x, "elu").T)
     assert activate([[1, -2]], "relu").tolist() == [[1, 0]]
     assert activate(np.arange(3), "silu").dtype == np.float32
+    assert activate(np.array([1, -2], ">f4"), "relu").tolist() == [1, 0]
+    assert activate_backward(np.array([1, 0], ">f8"), np.array([5, 6], ">f4"), "relu").tolist() == [5, 0]
     assert activate(np.empty((3, 0)), "gelu").shape == (3, 0)
     assert activate_backward(np.ones(2), np.ones(2, "float32"), "tanh").dtype == np.float64
     assert activate_backward(np.empty((0, 4), "float32"), np.empty((0, 4)), "relu").shape == (0, 4)
