@@ -46,7 +46,6 @@ class Optimizer:
     @weight_decay.setter
     def weight_decay(self, value):
         self._weight_decay = checks.real_number("weight_decay", value, least=0)
-        Clock.tick()
 
     @property
     def decay_biases(self) -> bool:
@@ -72,9 +71,12 @@ class Optimizer:
             "decay_biases": self.decay_biases,
         }
 
-    def version(self) -> tuple:
-        """What a recording of the update depends on: all but the learning rate."""
-        return (type(self), *(item for item in self.config().items() if item[0] != "learning_rate"))
+    def __setattr__(self, name, value):
+        # Recordings have all settings but the learning rate in them.
+        changes = name in self.__dict__ and name != "_learning_rate"
+        super().__setattr__(name, value)
+        if changes:
+            Clock.tick()
 
     def __repr__(self):
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"

@@ -86,7 +86,6 @@ class Trainer:
         self._rates = np.frombuffer(self.learning_rates.block, np.float64)
         self.sums = Sums(self.metrics, net.graph.output_shape)
         self.optimizer_state = OptimizerState(self.optimizer, net.graph)
-        self._optimizer_version = self.optimizer.version()
         self._programs = Programs()
         self._batch_forms: dict[tuple, tuple] = {}
         self._states: dict[int, tuple] = {}
@@ -141,7 +140,7 @@ class Trainer:
         except AttributeError:
             return None
         seen = self._batch_forms.get(key)
-        if seen is None or seen[0] != Clock.time or self.optimizer.version() != self._optimizer_version:
+        if seen is None or seen[0] != Clock.time:
             return None
         program = seen[1]
         memories = program.feed.memories
@@ -174,7 +173,6 @@ class Trainer:
         FloatingPointError
             A gradient is not finite; nothing has changed.
         """
-        self._notice_changes()
         with self.net.lock:
             program = self._programs.get("apply", self._record_apply)
             # The forward count is the network's: its own forward has counted already.
@@ -199,16 +197,7 @@ class Trainer:
 
     # Programs
 
-    def _notice_changes(self) -> None:
-        """Drop recordings made with other settings of the optimizer; its state stays."""
-        version = self.optimizer.version()
-        if version != self._optimizer_version:
-            self._optimizer_version = version
-            self._programs.clear()
-            self._batch_forms.clear()
-
     def _program(self, feed: Feed, batch: int) -> Program:
-        self._notice_changes()
         return self._programs.get((batch, feed.key()), lambda: training_step(self, feed, batch))
 
     def _run(self, program: Program, steps: int) -> None:
