@@ -51,8 +51,9 @@ cdef struct GemmArgs:
 
 
 cdef enum:
-    # In place B's rows are fetched again for every tile.
+    # B is read in place by so few tiles, or where all of it stays in L1.
     FEW_TILES = 2
+    IN_L1 = 24 << 10        # bytes
 
 
 cdef inline Py_ssize_t tiles_of(const GemmArgs* g) noexcept nogil:
@@ -333,7 +334,8 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
     cdef Py_ssize_t q, p, end, t, i0, h, k0, depth
     cdef bint last, finishing, packed
     cdef bint must_pack = g.trans_a or g.trans_b or g.column_sums != NULL
-    cdef bint in_place = s.t1 - s.t0 <= FEW_TILES and not must_pack
+    cdef bint in_place = not must_pack and (s.t1 - s.t0 <= FEW_TILES
+                                            or g.K * g.ldb * <Py_ssize_t>sizeof(real) <= IN_L1)
     cdef Tile tile
     tile.ldc, tile.ldgate, tile.lda = g.ldc, g.ldgate, g.lda
     tile.bad = False
