@@ -49,22 +49,22 @@ def whole_number(argument: str, value, least: int | None = None) -> int:
 
 def real_number(argument: str, value, *, least=None, above=None, most=None, below=None) -> float:
     """`value` as a finite float within the bounds."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.floating, np.integer)):
-        raise TypeError(f"{argument} must be a number; got {describe(value)}")
-    value = float(value)
+    if type(value) is not float:
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.floating, np.integer)):
+            raise TypeError(f"{argument} must be a number; got {describe(value)}")
+        value = float(value)
     if not math.isfinite(value):
         raise ValueError(f"{argument} must be finite; got {value}")
-    bounds = []
-    if least is not None:
-        bounds.append((value >= least, f"at least {least:g}"))
-    if above is not None:
-        bounds.append((value > above, f"above {above:g}"))
-    if most is not None:
-        bounds.append((value <= most, f"at most {most:g}"))
-    if below is not None:
-        bounds.append((value < below, f"below {below:g}"))
-    if not all(good for good, _ in bounds):
-        raise ValueError(f"{argument} must be {' and '.join(text for _, text in bounds)}; got {value:g}")
+    good = (
+        (least is None or value >= least)
+        and (above is None or value > above)
+        and (most is None or value <= most)
+        and (below is None or value < below)
+    )
+    if not good:
+        bounds = {"at least": least, "above": above, "at most": most, "below": below}
+        text = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
+        raise ValueError(f"{argument} must be {text}; got {value:g}")
     return value
 
 

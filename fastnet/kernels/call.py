@@ -15,6 +15,9 @@ from fastnet.native.plan import Call, Plan, run_for_arrays
 PARALLEL_WORK = 100_000
 _KEPT = 256
 
+#: dtype.name of what kernels compute in; NumPy takes microseconds to say it.
+REAL_NAMES = {np.dtype(name): name for name in ("float32", "float64")}
+
 _local = threading.local()
 
 

@@ -33,6 +33,7 @@ cdef extern from "vec.h" nogil:
     void prefetch_write(const void* p)
     vf vfma(vf a, vf b, vf c)
     vf vsqrt(vf a)
+    vf vdivide_by_root(vf a, vf v, vf b)
     vf vmax(vf a, vf b)
     vf vmin(vf a, vf b)
     vf vabs(vf a)

@@ -178,7 +178,7 @@ cdef inline void adam_run(const AdamArgs* args, const AdamStep* c, const Share* 
         if amsgrad:
             v = vmax(vload_upto(a.v_max + i, n), v)
             vstore_upto(a.v_max + i, v, n)
-        vstore_upto(a.w + i, vfma(m / (vsqrt(v) + epsilon), minus_lr, w * shrink), n)
+        vstore_upto(a.w + i, vfma(vdivide_by_root(m, v, epsilon), minus_lr, w * shrink), n)
 
 
 cdef void adam_update(const void* args, int thread, int n_threads) noexcept nogil:
