@@ -59,7 +59,9 @@ def print_row(row: dict) -> None:
 
 
 def timed(contenders: dict, seconds: float, figures=None) -> dict:
-    timing = interleave(contenders, seconds=seconds)
+    import fastnet
+
+    timing = interleave(contenders, seconds=seconds, pause=0.05 if fastnet.get_num_threads() > 1 else 0.0)
     names = [name for name in timing.seconds if name not in ("fastnet", "fma", "stream")]
     return {
         "median": {name: timing.median(name) for name in timing.seconds},

@@ -28,13 +28,18 @@ class Timing:
         return float(np.median(ratios)), *np.percentile(medians, [2.5, 97.5]).tolist()
 
 
-def interleave(contenders: dict, *, seconds: float = 3.0, slice_seconds: float = 0.02, least: int = 9) -> Timing:
+def interleave(
+    contenders: dict, *, seconds: float = 3.0, slice_seconds: float = 0.02, least: int = 9, pause: float = 0.0
+) -> Timing:
     """Time each contender in turn, in slices, until `seconds` have gone.
 
     Parameters
     ----------
     contenders : dict of str to callable
         ``call(n)`` does the work about n times, and returns how often (None: n times).
+    pause : float
+        Seconds of sleep before each slice, and then a call that is not timed: the idle threads of the
+        contender before (OpenBLAS' for 20 ms) spin on the cores that this one needs.
     """
     counts = {}
     for name, call in contenders.items():
@@ -52,6 +57,9 @@ def interleave(contenders: dict, *, seconds: float = 3.0, slice_seconds: float =
     deadline = time.perf_counter() + seconds
     while time.perf_counter() < deadline or len(next(iter(rounds.values()))) < least:
         for name, call in contenders.items():
+            if pause:
+                time.sleep(pause)
+                call(1)
             begun = time.perf_counter()
             done = call(counts[name]) or counts[name]
             rounds[name].append((time.perf_counter() - begun) / done)
