@@ -39,9 +39,6 @@ class Programs:
             self._programs.move_to_end(key)
         return program
 
-    def clear(self) -> None:
-        self._programs.clear()
-
 
 class Pass:
     """A recorded pass over one batch size, with its input and output."""
@@ -104,14 +101,9 @@ class Executor:
             self.control.status = 0
             run.program.run(stop="backward")
             self._open = run
-            self._held = x
         else:
             run.program.run()
-        return self._read(run, run.y)
-
-    @staticmethod
-    def _read(run: Pass, tensor) -> np.ndarray:
-        return run.program.view(tensor)
+        return run.program.view(run.y)
 
     def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
         if len(x) == 0:
@@ -135,7 +127,7 @@ class Executor:
             self.control.status = 0
             if run.dx is None:
                 return np.zeros((shape[0], *self.graph.input_shape), self.dtype)
-            return self._read(run, run.dx).copy()
+            return run.program.view(run.dx).copy()
 
     def activations(self, x: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
         with self.lock:
@@ -146,7 +138,7 @@ class Executor:
                 run = self.programs.get((n, *names), lambda n=n: Pass(self, n, False, names))
                 run.program.bind(run.x, part)
                 run.program.run()
-                parts.append([self._read(run, tensor).copy() for tensor in run.named])
+                parts.append([run.program.view(tensor).copy() for tensor in run.named])
             if not parts:
                 return {name: np.empty((0, *self.graph.shape_of(name)), self.dtype) for name in names}
             return {name: np.concatenate([p[i] for p in parts]) for i, name in enumerate(names)}

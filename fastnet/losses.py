@@ -130,7 +130,6 @@ class Loss:
             weights = recording.outside(w, sample_weight.shape)
         dy = self.record(recording, recording.outside(p, prediction.shape), target, weights, gradient)
         control = ControlBlock()
-        out = np.empty_like(prediction)
         if gradient:
             recording.keep(dy)
         program = Program(recording, Workspace(), control, "a loss")
@@ -139,9 +138,7 @@ class Loss:
         if weights is not None:
             program.bind(w, sample_weight)
         program.run()
-        if gradient:
-            out[...] = program.view(dy)
-        return control.loss, (out if gradient else None)
+        return control.loss, (program.view(dy).copy() if gradient else None)
 
     def __repr__(self):
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items())

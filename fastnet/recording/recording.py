@@ -200,6 +200,3 @@ class Recording:
             return False
         self._written.add(tensor.storage)
         return True
-
-    def has_written(self, tensor: Tensor) -> bool:
-        return tensor.storage in self._written

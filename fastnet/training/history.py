@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 
 from fastnet import files
@@ -55,12 +53,8 @@ class History(Mapping):
 
     def to_csv(self) -> str:
         """A table as text: a line of names ("epoch" first), then a line for each epoch."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["epoch", *self._values])
-        for epoch in range(self.epochs):
-            writer.writerow([epoch + 1, *(repr(values[epoch]) for values in self._values.values())])
-        return text.getvalue()
+        rows = ([i + 1, *(repr(values[i]) for values in self._values.values())] for i in range(self.epochs))
+        return files.csv_text(["epoch", *self._values], rows)
 
     def save(self, path) -> None:
         """Write the table to a CSV file, whole or not at all."""
