@@ -257,3 +257,20 @@ def softmax_backward(y, dy):
 
 def log_softmax_backward(y, dy):
     return dy - np.exp(y) * dy.sum(-1, keepdims=True)
+
+
+# --- products -------------------------------------------------------------------------------------------------
+
+
+def gemm(a, b, *, bias=None, c=None, activation=None, gate=None):
+    """(activation(a b + bias) + c) where the gate is positive, of a and b as they are multiplied."""
+    y = a.astype(float) @ b.astype(float)
+    if bias is not None:
+        y = y + bias
+    if c is not None:
+        y = y + c
+    if activation == "relu":
+        y = np.maximum(y, 0)
+    elif activation == "tanh":
+        y = np.tanh(y)
+    return y if gate is None else np.where(gate > 0, y, 0)

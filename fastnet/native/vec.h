@@ -85,6 +85,7 @@ FN_INLINE vf vzero(void) { return (vf){0}; }
 /* `x - zero` folds into a broadcast; `zero + x` cannot, because of -0. */
 FN_INLINE vf vset(real x) { return x - (vf){0}; }
 FN_INLINE void prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
+FN_INLINE void prefetch_l2(const void *p) { __builtin_prefetch(p, 0, 2); }
 FN_INLINE void prefetch_write(const void *p) { __builtin_prefetch(p, 1, 3); }
 
 #if FN_AVX2
@@ -191,20 +192,16 @@ FN_INLINE vf vsqrt(vf a) {
 #endif
 }
 
-/* a / (sqrt(v) + b) for finite a, v >= 0, b >= 0, at most 2 ulp off. With 512-bit float vectors, division and
- * square root take 40 cycles of the divider; estimates with Newton's steps take a quarter of it. */
-FN_INLINE vf vdivide_by_root(vf a, vf v, vf b) {
+/* sqrt(x) for finite x >= 0, at most 1 ulp off. With 512-bit float vectors the divider takes 9 (Zen 4) to 20 cycles
+ * (Intel) for a root, beside those of the division that mostly follows; an estimate with one of Newton's steps, on the
+ * multipliers, leaves it to the division. */
+FN_INLINE vf vroot(vf x) {
 #if FN_AVX512 && !FN_DOUBLE
-    __m512 x = (__m512)v, y = _mm512_rsqrt14_ps(x), half = _mm512_set1_ps(0.5f);
-    __m512 root = _mm512_mul_ps(x, y);
-    root = _mm512_fmadd_ps(_mm512_mul_ps(y, half), _mm512_fnmadd_ps(root, root, x), root);
-    root = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ), root);
-    __m512 d = _mm512_add_ps(root, (__m512)b), r = _mm512_rcp14_ps(d);
-    r = _mm512_fmadd_ps(r, _mm512_fnmadd_ps(d, r, _mm512_set1_ps(1.0f)), r);
-    __m512 q = _mm512_mul_ps((__m512)a, r);
-    return (vf)_mm512_fmadd_ps(r, _mm512_fnmadd_ps(d, q, (__m512)a), q);
+    __m512 v = (__m512)x, y = _mm512_rsqrt14_ps(v), root = _mm512_mul_ps(v, y);
+    root = _mm512_fmadd_ps(_mm512_mul_ps(y, _mm512_set1_ps(0.5f)), _mm512_fnmadd_ps(root, root, v), root);
+    return (vf)_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_GT_OQ), root);
 #else
-    return a / (vsqrt(v) + b);
+    return vsqrt(x);
 #endif
 }
 
@@ -238,6 +235,7 @@ FN_INLINE vf vmin(vf a, vf b) {
 FN_INLINE vi visplat(ireal x) { return x - (vi){0}; }
 FN_INLINE vf vabs(vf a) { return (vf)((vi)a & visplat(~FN_SIGN)); }
 FN_INLINE vf vneg(vf a) { return (vf)((vi)a ^ visplat(FN_SIGN)); }
+FN_INLINE vf vor_bits(vf a, vf b) { return (vf)((vi)a | (vi)b); }
 /* |a| with the sign of s. */
 FN_INLINE vf vcopysign(vf a, vf s) {
     return (vf)(((vi)a & visplat(~FN_SIGN)) | ((vi)s & visplat(FN_SIGN)));

@@ -7,8 +7,9 @@
 #   y[r] = source[order[cursor + r]]           or source[start + cursor + r] where order is NULL
 #
 # Threads take whole rows. Rows of the build's own dtype are copied by vectors, and a row's copying prefetches the row
-# after the next, which the hardware cannot guess in a shuffled order. With `check`, a NaN or Inf that arrives in y
-# (also one that came from a double too large for a float) is BAD_INPUT; the rows are copied all the same.
+# after the next, which the hardware cannot guess in a shuffled order; into L2, as L1 can wait for few lines at a time.
+# With `check`, a NaN or Inf that arrives in y (also one that came from a double too large for a float) is BAD_INPUT; the
+# rows are copied all the same.
 
 cdef enum Kind:              # the first two are IS_DOUBLE of their builds
     KIND_FLOAT32
@@ -109,7 +110,7 @@ cdef void gather(const void* args, int thread, int n_threads) noexcept nogil:
             n = min(a.width - j, <Py_ssize_t>GATHER_SEGMENT)
             y = a.y + r * a.width + j
             for i from 0 <= i < n * size by 64:
-                prefetch(ahead + j * size + i)
+                prefetch_l2(ahead + j * size + i)
             if a.kind == IS_DOUBLE:
                 for i from 0 <= i < n by LANES:
                     vstore_upto(y + i, vload_upto(<const real*>row + j + i, n - i), n - i)

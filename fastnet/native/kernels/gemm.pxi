@@ -14,14 +14,16 @@
 # of C lives in registers; each step of k broadcasts h elements of A and loads NV vectors of B.
 # Rows are divided evenly (32 = 6+6+5+5+5+5): no remainder tile. Columns are taken in groups of
 # panels of NR, whose part of B (KC deep) is packed into the thread's scratch, as many as stay in L2:
-# transposed, vector by vector squares, where B is; with the column sums; or else by the first tile while
-# it computes, which costs nothing. With few rows B is read in place. A is read in place along its rows; where it
-# is transposed, a tile's columns are packed once for a group. Threads divide tiles and panels.
+# transposed, vector by vector squares, where B is; before a transposed A; or else by the first tile while
+# it computes, which costs nothing. With few rows, and where it stays in L1, B is read in place, but for a panel
+# that is not whole. A is read in place, along its rows or, where it is transposed, along h neighbours of a row.
+# A strip of tiles, one for each panel of the group, is one call. Threads divide tiles and panels: rows first for a
+# transposed A, a weight gradient, so that a thread updates the weights whose gradients lie in its cache.
 #
 # Order of summation: k ascending within a block of KC, blocks ascending, starting from the bias (or from
 # C). It depends on K alone, so batch size and number of threads don't change an element's bits.
 #
-# Scratch: one packed group, and a tile of a transposed A, for each thread.
+# Scratch: one packed group for each thread.
 
 cdef struct GemmArgs:
     const real* a
@@ -56,14 +58,8 @@ cdef enum:
     IN_L1 = 24 << 10        # bytes
 
 
-cdef inline Py_ssize_t tiles_of(const GemmArgs* g) noexcept nogil:
-    """Tiles that the rows are divided into."""
-    cdef Py_ssize_t most = MR_NARROW if g.N <= 2 * LANES else MR
-    return (g.M + most - 1) // most
-
-
-cdef inline Py_ssize_t tile_start(Py_ssize_t t, Py_ssize_t tiles, Py_ssize_t M) noexcept nogil:
-    return t * (M // tiles) + min(t, M % tiles)
+cdef inline Py_ssize_t whole_vectors(Py_ssize_t n) noexcept nogil:
+    return (n + LANES - 1) // LANES * LANES
 
 
 cdef inline Py_ssize_t group_of(const GemmArgs* g) noexcept nogil:
@@ -74,30 +70,33 @@ cdef inline Py_ssize_t group_of(const GemmArgs* g) noexcept nogil:
 
 cdef Py_ssize_t gemm_scratch(const void* args) noexcept nogil:
     cdef const GemmArgs* g = <const GemmArgs*>args
-    return (group_of(g) * NR + (MR_NARROW if g.trans_a else 0)) * max(min(g.K, <Py_ssize_t>KC), 1) * sizeof(real)
+    return group_of(g) * NR * min(g.K, <Py_ssize_t>KC) * sizeof(real)
 
 
 # --- panels: `width` columns from j0 on of op(B)'s rows k0 .. k0 + depth ------------------------
 
 cdef void pack_rows(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py_ssize_t j0, Py_ssize_t width,
-                    real* panel) noexcept nogil:
-    """Of B as it is; lanes beyond the width are zero."""
-    cdef Py_ssize_t k, j, n
+                    real* panel, Py_ssize_t ld) noexcept nogil:
+    """Of B as it is; lanes beyond the width are zero, to the end of the last vector."""
+    cdef Py_ssize_t k, j
     cdef const real* b = g.b + k0 * g.ldb + j0
-    for j from 0 <= j < NR by LANES:
-        n = min(max(width - j, 0), <Py_ssize_t>LANES)
-        for k in range(depth):
-            vstore(panel + k * NR + j, vload(b + k * g.ldb + j) if n == LANES else vload_n(b + k * g.ldb + j, n))
+    for j from 0 <= j < width by LANES:
+        if width - j >= LANES:
+            for k in range(depth):
+                vstore(panel + k * ld + j, vload(b + k * g.ldb + j))
+        else:
+            for k in range(depth):
+                vstore(panel + k * ld + j, vload_n(b + k * g.ldb + j, width - j))
 
 
 cdef void pack_transposed(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py_ssize_t j0, Py_ssize_t width,
-                          real* panel) noexcept nogil:
+                          real* panel, Py_ssize_t ld) noexcept nogil:
     """Of B stored as N x K."""
     cdef vf square[LANES]
     cdef Py_ssize_t k, v, i, n, m
     cdef const real* b = g.b + j0 * g.ldb + k0
-    for v from 0 <= v < NR by LANES:
-        n = min(max(width - v, 0), <Py_ssize_t>LANES)
+    for v from 0 <= v < width by LANES:
+        n = min(width - v, <Py_ssize_t>LANES)
         for k from 0 <= k < depth by LANES:
             m = min(depth - k, <Py_ssize_t>LANES)
             if n == LANES and m == LANES:
@@ -105,37 +104,44 @@ cdef void pack_transposed(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py
                     square[i] = vload(b + (v + i) * g.ldb + k)
                 vtranspose(square)
                 for i in range(LANES):
-                    vstore(panel + (k + i) * NR + v, square[i])
+                    vstore(panel + (k + i) * ld + v, square[i])
                 continue
             for i in range(LANES):
                 square[i] = vload_n(b + (v + i) * g.ldb + k, m) if i < n else vzero()
             vtranspose(square)
             for i in range(LANES):
                 if i < m:
-                    vstore(panel + (k + i) * NR + v, square[i])
+                    vstore(panel + (k + i) * ld + v, square[i])
 
 
-cdef void add_column_sums(const GemmArgs* g, Py_ssize_t depth, Py_ssize_t j0, Py_ssize_t width, bint first,
-                          bint last, const real* panel) noexcept nogil:
-    """Set or add the sums over the rows of a packed panel, rows ascending."""
-    cdef Py_ssize_t k, j, n
-    cdef vf sums
-    for j from 0 <= j < width by LANES:
-        n = min(width - j, <Py_ssize_t>LANES)
-        sums = vload_n(g.column_sums + j0 + j, n) if g.accumulate_sums or not first else vzero()
-        for k in range(depth):
-            sums = sums + vload(panel + k * NR + j)
-        vstore_n(g.column_sums + j0 + j, sums, n)
-        if last and g.control != NULL and vany(visnan(sums * vzero())):
-            report(g.control, BAD_GRADIENT)
+cdef inline void sum_columns(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py_ssize_t j, Py_ssize_t n,
+                             int nv) noexcept nogil:
+    """Set or add n sums over the rows of B, in nv vectors side by side, rows ascending."""
+    cdef vf sums[NV]
+    cdef Py_ssize_t k
+    cdef int v
+    cdef const real* b = g.b + k0 * g.ldb + j
+    cdef vf infinite = vzero()
+    for v in range(nv):
+        sums[v] = vload_upto(g.column_sums + j + v * LANES, n - v * LANES) if g.accumulate_sums or k0 else vzero()
+    for k in range(depth):
+        for v in range(nv):
+            sums[v] = sums[v] + vload_upto(b + k * g.ldb + v * LANES, n - v * LANES)
+    for v in range(nv):
+        vstore_upto(g.column_sums + j + v * LANES, sums[v], n - v * LANES)
+        infinite = vor_bits(infinite, sums[v] - sums[v])
+    if g.control != NULL and k0 + depth == g.K and vany(visnan(infinite)):
+        report(g.control, BAD_GRADIENT)
 
 
-cdef void pack_a(const real* a, Py_ssize_t lda, Py_ssize_t h, Py_ssize_t depth, real* block) noexcept nogil:
-    """h columns of a transposed A: element (i, k) from a[k * lda + i] to block[k * h + i]."""
-    cdef Py_ssize_t k, i
-    for i from 0 <= i < h by LANES:
-        for k in range(depth):
-            vstore_n(block + k * h + i, vload_n(a + k * lda + i, min(h - i, <Py_ssize_t>LANES)), min(h - i, <Py_ssize_t>LANES))
+cdef void add_column_sums(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py_ssize_t j0, Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t j, v, end = j0 + width
+    for j from j0 <= j < end by NR:
+        if end - j >= NR:
+            sum_columns(g, k0, depth, j, NR, NV)
+        else:
+            for v from j <= v < end by LANES:
+                sum_columns(g, k0, depth, v, min(end - v, <Py_ssize_t>LANES), 1)
 
 
 # --- tiles ----------------------------------------------------------------------------------------
@@ -145,11 +151,11 @@ cdef enum Start:
     FROM_BIAS
     FROM_C
 
-# One tile: where its operands are, and how its sums start and end.
-cdef struct Tile:
+# A strip of tiles, one for each of some panels: where the operands of the first are, and how sums start and end.
+cdef struct Strip:
     const real* a
     const real* b
-    real* copy              # where a copying tile packs B, in panels
+    real* copy              # where a copying tile packs B, panel after panel
     real* c
     const real* bias
     const real* gate        # C becomes 0 where this is at most 0 (the slope of relu), or NULL
@@ -158,138 +164,211 @@ cdef struct Tile:
     Py_ssize_t ldc
     Py_ssize_t ldgate
     Py_ssize_t K
-    Py_ssize_t width        # columns of C, at most nv * LANES
+    Py_ssize_t panels
+    Py_ssize_t b_step       # elements from one panel of b to the next
+    Py_ssize_t width        # columns of a tile that is one vector wide
     Start start
     real floor              # 0 for relu, -inf for none
     bint check              # look for what is not finite
     bint bad                # out: found some
 
 
-cdef inline vf part(const real* p, Py_ssize_t n) noexcept nogil:
-    return vload(p) if n >= LANES else vload_n(p, n)
+cdef inline vf load_part(const real* p, Py_ssize_t nv, Py_ssize_t width) noexcept nogil:
+    return vload_upto(p, width) if nv == 1 else vload(p)
 
 
-cdef inline void tile(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, Tile* t) noexcept nogil:
-    """h x nv vectors of C. Where `columns`, A holds op(A) transposed: element (i, k) at a[k * lda + i].
+cdef inline void strip(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, Strip* args) noexcept nogil:
+    """Tiles of h x nv vectors. Where `columns`, A holds op(A) transposed: element (i, k) at a[k * lda + i].
 
-    Only tiles along rows have a gate, only those along columns are checked.
+    Only tiles along rows have a gate and a floor, only those along columns are checked. (The loop over the panels also
+    makes GCC keep c in registers from its first value to the store: it unrolls early only what is inside of a loop.)
     """
+    cdef Strip s = args[0]
     cdef vf c[MR_NARROW * NV]
     cdef vf b[NV]
-    cdef vf x
+    cdef vf x, infinite = vzero(), floor = vset(s.floor)
     cdef const real* rows[4]
-    cdef const real* pa = t.a
-    cdef const real* pb = t.b
-    cdef real* copy = t.copy
-    cdef Py_ssize_t i, j, k
-    if t.start == FROM_C:
-        for i in range(h):
-            for j in range(nv):
-                c[i * nv + j] = part(t.c + i * t.ldc + j * LANES, t.width - j * LANES)
-    elif t.start == FROM_BIAS:
-        for j in range(nv):
-            x = part(t.bias + j * LANES, t.width - j * LANES)
+    cdef const real* pa
+    cdef const real* pb
+    cdef Py_ssize_t p, i, j, k
+    for p in range(s.panels):
+        if s.start == FROM_C:
             for i in range(h):
-                c[i * nv + j] = x
-    else:
-        for i in range(h):
-            for j in range(nv):
-                c[i * nv + j] = vzero()
-    for i in range(4):
-        rows[i] = t.a + i * 3 * t.lda
-    for k in range(t.K):
-        for j in range(nv):
-            b[j] = vload(pb + j * LANES)
-            if copying:
-                vstore(copy + j * LANES, b[j])
-                prefetch(pb + COPY_AHEAD * t.ldb + j * LANES)
-        for i in range(h):
-            # Rows in groups of three: one pointer each, the others by the address's scale.
-            x = vset(pa[i] if columns else rows[i // 3][i % 3 * t.lda])
-            for j in range(nv):
-                c[i * nv + j] = vfma(x, b[j], c[i * nv + j])
-        pb = pb + t.ldb
-        if copying:
-            copy = copy + NR
-        if columns:
-            pa = pa + t.lda
+                for j in range(nv):
+                    c[i * nv + j] = load_part(s.c + i * s.ldc + j * LANES, nv, s.width)
+        elif s.start == FROM_BIAS:
+            for i in range(h):
+                for j in range(nv):
+                    c[i * nv + j] = load_part(s.bias + j * LANES, nv, s.width)
+            s.bias += NR
         else:
-            for i in range((h + 2) // 3):
-                rows[i] = rows[i] + 1
-    cdef vf finite[2]
-    if columns and t.check:
-        finite[0] = finite[1] = vzero()
-        for i in range(h):
+            for i in range(h):
+                for j in range(nv):
+                    c[i * nv + j] = vzero()
+        pa = s.a
+        pb = s.b
+        for i in range(4):
+            rows[i] = s.a + i * 3 * s.lda
+        for k in range(s.K):
             for j in range(nv):
-                finite[(i + j) % 2] = vfma(c[i * nv + j], vzero(), finite[(i + j) % 2])
-        if vany(visnan(finite[0] + finite[1])):
-            t.bad = True
-    if not columns and t.gate != NULL:
-        for i in range(h):
-            for j in range(nv):
-                x = part(t.gate + i * t.ldgate + j * LANES, t.width - j * LANES)
-                c[i * nv + j] = vselect(vle(x, vzero()), vzero(), c[i * nv + j])
-    cdef vf floor = vset(t.floor)
-    for i in range(h):
-        for j in range(nv):
-            x = vmax(floor, c[i * nv + j])
-            if j < nv - 1 or t.width == nv * LANES:
-                vstore(t.c + i * t.ldc + j * LANES, x)
+                b[j] = vload(pb + j * LANES)
+                if copying:
+                    vstore(s.copy + j * LANES, b[j])
+                    prefetch(pb + COPY_AHEAD * s.ldb + j * LANES)
+            for i in range(h):
+                # Rows in groups of three: one pointer each, the others by the address's scale.
+                x = vset(pa[i] if columns else rows[i // 3][i % 3 * s.lda])
+                for j in range(nv):
+                    c[i * nv + j] = vfma(x, b[j], c[i * nv + j])
+            pb += s.ldb
+            if copying:
+                s.copy += NR
+            if columns:
+                pa += s.lda
             else:
-                vstore_n(t.c + i * t.ldc + j * LANES, x, t.width - j * LANES)
+                for i in range((h + 2) // 3):
+                    rows[i] += 1
+        if columns and s.check:
+            for i in range(h):
+                for j in range(nv):
+                    infinite = vor_bits(c[i * nv + j] - c[i * nv + j], infinite)
+        if not columns:
+            for i in range(h):
+                for j in range(nv):
+                    c[i * nv + j] = vmax(floor, c[i * nv + j])
+            if s.gate != NULL:
+                for i in range(h):
+                    for j in range(nv):
+                        x = load_part(s.gate + i * s.ldgate + j * LANES, nv, s.width)
+                        c[i * nv + j] = vselect(vle(x, vzero()), vzero(), c[i * nv + j])
+                s.gate += NR
+        for i in range(h):
+            for j in range(nv):
+                if nv == 1:
+                    vstore_upto(s.c + i * s.ldc, c[i], s.width)
+                else:
+                    vstore(s.c + i * s.ldc + j * LANES, c[i * nv + j])
+        s.b += s.b_step
+        s.c += NR
+    if columns and vany(visnan(infinite)):
+        args.bad = True
 
 
-cdef inline void tile_of_height(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, Tile* t) noexcept nogil:
+cdef inline void strip_of_height(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, Strip* s) noexcept nogil:
     """Each height is code of its own; only narrow tiles are higher than MR."""
     cdef bint narrow = nv <= 2 and MR_NARROW > MR and not copying
-    if h == 1: tile(1, nv, columns, copying, t)
-    elif h == 2: tile(2, nv, columns, copying, t)
-    elif h == 3: tile(3, nv, columns, copying, t)
-    elif h == 4: tile(4, nv, columns, copying, t)
-    elif h == 5: tile(5, nv, columns, copying, t)
-    elif h == 6: tile(6, nv, columns, copying, t)
-    elif narrow and h == 7: tile(7, nv, columns, copying, t)
-    elif narrow and h == 8: tile(8, nv, columns, copying, t)
-    elif narrow and h == 9: tile(9, nv, columns, copying, t)
-    elif narrow and h == 10: tile(10, nv, columns, copying, t)
-    elif narrow and h == 11: tile(11, nv, columns, copying, t)
-    elif narrow and h == 12: tile(12, nv, columns, copying, t)
+    if h == 1: strip(1, nv, columns, copying, s)
+    elif h == 2: strip(2, nv, columns, copying, s)
+    elif h == 3: strip(3, nv, columns, copying, s)
+    elif h == 4: strip(4, nv, columns, copying, s)
+    elif h == 5: strip(5, nv, columns, copying, s)
+    elif h == 6: strip(6, nv, columns, copying, s)
+    elif narrow and h == 7: strip(7, nv, columns, copying, s)
+    elif narrow and h == 8: strip(8, nv, columns, copying, s)
+    elif narrow and h == 9: strip(9, nv, columns, copying, s)
+    elif narrow and h == 10: strip(10, nv, columns, copying, s)
+    elif narrow and h == 11: strip(11, nv, columns, copying, s)
+    elif narrow and h == 12: strip(12, nv, columns, copying, s)
 
 
-cdef inline void tile_of_width(Py_ssize_t h, bint columns, Tile* t) noexcept nogil:
-    if t.width <= LANES: tile_of_height(h, 1, columns, False, t)
-    elif NV == 2 or t.width <= 2 * LANES: tile_of_height(h, 2, columns, False, t)
-    elif NV > 2 and t.width <= 3 * LANES: tile_of_height(h, 3, columns, False, t)
-    elif NV > 3: tile_of_height(h, 4, columns, False, t)
+cdef inline void strip_of_width(Py_ssize_t h, Py_ssize_t width, bint columns, Strip* s) noexcept nogil:
+    if width <= LANES: strip_of_height(h, 1, columns, False, s)
+    elif NV == 2 or width <= 2 * LANES: strip_of_height(h, 2, columns, False, s)
+    elif NV > 2 and width <= 3 * LANES: strip_of_height(h, 3, columns, False, s)
+    elif NV > 3: strip_of_height(h, 4, columns, False, s)
 
 
-cdef void tile_rows(Py_ssize_t h, Tile* t) noexcept nogil:
-    tile_of_width(h, False, t)
+cdef void strip_along_rows(Py_ssize_t h, Py_ssize_t width, Strip* s) noexcept nogil:
+    strip_of_width(h, width, False, s)
 
 
-cdef void tile_rows_copying(Py_ssize_t h, Tile* t) noexcept nogil:
-    tile_of_height(h, NV, False, True, t)
+cdef void strip_copying(Py_ssize_t h, Strip* s) noexcept nogil:
+    strip_of_height(h, NV, False, True, s)
 
 
-cdef void tile_columns(Py_ssize_t h, Tile* t) noexcept nogil:
-    tile_of_width(h, True, t)
+cdef void strip_along_columns(Py_ssize_t h, Py_ssize_t width, Strip* s) noexcept nogil:
+    strip_of_width(h, width, True, s)
 
 
-cdef void finish(const GemmArgs* g, Tile* t, Py_ssize_t i0, Py_ssize_t j0, Py_ssize_t h) noexcept nogil:
-    """What the tile's registers have no code for, on the tile just stored."""
+cdef inline void copy_padded(const real* x, Py_ssize_t ldx, real* y, Py_ssize_t h, Py_ssize_t width) noexcept nogil:
+    """h rows of `width` to rows of NR, up to the end of the last vector with zeros."""
+    cdef Py_ssize_t i, j
+    for i in range(h):
+        for j from 0 <= j < width by LANES:
+            vstore(y + i * NR + j, vload_upto(x + i * ldx + j, width - j))
+
+
+cdef void strip_to_edge(Py_ssize_t h, Py_ssize_t width, Strip* s, const real* panel, Py_ssize_t j, bint columns) noexcept nogil:
+    """The last tile of a strip, narrower than NR, with its packed panel; the strip begins j columns before it."""
+    cdef Strip last = s[0]
+    last.b, last.ldb, last.panels = panel, whole_vectors(width), 1
+    last.width = min(width, <Py_ssize_t>LANES)
+    last.c += j
+    if s.start == FROM_BIAS:
+        last.bias += j
+    if s.gate != NULL:
+        last.gate += j
+    if width > LANES and width % LANES:
+        tile_at_edge(h, width, columns, &last)
+    elif columns:
+        strip_along_columns(h, width, &last)
+    else:
+        strip_along_rows(h, width, &last)
+    s.bad = last.bad
+
+
+cdef void tile_at_edge(Py_ssize_t h, Py_ssize_t width, bint columns, Strip* s) noexcept nogil:
+    """One tile of several vectors whose last is not whole: on copies that are NR wide."""
+    cdef vf c_vectors[MR_NARROW * NV]
+    cdef vf gate_vectors[MR_NARROW * NV]
+    cdef vf bias_vectors[NV]
+    cdef real* c = <real*>c_vectors
+    cdef real* gate = <real*>gate_vectors
+    cdef real* bias = <real*>bias_vectors
+    cdef Strip whole = s[0]
+    cdef Py_ssize_t i, j
+    whole.c, whole.ldc = c, NR
+    if s.start == FROM_C:
+        copy_padded(s.c, s.ldc, c, h, width)
+    elif s.start == FROM_BIAS:
+        copy_padded(s.bias, 0, bias, 1, width)
+        whole.bias = bias
+    if s.gate != NULL:
+        copy_padded(s.gate, s.ldgate, gate, h, width)
+        whole.gate, whole.ldgate = gate, NR
+    if columns:
+        strip_along_columns(h, width, &whole)
+    else:
+        strip_along_rows(h, width, &whole)
+    s.bad = whole.bad
+    for i in range(h):
+        for j from 0 <= j < width by LANES:
+            vstore_upto(s.c + i * s.ldc + j, vload(c + i * NR + j), width - j)
+
+
+cdef bint has_finish(const GemmArgs* g) noexcept nogil:
+    """Whether the tiles' registers have no code for what the product ends with."""
+    if g.trans_a:
+        return g.activation != LINEAR or g.gate != NULL
+    return g.activation > RELU or g.control != NULL or (g.gate != NULL and g.gate_activation != RELU)
+
+
+cdef void finish(const GemmArgs* g, Py_ssize_t i0, Py_ssize_t j0, Py_ssize_t h, Py_ssize_t width, bint* bad) noexcept nogil:
+    """That, on the strip just stored."""
     cdef Py_ssize_t i, j
     cdef vf finite = vzero()
-    for i in range(h):
-        if g.activation > RELU:
-            activate(g.activation, g.alpha, t.c + i * t.ldc, t.c + i * t.ldc, t.width)
+    cdef real* c
+    for i in range(i0, i0 + h):
+        c = g.c + i * g.ldc + j0
+        if g.activation > RELU or g.trans_a:
+            activate(g.activation, g.alpha, c, c, width)
         if g.gate != NULL and (g.trans_a or g.gate_activation != RELU):
-            activate_backward(g.gate_activation, g.gate_alpha, g.gate + (i0 + i) * g.ldgate + j0,
-                              t.c + i * t.ldc, t.c + i * t.ldc, t.width)
+            activate_backward(g.gate_activation, g.gate_alpha, g.gate + i * g.ldgate + j0, c, c, width)
         if g.control != NULL and not g.trans_a:
-            for j from 0 <= j < t.width by LANES:
-                finite = vfma(part(t.c + i * t.ldc + j, t.width - j), vzero(), finite)
+            for j from 0 <= j < width by LANES:
+                finite = vfma(vload_upto(c + j, width - j), vzero(), finite)
     if vany(visnan(finite)):
-        t.bad = True
+        bad[0] = True
 
 
 # --- a thread's share -------------------------------------------------------------------------------
@@ -302,16 +381,19 @@ cdef struct Share2D:
     Py_ssize_t p1
 
 
-cdef Share2D share_2d(Py_ssize_t tiles, Py_ssize_t panels, int thread, int n_threads) noexcept nogil:
-    """Divide the threads into a grid over columns and rows, as evenly as it goes, columns rather than rows."""
+cdef Share2D share_2d(Py_ssize_t tiles, Py_ssize_t panels, bint rows_first, int thread, int n_threads) noexcept nogil:
+    """Divide the threads into a grid over columns and rows, as evenly as it goes; between equals `rows_first` decides."""
     cdef Share2D s
     cdef Py_ssize_t across, down, load, best = -1, best_load = 0
+    if n_threads == 1:
+        s.t0, s.t1, s.p0, s.p1 = 0, tiles, 0, panels
+        return s
     for across in range(n_threads, 0, -1):
         if n_threads % across:
             continue
         down = n_threads // across
         load = ((panels + across - 1) // across) * ((tiles + down - 1) // down)
-        if best < 0 or load < best_load:
+        if best < 0 or load < best_load or (rows_first and load == best_load):
             best, best_load = across, load
     down = n_threads // best
     across = thread % best
@@ -323,85 +405,81 @@ cdef Share2D share_2d(Py_ssize_t tiles, Py_ssize_t panels, int thread, int n_thr
     return s
 
 
+cdef void pack_panel(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py_ssize_t p, real* panel) noexcept nogil:
+    cdef Py_ssize_t width = min(g.N - p * NR, <Py_ssize_t>NR)
+    if g.trans_b:
+        pack_transposed(g, k0, depth, p * NR, width, panel, whole_vectors(width))
+    else:
+        pack_rows(g, k0, depth, p * NR, width, panel, whole_vectors(width))
+
+
 cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const GemmArgs* g = <const GemmArgs*>args
-    cdef real* block = <real*>(<char*>g.scratch + thread * g.scratch_stride)
-    cdef Py_ssize_t tiles = tiles_of(g)
-    cdef Py_ssize_t panels = (g.N + NR - 1) // NR
-    cdef Share2D s = share_2d(tiles, panels, thread, n_threads)
+    cdef Py_ssize_t most = MR_NARROW if g.N <= 2 * LANES else MR
+    cdef Py_ssize_t tiles = (g.M + most - 1) // most
+    cdef Py_ssize_t height = g.M // tiles, higher = g.M % tiles     # the first tiles are one row higher
+    cdef Share2D share = share_2d(tiles, (g.N + NR - 1) // NR, g.trans_a, thread, n_threads)
     cdef Py_ssize_t group = group_of(g)
-    cdef real* block_a = block + group * NR * max(min(g.K, <Py_ssize_t>KC), 1)
-    cdef Py_ssize_t q, p, end, t, i0, h, k0, depth
+    cdef real* block = <real*>(<char*>g.scratch + thread * g.scratch_stride)
+    cdef Py_ssize_t q, p, end, t, i0, j0, h, k0, depth, width, whole
     cdef bint last, finishing, packed
-    cdef bint must_pack = g.trans_a or g.trans_b or g.column_sums != NULL
-    cdef bint in_place = not must_pack and (s.t1 - s.t0 <= FEW_TILES
+    # B is read in place by few tiles, and where all of it stays in L1; otherwise the first tile along rows packs it.
+    cdef bint in_place = not g.trans_b and (share.t1 - share.t0 <= FEW_TILES
                                             or g.K * g.ldb * <Py_ssize_t>sizeof(real) <= IN_L1)
-    cdef Tile tile
-    tile.ldc, tile.ldgate, tile.lda = g.ldc, g.ldgate, g.lda
-    tile.bad = False
-    if s.t0 == s.t1:
+    cdef Strip s
+    if share.t0 == share.t1:
         return
-    for q from s.p0 <= q < s.p1 by group:
-        end = min(q + group, s.p1)
+    s.lda, s.ldc, s.ldgate = g.lda, g.ldc, g.ldgate
+    s.bad = False
+    for q from share.p0 <= q < share.p1 by group:
+        end = min(q + group, share.p1)
+        j0 = q * NR
+        width = min(g.N - j0, (end - q) * NR)
+        whole = width // NR                     # panels
         k0 = 0
         while True:
             depth = min(g.K - k0, <Py_ssize_t>KC)
             last = k0 + depth == g.K
-            finishing = last and (g.activation > RELU or (g.control != NULL and not g.trans_a)
-                                  or (g.gate != NULL and (g.trans_a or g.gate_activation != RELU)))
-            tile.K = depth
-            tile.start = FROM_C if k0 or g.accumulate else (FROM_ZERO if g.bias == NULL else FROM_BIAS)
-            tile.floor = <real>0 if last and g.activation == RELU else -<real>INFINITY
-            tile.check = last and g.control != NULL
+            finishing = last and has_finish(g)
+            s.K = depth
+            s.start = FROM_C if k0 or g.accumulate else (FROM_ZERO if g.bias == NULL else FROM_BIAS)
+            s.floor = <real>0 if last and g.activation == RELU else -<real>INFINITY
+            s.check = last and g.control != NULL
             for p in range(q, end):
-                pack_panel(g, must_pack, k0, depth, p, s.t0 == 0, block + (p - q) * NR * depth)
-            for t in range(s.t0, s.t1):
-                i0 = tile_start(t, tiles, g.M)
-                h = tile_start(t + 1, tiles, g.M) - i0
-                if not g.trans_a:
-                    tile.a = g.a + i0 * g.lda + k0
-                elif end - q == 1:
-                    tile.a, tile.lda = g.a + k0 * g.lda + i0, g.lda
+                if g.trans_b or p == q + whole or (g.trans_a and not in_place):
+                    pack_panel(g, k0, depth, p, block + (p - q) * NR * depth)
+            if g.column_sums != NULL and share.t0 == 0:
+                add_column_sums(g, k0, depth, j0, width)
+            i0 = share.t0 * height + min(share.t0, higher)
+            for t in range(share.t0, share.t1):
+                h = height + 1 if t < higher else height
+                packed = g.trans_b or not (in_place or (t == share.t0 and not g.trans_a))
+                s.a = g.a + k0 * g.lda + i0 if g.trans_a else g.a + i0 * g.lda + k0
+                if packed:
+                    s.b, s.ldb, s.b_step = block, NR, NR * depth
                 else:
-                    tile.a, tile.lda = block_a, h
-                    pack_a(g.a + k0 * g.lda + i0, g.lda, h, depth, block_a)
-                for p in range(q, end):
-                    tile.width = min(g.N - p * NR, <Py_ssize_t>NR)
-                    tile.bias = g.bias + p * NR if g.bias != NULL else NULL
-                    tile.gate = NULL
-                    if last and g.gate != NULL and g.gate_activation == RELU:
-                        tile.gate = g.gate + i0 * g.ldgate + p * NR
-                    tile.c = g.c + i0 * g.ldc + p * NR
-                    packed = must_pack or tile.width < NR or not (in_place or t == s.t0)
-                    tile.copy = block + (p - q) * NR * depth
-                    if packed:
-                        tile.b = tile.copy
-                        tile.ldb = NR
-                    else:
-                        tile.b = g.b + k0 * g.ldb + p * NR
-                        tile.ldb = g.ldb
-                    if g.trans_a:
-                        tile_columns(h, &tile)
-                    elif not (packed or in_place):
-                        tile_rows_copying(h, &tile)
-                    else:
-                        tile_rows(h, &tile)
-                    if finishing:
-                        finish(g, &tile, i0, p * NR, h)
+                    s.b, s.ldb, s.b_step = g.b + k0 * g.ldb + j0, g.ldb, NR
+                s.copy = block
+                s.c = g.c + i0 * g.ldc + j0
+                if g.bias != NULL:
+                    s.bias = g.bias + j0
+                s.gate = NULL
+                if last and g.gate != NULL and g.gate_activation == RELU and not g.trans_a:
+                    s.gate = g.gate + i0 * g.ldgate + j0
+                s.panels = whole
+                if g.trans_a:
+                    strip_along_columns(h, NR, &s)
+                elif packed or in_place:
+                    strip_along_rows(h, NR, &s)
+                else:
+                    strip_copying(h, &s)
+                if width > whole * NR:
+                    strip_to_edge(h, width - whole * NR, &s, block + whole * NR * depth, whole * NR, g.trans_a)
+                if finishing:
+                    finish(g, i0, j0, h, width, &s.bad)
+                i0 += h
             k0 += depth
             if last:
                 break
-    if tile.bad:
+    if s.bad:
         report(g.control, BAD_GRADIENT)
-
-
-cdef void pack_panel(const GemmArgs* g, bint must_pack, Py_ssize_t k0, Py_ssize_t depth, Py_ssize_t p, bint sums,
-                     real* panel) noexcept nogil:
-    """Pack panel p, unless it is read in place or packed by the first tile; the thread of the first rows sums."""
-    cdef Py_ssize_t width = min(g.N - p * NR, <Py_ssize_t>NR)
-    if g.trans_b:
-        pack_transposed(g, k0, depth, p * NR, width, panel)
-    elif must_pack or width < NR:
-        pack_rows(g, k0, depth, p * NR, width, panel)
-        if g.column_sums != NULL and sums:
-            add_column_sums(g, depth, p * NR, width, k0 == 0, k0 + depth == g.K, panel)

@@ -178,7 +178,7 @@ cdef inline void adam_run(const AdamArgs* args, const AdamStep* c, const Share* 
         if amsgrad:
             v = vmax(vload_upto(a.v_max + i, n), v)
             vstore_upto(a.v_max + i, v, n)
-        vstore_upto(a.w + i, vfma(vdivide_by_root(m, v, epsilon), minus_lr, w * shrink), n)
+        vstore_upto(a.w + i, vfma(m / (vroot(v) + epsilon), minus_lr, w * shrink), n)
 
 
 cdef void adam_update(const void* args, int thread, int n_threads) noexcept nogil:
@@ -239,7 +239,7 @@ cdef inline void rmsprop_run(const RmspropArgs* args, const Share* s, bint momen
             a = vfma(g - a, rate, a)
             vstore_upto(p.a + i, a, n)
             v = vmax(vzero(), vfma(vneg(a), a, v))
-        g = g / (vsqrt(v) + epsilon)
+        g = g / (vroot(v) + epsilon)
         if momentum:
             g = vfma(vload_upto(p.b + i, n), mu, g)
             vstore_upto(p.b + i, g, n)
@@ -289,7 +289,7 @@ cdef void adagrad_run(const AdagradArgs* args, const Share* s) noexcept nogil:
         g = vfma(w, decay, vload_upto(a.g + i, n) * scale)
         squares = vfma(g, g, vload_upto(a.s + i, n))
         vstore_upto(a.s + i, squares, n)
-        vstore_upto(a.w + i, vfma(g / (vsqrt(squares) + epsilon), minus_lr, w), n)
+        vstore_upto(a.w + i, vfma(g / (vroot(squares) + epsilon), minus_lr, w), n)
 
 
 cdef void adagrad_update(const void* args, int thread, int n_threads) noexcept nogil:
