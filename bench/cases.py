@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ def run(threads: int, filtered: str, seconds: float) -> list[dict]:
     import fastnet
 
     fastnet.set_num_threads(threads)
+    limit_jax(threads)
     rows: list[dict] = []
     print(f"\n{threads} thread{'s' if threads > 1 else ''}: {machine_line()}", flush=True)
     for group, function in GROUPS.items():
@@ -35,6 +37,22 @@ def run(threads: int, filtered: str, seconds: float) -> list[dict]:
                 rows.append(row)
                 print_row(row)
     return rows
+
+
+def limit_jax(threads: int) -> None:
+    """Let JAX make its thread pool while the process may use so many CPUs: it asks for nothing else."""
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:threads])
+    try:
+        import jax
+
+        jax.devices()
+    except ImportError:
+        pass
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def machine_line() -> str:

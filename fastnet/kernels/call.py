@@ -8,12 +8,11 @@ import numpy as np
 
 from fastnet import config
 from fastnet.native.arena import Block
-from fastnet.native.plan import Call, Plan, run_for_arrays
+from fastnet.native.plan import Call, KeptPlans, Plan
 
 # Below this many elementary operations (multiply-adds, or elements read and written times four)
 # starting the other threads costs more than it brings.
 PARALLEL_WORK = 100_000
-_KEPT = 256
 
 #: dtype.name of what kernels compute in; NumPy takes microseconds to say it.
 REAL_NAMES = {np.dtype(name): name for name in ("float32", "float64")}
@@ -21,16 +20,17 @@ REAL_NAMES = {np.dtype(name): name for name in ("float32", "float64")}
 _local = threading.local()
 
 
-def plans_of_this_thread() -> dict:
+def kept_plans() -> KeptPlans:
     """The plans that this Python thread has made; a plan's pointers are its own."""
-    plans = getattr(_local, "plans", None)
-    if plans is None:
-        plans = _local.plans = {}
-    return plans
+    try:
+        return _local.plans
+    except AttributeError:
+        _local.plans = KeptPlans()
+        return _local.plans
 
 
-def prepare(plans, key, name, dtype, fields, arrays, numbers, work) -> Plan:
-    """Make and keep the plan of one call: memory 1 is shared by its threads, i + 2 is array i (None is left out)."""
+def make_plan(name, dtype, fields, arrays, numbers, work) -> Plan:
+    """The plan of one call: memory 1 is shared by its threads, i + 2 is array i (None is left out)."""
     kernel = config.kernel(name, dtype)
     present = {
         field: (i + 2, 0) for i, (field, array) in enumerate(zip(fields, arrays, strict=True)) if array is not None
@@ -42,9 +42,6 @@ def prepare(plans, key, name, dtype, fields, arrays, numbers, work) -> Plan:
     plan.append(call, present, work >= PARALLEL_WORK)
     if call.shared_bytes:
         plan.bind(1, Block(call.shared_bytes))
-    plans[key] = plan
-    if len(plans) > _KEPT:
-        del plans[next(iter(plans))]
     return plan
 
 
@@ -56,15 +53,13 @@ def run(name, dtype, reads, writes, numbers, work, keep=True):
     `numbers` has every integer and real field; `work` decides between one thread and all. The plan is kept,
     with its workspace, for the next call of the same form, unless `keep` says that none is to be expected.
     """
-    plans = plans_of_this_thread() if keep else {}
+    plans = kept_plans() if keep else KeptPlans()
     arrays = (*reads.values(), *writes.values())
     options = (name, dtype, *numbers.values())
-    key = run_for_arrays(plans, options, arrays, len(reads))
-    if key is None:
-        raise ValueError(f"{name} takes arrays of at most 8 axes")
-    if key is not True:
-        prepare(plans, key, name, dtype, (*reads, *writes), arrays, numbers, work)
-        run_for_arrays(plans, options, arrays, len(reads))
+    if not plans.run(options, arrays, len(reads)):
+        plan = make_plan(name, dtype, (*reads, *writes), arrays, numbers, work)
+        plans.keep(options, arrays, len(reads), plan)
+        plans.run(options, arrays, len(reads))
 
 
 def real_array(argument: str, value, dtype=None) -> np.ndarray:

@@ -7,7 +7,6 @@ import numpy as np
 from fastnet import checks
 from fastnet.kernels import call
 from fastnet.kernels.activation import ACTIVATIONS
-from fastnet.native.plan import run_for_arrays
 
 __all__ = ["matmul"]
 
@@ -25,7 +24,7 @@ def matmul(a, b, *, trans_a=False, trans_b=False, bias=None, activation=None, ou
     activation : str, optional
         An elementwise activation with its default parameter: "relu", "gelu", ...
     out : ndarray (M, N), optional
-        Where to write the result; C-contiguous, of the result's dtype, not overlapping a or b.
+        Where to write the result; C-contiguous, of the result's dtype, not overlapping a, b or bias.
 
     Returns
     -------
@@ -42,11 +41,11 @@ def matmul(a, b, *, trans_a=False, trans_b=False, bias=None, activation=None, ou
     >>> fn.kernels.matmul(np.array([[1.0, -2.0]]), np.eye(2), activation="relu")
     array([[1., 0.]])
     """
-    options = (trans_a, trans_b, activation)
-    plans = call.plans_of_this_thread()
+    plans = call.kept_plans()
+    options = ("matmul", trans_a, trans_b, activation)
     if out is not None:
         try:
-            if run_for_arrays(plans, options, (a, b, bias, out), 3) is True:
+            if plans.run(options, (a, b, bias, out), 3, True):
                 return out
         except (BufferError, TypeError, ValueError):
             pass  # not arrays that kernels take as they are: the checks below say what is wrong
@@ -68,20 +67,21 @@ def matmul(a, b, *, trans_a=False, trans_b=False, bias=None, activation=None, ou
         row = ACTIVATIONS[checks.choice("activation", activation, ACTIVATIONS)]
         kind, alpha = row.kind, row.alpha
     out = call.output("out", out, (m, n), a.dtype)
-    if np.may_share_memory(out, a) or np.may_share_memory(out, b):
-        raise ValueError("out must not overlap a or b")
+    if any(np.may_share_memory(out, array) for array in (a, b, bias) if array is not None):
+        raise ValueError("out must not overlap a, b or bias")
     if out.size == 0:
         return out
+    options = ("matmul", trans_a, trans_b, activation)
     arrays = (a, b, bias, out)
-    key = run_for_arrays(plans, options, arrays, 3)
-    if key is not True:
+    if not plans.run(options, arrays, 3):
         numbers = {
             "M": m, "N": n, "K": k, "lda": lda, "ldb": ldb, "ldc": n, "ldgate": 0,
             "trans_a": int(trans_a), "trans_b": int(trans_b), "activation": kind, "gate_activation": 0,
             "accumulate": 0, "accumulate_sums": 0, "alpha": alpha, "gate_alpha": 0.0,
         }  # fmt: skip
-        call.prepare(plans, key, "gemm", a.dtype.name, ("a", "b", "bias", "c"), arrays, numbers, m * n * k)
-        run_for_arrays(plans, options, arrays, 3)
+        plan = call.make_plan("gemm", a.dtype.name, ("a", "b", "bias", "c"), arrays, numbers, m * n * k)
+        plans.keep(options, arrays, 3, plan)
+        plans.run(options, arrays, 3)
     return out
 
 

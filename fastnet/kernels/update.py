@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import threading
 
 import numpy as np
 
 from fastnet import checks
 from fastnet.kernels import call
-from fastnet.native.plan import ControlBlock
+from fastnet.native.plan import ControlBlock, elements_to_line
 
 __all__ = ["RANGE", "adagrad_update", "adam_update", "gradient_norm", "rmsprop_update", "sgd_update"]
 
@@ -44,11 +45,41 @@ def _gradient(value, w):
     return np.ascontiguousarray(g)
 
 
-def _run(name, w, g, state, step, learning_rate, weight_decay, numbers):
-    """Check what all updates share, then run one over the elements up to a cache line's start, and the rest.
+class _Settings(threading.local):
+    """What one update reads besides its arrays, kept for the next call of this Python thread."""
 
-    NumPy aligns to 16 bytes; vectors that cross cache lines take twice as long.
-    """
+    def __init__(self):
+        self.control = ControlBlock()
+        self.ranges = np.zeros(2, RANGE)
+
+    def set(self, w, step, learning_rate, weight_decay) -> None:
+        """Two ranges: the elements up to a cache line's start, and the rest.
+
+        NumPy aligns to 16 bytes; vectors that cross cache lines take twice as long.
+        """
+        self.control.step = checks.whole_number("step", step, least=1)
+        self.control.learning_rate = checks.real_number("learning_rate", learning_rate, least=0)
+        decay = checks.real_number("weight_decay", weight_decay, least=0)
+        head = elements_to_line(w, LINE)
+        self.ranges[0] = (0, head, 1.0, decay)
+        self.ranges[1] = (head, w.size - head, 1.0, decay)
+
+
+_settings = _Settings()
+
+
+def _repeat(options, w, g, state, step, learning_rate, weight_decay) -> bool:
+    """Run the update that is kept for arrays of this form, whose options have been checked; False if there is none."""
+    try:
+        _settings.set(w, step, learning_rate, weight_decay)
+        arrays = (g, _settings.ranges, _settings.control.block, w, *state)
+        return call.kept_plans().run(options, arrays, 3, True)
+    except (AttributeError, BufferError, TypeError, ValueError):
+        return False  # what is wrong, `_run` says
+
+
+def _run(options, w, g, state, step, learning_rate, weight_decay, numbers) -> None:
+    """Check what all updates share, run one, and keep its plan. `options` starts with the kernel's name."""
     arrays = {"w": _updated("w", w)}
     arrays.update((key, None if value is None else _updated(key, value, w)) for key, value in state.items())
     g = _gradient(g, w)
@@ -56,14 +87,15 @@ def _run(name, w, g, state, step, learning_rate, weight_decay, numbers):
     for (name_1, array_1), (name_2, array_2) in itertools.combinations(given, 2):
         if np.may_share_memory(array_1, array_2):
             raise ValueError(f"{name_1} and {name_2} must not share memory")
-    control = ControlBlock()
-    control.step = checks.whole_number("step", step, least=1)
-    control.learning_rate = checks.real_number("learning_rate", learning_rate, least=0)
-    decay = checks.real_number("weight_decay", weight_decay, least=0)
-    head = min(-w.ctypes.data % LINE // w.itemsize, w.size)
-    ranges = np.array([(0, head, 1.0, decay), (head, w.size - head, 1.0, decay)], RANGE)
-    reads = {"g": g, "ranges": ranges, "control": control.block}
-    call.run(name, call.REAL_NAMES[w.dtype], reads, arrays, {"n_ranges": 2, **numbers}, 4 * w.size)
+    _settings.set(w, step, learning_rate, weight_decay)
+    fields = ("g", "ranges", "control", *arrays)
+    arrays = (g, _settings.ranges, _settings.control.block, *arrays.values())
+    plans = call.kept_plans()
+    if not plans.run(options, arrays, 3):
+        numbers = {"n_ranges": 2, **numbers}
+        plan = call.make_plan(options[0], call.REAL_NAMES[w.dtype], fields, arrays, numbers, 4 * w.size)
+        plans.keep(options, arrays, 3, plan)
+        plans.run(options, arrays, 3)
 
 
 def sgd_update(w, g, b=None, *, step, learning_rate=1e-3, momentum=0.0, nesterov=False, weight_decay=0.0) -> None:
@@ -106,6 +138,9 @@ def sgd_update(w, g, b=None, *, step, learning_rate=1e-3, momentum=0.0, nesterov
     >>> w
     array([0.5, 2.5])
     """
+    options = ("sgd_update", momentum, nesterov)
+    if _repeat(options, w, g, (b,), step, learning_rate, weight_decay):
+        return
     momentum = checks.real_number("momentum", momentum, least=0, below=1)
     nesterov = checks.flag("nesterov", nesterov)
     if momentum and b is None:
@@ -113,7 +148,7 @@ def sgd_update(w, g, b=None, *, step, learning_rate=1e-3, momentum=0.0, nesterov
     if nesterov and not momentum:
         raise ValueError("nesterov needs momentum above 0")
     numbers = {"nesterov": int(nesterov), "momentum": momentum}
-    _run("sgd_update", w, g, {"b": b}, step, learning_rate, weight_decay, numbers)
+    _run(options, w, g, {"b": b}, step, learning_rate, weight_decay, numbers)
 
 
 def rmsprop_update(
@@ -160,6 +195,9 @@ def rmsprop_update(
     >>> w.round(6), v.round(6)
     (array([0.9]), array([0.04]))
     """
+    options = ("rmsprop_update", rho, epsilon, momentum)
+    if _repeat(options, w, g, (v, b, a), step, learning_rate, weight_decay):
+        return
     momentum = checks.real_number("momentum", momentum, least=0, below=1)
     if momentum and b is None:
         raise ValueError("momentum needs the buffer b; got None")
@@ -168,7 +206,7 @@ def rmsprop_update(
         "epsilon": checks.real_number("epsilon", epsilon, least=0),
         "momentum": momentum,
     }
-    _run("rmsprop_update", w, g, {"v": v, "b": b, "a": a}, step, learning_rate, weight_decay, numbers)
+    _run(options, w, g, {"v": v, "b": b, "a": a}, step, learning_rate, weight_decay, numbers)
 
 
 def adam_update(
@@ -219,13 +257,16 @@ def adam_update(
     >>> w.round(6)
     array([0.99, 1.01])
     """
+    options = ("adam_update", decoupled, beta_1, beta_2, epsilon)
+    if _repeat(options, w, g, (m, v, v_max), step, learning_rate, weight_decay):
+        return
     numbers = {
         "decoupled": int(checks.flag("decoupled", decoupled)),
         "beta_1": checks.real_number("beta_1", beta_1, least=0, below=1),
         "beta_2": checks.real_number("beta_2", beta_2, least=0, below=1),
         "epsilon": checks.real_number("epsilon", epsilon, least=0),
     }
-    _run("adam_update", w, g, {"m": m, "v": v, "v_max": v_max}, step, learning_rate, weight_decay, numbers)
+    _run(options, w, g, {"m": m, "v": v, "v_max": v_max}, step, learning_rate, weight_decay, numbers)
 
 
 def adagrad_update(
@@ -268,11 +309,14 @@ def adagrad_update(
     >>> w.round(6), s
     (array([0.9, 1.1]), array([ 9., 16.]))
     """
+    options = ("adagrad_update", learning_rate_decay, epsilon)
+    if _repeat(options, w, g, (s,), step, learning_rate, weight_decay):
+        return
     numbers = {
         "learning_rate_decay": checks.real_number("learning_rate_decay", learning_rate_decay, least=0),
         "epsilon": checks.real_number("epsilon", epsilon, least=0),
     }
-    _run("adagrad_update", w, g, {"s": s}, step, learning_rate, weight_decay, numbers)
+    _run(options, w, g, {"s": s}, step, learning_rate, weight_decay, numbers)
 
 
 def gradient_norm(g, *, clip_norm=None) -> tuple[float, float]:

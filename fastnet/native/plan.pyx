@@ -6,8 +6,8 @@
 # of the threads, which the plan keeps for itself and sizes by the number of threads.
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcmp, memcpy
 
 from fastnet.native.abi cimport Control, MAX_PHASES
 from fastnet.native.arena cimport Block
@@ -224,7 +224,9 @@ cdef class Plan:
         self.n_ops += 1
 
     cdef void seal(self) except *:
-        """Sort the relocations by memory, so that one that moves is found at once."""
+        """Sort the relocations by memory, so that one that moves is found at once; nothing can be appended then."""
+        if self.sealed:
+            return
         cdef Py_ssize_t i, memory
         cdef Relocation* ordered = <Relocation*>malloc(max(self.n_relocations, 1) * sizeof(Relocation))
         if ordered == NULL:
@@ -250,8 +252,7 @@ cdef class Plan:
             self.relocations[i].slot.pointer = base + self.relocations[i].offset
 
     def bind(self, Py_ssize_t memory, Block block):
-        if not self.sealed:
-            self.seal()
+        self.seal()
         if not 0 < memory < self.n_memories:
             raise IndexError(f"memory {memory} of {self.n_memories}")
         self.owners[memory] = block
@@ -260,8 +261,7 @@ cdef class Plan:
     def bind_buffer(self, Py_ssize_t memory, array, bint writable=False, Py_ssize_t offset=0):
         """Bind to the data of a NumPy array (anything with strides that a kernel was told of)."""
         cdef Py_buffer view
-        if not self.sealed:
-            self.seal()
+        self.seal()
         if not 0 < memory < self.n_memories:
             raise IndexError(f"memory {memory} of {self.n_memories}")
         PyObject_GetBuffer(array, &view, PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
@@ -271,78 +271,190 @@ cdef class Plan:
 
     def run(self, Py_ssize_t n_steps=1, Py_ssize_t start=0, stop=None):
         """Replay ops start .. stop, `n_steps` times or until the control's status is bad."""
-        cdef int n_threads = threads_now() if self.any_parallel else 1
         cdef Py_ssize_t end = self.n_ops if stop is None else stop
-        cdef Control* control = self.control.c if self.control is not None else NULL
         cdef Py_ssize_t memory
-        if not self.sealed:
-            self.seal()
+        self.seal()
         if not 0 <= start <= end <= self.n_ops:
             raise IndexError(f"ops {start} to {end} of {self.n_ops}")
-        if self.scratch_bytes and (self.scratch is None or self.scratch.size < self.scratch_bytes * n_threads):
-            self.scratch = Block(self.scratch_bytes * n_threads)
-            self.rebase(0, self.scratch.data)
         for memory in range(1, self.n_memories if start == 0 and end == self.n_ops else 0):
             if self.bases[memory] == NULL and self.first[memory] < self.first[memory + 1]:
                 raise RuntimeError(f"memory {memory} is not bound")
+        self.replay(n_steps, start, end)
+
+    cdef void replay(self, Py_ssize_t n_steps, Py_ssize_t start, Py_ssize_t end) except *:
+        """`run` without its checks."""
+        cdef int n_threads = threads_now() if self.any_parallel else 1
+        cdef Control* control = self.control.c if self.control is not None else NULL
+        if self.scratch_bytes and (self.scratch is None or self.scratch.size < self.scratch_bytes * n_threads):
+            self.scratch = Block(self.scratch_bytes * n_threads)
+            self.rebase(0, self.scratch.data)
         with nogil:
             run_ops(self.ops + start, end - start, n_steps, n_threads, control)
 
 
+def elements_to_line(array, Py_ssize_t line):
+    """Elements of a C-contiguous array before the first that starts a cache line of `line` bytes, at most all."""
+    cdef Py_buffer view
+    cdef Py_ssize_t bytes_before
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
+    bytes_before = min((line - <Py_ssize_t>view.buf % line) % line, view.len)
+    PyBuffer_Release(&view)
+    return bytes_before // view.itemsize
+
+
 cdef enum:
     MAX_ARRAYS = 12
-    FORM_WORDS = MAX_ARRAYS * 20
+    MAX_AXES = 8
+    FORM_WORDS = MAX_ARRAYS * (1 + 2 * MAX_AXES)
+    MOST_FORMS = 64             # kept for one kernel with one set of options
 
 
-def run_for_arrays(dict plans, options, tuple arrays, Py_ssize_t n_reads):
-    """Run the plan that is kept for arrays of this form, or return the form's key if there is none.
+cdef class Form:
+    """Dtype, shape and strides of the arrays of a call (None has a form too), and the plan for them."""
 
-    The form is dtype, shape and strides of each array (None has one too), and `options`. Array i of
-    the tuple is memory i + 2 of the plan; those from `n_reads` on are written. This is what makes
-    calling a small kernel on arrays cost well under a microsecond.
-    """
-    cdef Py_buffer views[MAX_ARRAYS]
-    cdef Py_ssize_t words[FORM_WORDS]
-    cdef Py_ssize_t n_words = 0, n = 0, i, axis
+    cdef Py_ssize_t* words
+    cdef Py_ssize_t n_words
     cdef Plan plan
-    cdef bint fits = len(arrays) <= MAX_ARRAYS
-    cdef bint held[MAX_ARRAYS]
-    try:
-        for i in range(len(arrays) if fits else 0):
-            array = arrays[i]
-            if array is None:
-                words[n_words] = -1
-                n_words += 1
-                held[i] = False
-                n += 1
-                continue
-            PyObject_GetBuffer(array, &views[i], PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if i >= n_reads else 0))
-            held[i] = True
-            n += 1
-            if views[i].ndim > 8:
-                fits = False
-                break
-            words[n_words] = views[i].format[0] * 256 + views[i].ndim if views[i].format[1] == 0 else -2
+
+    def __cinit__(self):
+        self.words = NULL
+
+    def __dealloc__(self):
+        free(self.words)
+
+
+cdef class KeptPlans:
+    """The plans of calls on arrays, by options and form: what makes a small kernel cost well under a microsecond.
+
+    Array i of a call is memory i + 2 of its plan. Belongs to one Python thread.
+    """
+
+    cdef dict forms             # options -> list of Form, the last used first
+
+    def __cinit__(self):
+        self.forms = {}
+
+    def run(self, tuple options, tuple arrays, Py_ssize_t n_reads, bint apart=False):
+        """Run the plan that is kept for arrays of this form; False if there is none.
+
+        The arrays from `n_reads` on are written. With `apart` these must not overlap any other one.
+        """
+        cdef Py_buffer views[MAX_ARRAYS]
+        cdef bint held[MAX_ARRAYS]
+        cdef Py_ssize_t words[FORM_WORDS]
+        cdef Py_ssize_t n_words, n = 0, i
+        cdef list forms = <list>self.forms.get(options)
+        cdef Form form
+        if forms is None:
+            return False
+        try:
+            n_words = describe_arrays(arrays, n_reads, views, held, words, &n)
+            form = find_form(forms, words, n_words)
+            if form is None:
+                return False
+            if apart and overlapping(views, held, n, n_reads):
+                raise ValueError("an array that is written overlaps another one")
+            for i in range(n):
+                if held[i]:
+                    form.plan.rebase(i + 2, <char*>views[i].buf)
+            form.plan.replay(1, 0, form.plan.n_ops)
+            return True
+        finally:
+            for i in range(n):
+                if held[i]:
+                    PyBuffer_Release(&views[i])
+
+    def clear(self):
+        self.forms.clear()
+
+    def keep(self, tuple options, tuple arrays, Py_ssize_t n_reads, Plan plan):
+        """Keep a plan for arrays of this form."""
+        cdef Py_buffer views[MAX_ARRAYS]
+        cdef bint held[MAX_ARRAYS]
+        cdef Py_ssize_t words[FORM_WORDS]
+        cdef Py_ssize_t n_words, n = 0, i
+        cdef Form form = Form()
+        cdef list forms = self.forms.setdefault(options, [])
+        try:
+            n_words = describe_arrays(arrays, n_reads, views, held, words, &n)
+        finally:
+            for i in range(n):
+                if held[i]:
+                    PyBuffer_Release(&views[i])
+        form.words = <Py_ssize_t*>malloc(max(n_words, 1) * sizeof(Py_ssize_t))
+        if form.words == NULL:
+            raise MemoryError()
+        memcpy(form.words, words, n_words * sizeof(Py_ssize_t))
+        form.n_words = n_words
+        plan.seal()
+        form.plan = plan
+        forms.insert(0, form)
+        if len(forms) > MOST_FORMS:
+            forms.pop()
+        if len(self.forms) > 4 * MOST_FORMS:
+            self.forms.pop(next(iter(self.forms)))
+
+
+cdef Py_ssize_t describe_arrays(tuple arrays, Py_ssize_t n_reads, Py_buffer* views, bint* held, Py_ssize_t* words,
+                                Py_ssize_t* n) except -1:
+    """Take the arrays' buffers and write their form; returns its number of words, and in `n` the buffers to release."""
+    cdef Py_ssize_t n_words = 0, i, axis
+    if len(arrays) > MAX_ARRAYS:
+        raise ValueError(f"kernels take at most {MAX_ARRAYS} arrays; got {len(arrays)}")
+    for i in range(len(arrays)):
+        array = arrays[i]
+        held[i] = array is not None
+        if array is None:
+            words[n_words] = -1
             n_words += 1
-            for axis in range(views[i].ndim):
-                words[n_words] = views[i].shape[axis]
-                words[n_words + 1] = views[i].strides[axis]
-                n_words += 2
-        if not fits:
-            return None
-        key = (options, PyBytes_FromStringAndSize(<char*>words, n_words * sizeof(Py_ssize_t)))
-        found = plans.get(key)
-        if found is None:
-            return key
-        plan = <Plan>found
-        if not plan.sealed:
-            plan.seal()
-        for i in range(n):
-            if held[i]:
-                plan.rebase(i + 2, <char*>views[i].buf)
-        plan.run()
-        return True
-    finally:
-        for i in range(n):
-            if held[i]:
-                PyBuffer_Release(&views[i])
+            n[0] = i + 1
+            continue
+        PyObject_GetBuffer(array, &views[i], PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if i >= n_reads else 0))
+        n[0] = i + 1
+        if views[i].ndim > MAX_AXES:
+            raise ValueError(f"kernels take arrays of at most {MAX_AXES} axes; got {views[i].ndim}")
+        words[n_words] = views[i].format[0] * 256 + views[i].ndim if views[i].format[1] == 0 else -2
+        n_words += 1
+        for axis in range(views[i].ndim):
+            words[n_words] = views[i].shape[axis]
+            words[n_words + 1] = views[i].strides[axis]
+            n_words += 2
+    return n_words
+
+
+cdef Form find_form(list forms, const Py_ssize_t* words, Py_ssize_t n_words):
+    cdef Py_ssize_t i
+    cdef Form form
+    for i in range(len(forms)):
+        form = <Form>forms[i]
+        if form.n_words == n_words and memcmp(form.words, words, n_words * sizeof(Py_ssize_t)) == 0:
+            if i:
+                forms.insert(0, forms.pop(i))
+            return form
+    return None
+
+
+cdef bint overlapping(const Py_buffer* views, const bint* held, Py_ssize_t n, Py_ssize_t n_reads) noexcept:
+    """Whether the span of memory of a written array meets that of another one."""
+    cdef const char* low[MAX_ARRAYS]
+    cdef const char* high[MAX_ARRAYS]
+    cdef Py_ssize_t i, j, axis
+    for i in range(n):
+        low[i] = high[i] = NULL
+        if not held[i]:
+            continue
+        low[i] = <const char*>views[i].buf
+        high[i] = low[i] + views[i].itemsize
+        for axis in range(views[i].ndim):
+            if views[i].shape[axis] == 0:
+                high[i] = low[i]
+                break
+            if views[i].strides[axis] < 0:
+                low[i] += (views[i].shape[axis] - 1) * views[i].strides[axis]
+            else:
+                high[i] += (views[i].shape[axis] - 1) * views[i].strides[axis]
+        if i >= n_reads:
+            for j in range(i):
+                if low[i] < high[j] and low[j] < high[i]:
+                    return True
+    return False
