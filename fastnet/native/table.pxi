@@ -144,10 +144,10 @@ cdef void add(const char* name, const char* fields, Py_ssize_t size, Phase first
 
 
 add("gemm",
-    "a b c bias gate column_sums control scratch"
+    "a b c bias gate column_sums control scratch shared"
     " | M N K lda ldb ldc ldgate trans_a trans_b activation gate_activation accumulate accumulate_sums scratch_stride"
     " | alpha gate_alpha",
-    sizeof(GemmArgs), gemm, NULL, NULL, gemm_scratch)
+    sizeof(GemmArgs), gemm, gemm_join, NULL, gemm_scratch, gemm_shared)
 
 add("activation", "x y | n kind | alpha", sizeof(ActivationArgs), activation)
 add("activation_backward", "saved dy dx | n kind | alpha", sizeof(ActivationBackwardArgs), activation_backward)

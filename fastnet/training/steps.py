@@ -10,6 +10,8 @@ from fastnet.native.arena import Block
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Context, Memory, Program, Recording
 
+GREAT_MATRIX = 16 * BLOCK  # elements of a parameter that is a range of its own in the update
+
 __all__ = ["Feed", "OptimizerState", "Sums", "evaluation_step", "training_step"]
 
 BAD_GRADIENT = 5  # Status in native/abi.pxd
@@ -157,14 +159,18 @@ class OptimizerState:
 
 
 def _joined(rows: list[list], segment) -> np.ndarray:
-    """Ranges in ascending order; those with the same settings that only padding separates become one."""
+    """Ranges in ascending order; small ones with the same settings that only padding separates become one.
+
+    Threads divide each range: a great matrix stays one of its own, so that a thread updates the rows whose
+    gradients it has computed.
+    """
     per_line = 64 // segment.dtype.itemsize
     joined: list[list] = []
     for row in sorted(rows):
         if joined:
             before = joined[-1]
             end = -(-(before[0] + before[1]) // per_line) * per_line
-            if end == row[0] and before[2:] == row[2:]:
+            if end == row[0] and before[2:] == row[2:] and max(before[1], row[1]) < GREAT_MATRIX:
                 before[1] = row[0] + row[1] - before[0]
                 continue
         joined.append(list(row))

@@ -6,8 +6,9 @@
 #
 #   y[r] = source[order[cursor + r]]           or source[start + cursor + r] where order is NULL
 #
-# Threads take whole rows. Rows of the build's own dtype are copied by vectors, and a row's copying prefetches the row
-# after the next, which the hardware cannot guess in a shuffled order; into L2, as L1 can wait for few lines at a time.
+# Threads take columns of all rows, as they do in the products that follow. Rows of the build's own dtype are copied by
+# vectors, and a row's copying prefetches a later row, which the hardware cannot guess in a shuffled order; into L2, as L1
+# can wait for few lines at a time.
 # With `check`, a NaN or Inf that arrives in y (also one that came from a double too large for a float) is BAD_INPUT; the
 # rows are copied all the same.
 
@@ -25,6 +26,9 @@ cdef enum Kind:              # the first two are IS_DOUBLE of their builds
     KIND_BOOL
     KIND_FLOAT16
     GATHER_SEGMENT = 256    # elements of a row between two bursts of prefetching
+    GATHER_PIECE = 64       # of a row, in which threads share it
+    AHEAD = 6144            # bytes of rows that are on their way from memory
+    SMALL_BATCH = 16384     # bytes that are copied without prefetching: the core itself reads that far ahead
 
 cdef struct GatherArgs:
     const void* source
@@ -93,24 +97,36 @@ cdef void convert(const char* x, Py_ssize_t kind, real* y, Py_ssize_t n) noexcep
     elif kind == KIND_FLOAT16: convert_halves(<const uint16_t*>x, y, n)
 
 
+cdef inline const char* row_at(const GatherArgs* a, Py_ssize_t size, Py_ssize_t r) noexcept nogil:
+    return <const char*>a.source + row_of(a.order, a.control, a.start, r) * a.stride * size
+
+
 cdef void gather(const void* args, int thread, int n_threads) noexcept nogil:
     cdef GatherArgs a = (<const GatherArgs*>args)[0]
     cdef Py_ssize_t size = bytes_of_kind(a.kind)
+    cdef Py_ssize_t pieces = (a.width + GATHER_PIECE - 1) // GATHER_PIECE
+    cdef Py_ssize_t first = thread * pieces // n_threads * GATHER_PIECE
+    cdef Py_ssize_t end = min((thread + 1) * pieces // n_threads * GATHER_PIECE, a.width)
+    cdef Py_ssize_t distance = min(max(AHEAD // max((end - first) * size, 1), 2), 16)
+    cdef Py_ssize_t prefetched = 0 if a.rows * a.width * size < SMALL_BATCH else a.rows
     cdef Py_ssize_t r, i, j, n
-    cdef const char* row
-    cdef const char* ahead
+    cdef const char* row = NULL
+    cdef const char* ahead = NULL
     cdef real* y
     cdef vf zeros = vzero()         # becomes NaN with the first element that is not finite
-    for r in range(thread * a.rows // n_threads, (thread + 1) * a.rows // n_threads):
-        row = <const char*>a.source + row_of(a.order, a.control, a.start, r) * a.stride * size
-        ahead = row
-        if r + 2 < a.rows:
-            ahead = <const char*>a.source + row_of(a.order, a.control, a.start, r + 2) * a.stride * size
-        for j from 0 <= j < a.width by GATHER_SEGMENT:
-            n = min(a.width - j, <Py_ssize_t>GATHER_SEGMENT)
+    for r in range(-distance if prefetched else 0, a.rows):
+        if r >= 0:
+            row = row_at(&a, size, r)
+        if r + distance < prefetched:
+            ahead = row_at(&a, size, r + distance)
+        for j from first <= j < end by GATHER_SEGMENT:
+            n = min(end - j, <Py_ssize_t>GATHER_SEGMENT)
+            if r + distance < prefetched:
+                for i from 0 <= i < n * size by 64:
+                    prefetch_l2(ahead + j * size + i)
+            if r < 0:
+                continue
             y = a.y + r * a.width + j
-            for i from 0 <= i < n * size by 64:
-                prefetch_l2(ahead + j * size + i)
             if a.kind == IS_DOUBLE:
                 for i from 0 <= i < n by LANES:
                     vstore_upto(y + i, vload_upto(<const real*>row + j + i, n - i), n - i)

@@ -18,12 +18,18 @@
 # it computes, which costs nothing. With few rows, and where it stays in L1, B is read in place, but for a panel
 # that is not whole. A is read in place, along its rows or, where it is transposed, along h neighbours of a row.
 # A strip of tiles, one for each panel of the group, is one call. Threads divide tiles and panels: rows first for a
-# transposed A, a weight gradient, so that a thread updates the weights whose gradients lie in its cache.
+# transposed A, a weight gradient, so that a thread updates the weights whose gradients it has computed.
 #
-# Order of summation: k ascending within a block of KC, blocks ascending, starting from the bias (or from
-# C). It depends on K alone, so batch size and number of threads don't change an element's bits.
+# Order of summation: k ascending within a block, starting from the bias (or from C). A depth from LEAST_HALVED to 2 KC
+# has two blocks, its halves, of which the second starts from zero and is added to the first; others have blocks of KC, each
+# of which starts from the sums of those before. It depends on K alone, so batch size and number of threads don't change an
+# element's bits.
 #
-# Scratch: one packed group for each thread.
+# Threads may take a half each: an even number of them, where B (weights) is greater than C. The rows of the weights that
+# a thread reads then are those whose gradients it computed, and which it updated. A line that another core has read costs
+# 7 ns to write (Zen 4): with columns for each thread, half of what an update writes, and all of what a gather writes.
+#
+# Scratch: one packed group for each thread. Shared: the second half's C, in whole vectors.
 
 cdef struct GemmArgs:
     const real* a
@@ -34,6 +40,7 @@ cdef struct GemmArgs:
     real* column_sums
     Control* control
     real* scratch
+    real* shared
     Py_ssize_t M
     Py_ssize_t N
     Py_ssize_t K
@@ -56,21 +63,48 @@ cdef enum:
     # B is read in place by so few tiles, or where all of it stays in L1.
     FEW_TILES = 2
     IN_L1 = 24 << 10        # bytes
+    LEAST_HALVED = 256      # depth of a product that is summed in two halves
 
 
 cdef inline Py_ssize_t whole_vectors(Py_ssize_t n) noexcept nogil:
     return (n + LANES - 1) // LANES * LANES
 
 
+cdef inline bint is_halved(const GemmArgs* g) noexcept nogil:
+    return g.K >= LEAST_HALVED and g.K <= 2 * KC
+
+
+cdef inline Py_ssize_t block_end(const GemmArgs* g, Py_ssize_t k0) noexcept nogil:
+    """Where the block of the depth ends that starts at k0."""
+    if is_halved(g):
+        return g.K if k0 else g.K // 2 // 16 * 16
+    return min(k0 + KC, g.K)
+
+
+cdef inline Py_ssize_t greatest_depth(const GemmArgs* g) noexcept nogil:
+    """Of a block; the second half may be the greater one."""
+    return g.K - block_end(g, 0) if is_halved(g) else min(g.K, <Py_ssize_t>KC)
+
+
 cdef inline Py_ssize_t group_of(const GemmArgs* g) noexcept nogil:
     """Panels that are packed together."""
-    cdef Py_ssize_t panel = NR * max(min(g.K, <Py_ssize_t>KC), 1) * sizeof(real)
+    cdef Py_ssize_t panel = NR * max(greatest_depth(g), 1) * sizeof(real)
     return min(max(PACKED_BYTES // panel, 1), (g.N + NR - 1) // NR)
 
 
 cdef Py_ssize_t gemm_scratch(const void* args) noexcept nogil:
     cdef const GemmArgs* g = <const GemmArgs*>args
-    return group_of(g) * NR * min(g.K, <Py_ssize_t>KC) * sizeof(real)
+    return group_of(g) * NR * greatest_depth(g) * sizeof(real)
+
+
+cdef inline bint may_share_depth(const GemmArgs* g) noexcept nogil:
+    """Whether threads may take a half of the depth each: where B is greater than C, which they exchange then."""
+    return is_halved(g) and not (g.trans_a or g.trans_b or g.column_sums != NULL) and 2 * g.M <= g.K
+
+
+cdef Py_ssize_t gemm_shared(const void* args) noexcept nogil:
+    cdef const GemmArgs* g = <const GemmArgs*>args
+    return g.M * whole_vectors(g.N) * sizeof(real) if may_share_depth(g) else 0
 
 
 # --- panels: `width` columns from j0 on of op(B)'s rows k0 .. k0 + depth ------------------------
@@ -168,6 +202,7 @@ cdef struct Strip:
     Py_ssize_t b_step       # elements from one panel of b to the next
     Py_ssize_t width        # columns of a tile that is one vector wide
     Start start
+    bint add                # add what C holds to the sums, at their end
     real floor              # 0 for relu, -inf for none
     bint check              # look for what is not finite
     bint bad                # out: found some
@@ -228,6 +263,10 @@ cdef inline void strip(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, 
             else:
                 for i in range((h + 2) // 3):
                     rows[i] += 1
+        if s.add:
+            for i in range(h):
+                for j in range(nv):
+                    c[i * nv + j] = load_part(s.c + i * s.ldc + j * LANES, nv, s.width) + c[i * nv + j]
         if columns and s.check:
             for i in range(h):
                 for j in range(nv):
@@ -328,7 +367,7 @@ cdef void tile_at_edge(Py_ssize_t h, Py_ssize_t width, bint columns, Strip* s) n
     cdef Strip whole = s[0]
     cdef Py_ssize_t i, j
     whole.c, whole.ldc = c, NR
-    if s.start == FROM_C:
+    if s.start == FROM_C or s.add:
         copy_padded(s.c, s.ldc, c, h, width)
     elif s.start == FROM_BIAS:
         copy_padded(s.bias, 0, bias, 1, width)
@@ -414,11 +453,15 @@ cdef void pack_panel(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py_ssiz
 
 
 cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
+    """The product; but where threads share the depth, the first half in C, and the second in `shared`."""
     cdef const GemmArgs* g = <const GemmArgs*>args
     cdef Py_ssize_t most = MR_NARROW if g.N <= 2 * LANES else MR
     cdef Py_ssize_t tiles = (g.M + most - 1) // most
     cdef Py_ssize_t height = g.M // tiles, higher = g.M % tiles     # the first tiles are one row higher
-    cdef Share2D share = share_2d(tiles, (g.N + NR - 1) // NR, g.trans_a, thread, n_threads)
+    cdef bint shares_depth = may_share_depth(g) and n_threads % 2 == 0
+    cdef int beside = n_threads // 2 if shares_depth else n_threads     # threads that share one part of the depth
+    cdef bint second = thread >= beside
+    cdef Share2D share = share_2d(tiles, (g.N + NR - 1) // NR, g.trans_a, thread - beside if second else thread, beside)
     cdef Py_ssize_t group = group_of(g)
     cdef real* block = <real*>(<char*>g.scratch + thread * g.scratch_stride)
     cdef Py_ssize_t q, p, end, t, i0, j0, h, k0, depth, width, whole
@@ -426,23 +469,29 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
     # B is read in place by few tiles, and where all of it stays in L1; otherwise the first tile along rows packs it.
     cdef bint in_place = not g.trans_b and (share.t1 - share.t0 <= FEW_TILES
                                             or g.K * g.ldb * <Py_ssize_t>sizeof(real) <= IN_L1)
+    cdef real* c = g.shared if second else g.c
     cdef Strip s
     if share.t0 == share.t1:
         return
-    s.lda, s.ldc, s.ldgate = g.lda, g.ldc, g.ldgate
+    s.lda, s.ldgate = g.lda, g.ldgate
+    s.ldc = whole_vectors(g.N) if second else g.ldc
     s.bad = False
     for q from share.p0 <= q < share.p1 by group:
         end = min(q + group, share.p1)
         j0 = q * NR
         width = min(g.N - j0, (end - q) * NR)
         whole = width // NR                     # panels
-        k0 = 0
+        k0 = block_end(g, 0) if second else 0
         while True:
-            depth = min(g.K - k0, <Py_ssize_t>KC)
-            last = k0 + depth == g.K
+            depth = block_end(g, k0) - k0
+            last = k0 + depth == g.K and not shares_depth
             finishing = last and has_finish(g)
             s.K = depth
-            s.start = FROM_C if k0 or g.accumulate else (FROM_ZERO if g.bias == NULL else FROM_BIAS)
+            s.add = is_halved(g) and k0 > 0 and not shares_depth
+            if k0 == 0 and not g.accumulate:
+                s.start = FROM_ZERO if g.bias == NULL else FROM_BIAS
+            else:
+                s.start = FROM_ZERO if is_halved(g) and k0 else FROM_C
             s.floor = <real>0 if last and g.activation == RELU else -<real>INFINITY
             s.check = last and g.control != NULL
             for p in range(q, end):
@@ -460,7 +509,7 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
                 else:
                     s.b, s.ldb, s.b_step = g.b + k0 * g.ldb + j0, g.ldb, NR
                 s.copy = block
-                s.c = g.c + i0 * g.ldc + j0
+                s.c = c + i0 * s.ldc + j0
                 if g.bias != NULL:
                     s.bias = g.bias + j0
                 s.gate = NULL
@@ -479,7 +528,36 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
                     finish(g, i0, j0, h, width, &s.bad)
                 i0 += h
             k0 += depth
-            if last:
+            if k0 == g.K or shares_depth:
                 break
     if s.bad:
+        report(g.control, BAD_GRADIENT)
+
+
+cdef void gemm_join(const void* args, int thread, int n_threads) noexcept nogil:
+    """Add the halves where threads have shared the depth, each in some columns: where the next product wants them."""
+    cdef const GemmArgs* g = <const GemmArgs*>args
+    cdef Py_ssize_t vectors = (g.N + LANES - 1) // LANES
+    cdef Py_ssize_t j0 = thread * vectors // n_threads * LANES
+    cdef Py_ssize_t j1 = min((thread + 1) * vectors // n_threads * LANES, g.N)
+    cdef Py_ssize_t i, j
+    cdef real* c
+    cdef const real* half
+    cdef vf x, y, floor = vset(<real>0 if g.activation == RELU else -<real>INFINITY)
+    cdef bint gated = g.gate != NULL and g.gate_activation == RELU
+    cdef bint bad = False
+    if not may_share_depth(g) or n_threads % 2:
+        return
+    for i in range(g.M):
+        c = g.c + i * g.ldc
+        half = g.shared + i * whole_vectors(g.N)
+        for j from j0 <= j < j1 by LANES:
+            x = vmax(floor, vload_upto(c + j, j1 - j) + vload(half + j))
+            if gated:
+                y = vload_upto(g.gate + i * g.ldgate + j, j1 - j)
+                x = vselect(vle(y, vzero()), vzero(), x)
+            vstore_upto(c + j, x, j1 - j)
+    if has_finish(g):
+        finish(g, 0, j0, g.M, j1 - j0, &bad)
+    if bad:
         report(g.control, BAD_GRADIENT)

@@ -37,11 +37,11 @@ cdef double sum_of_squares(const real* g, Py_ssize_t n) noexcept nogil:
 cdef void squares_of_ranges(const real* g, const Range* ranges, Py_ssize_t n_ranges, double* partials,
                             int thread, int n_threads) noexcept nogil:
     cdef Share s = share_of(ranges, n_ranges, thread, n_threads)
-    cdef Py_ssize_t i, block = s.first
+    cdef Py_ssize_t i
     while next_run(&s):
         for i from 0 <= i < s.n by UPDATE_BLOCK:
-            partials[block] = sum_of_squares(g + s.begin + i, min(s.n - i, <Py_ssize_t>UPDATE_BLOCK))
-            block += 1
+            partials[s.block] = sum_of_squares(g + s.begin + i, min(s.n - i, <Py_ssize_t>UPDATE_BLOCK))
+            s.block += 1
 
 
 cdef void clip_to_norm(const double* partials, Py_ssize_t n, double clip_norm, Control* control) noexcept nogil:

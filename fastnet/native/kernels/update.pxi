@@ -9,7 +9,8 @@
 # All arrays have the same layout; ranges don't overlap. Below, g is the gradient after clipping (times gradient_scale)
 # and with decay * w added, lr the learning rate times the range's factor.
 #
-# Blocks of 4096 elements, counted through all ranges, are divided among the threads in order. Every element is computed
+# Blocks of 4096 elements of each range are divided among the threads in order, so that a thread updates the rows of a
+# weight matrix whose gradients it has computed (gemm.pxi). Every element is computed
 # for itself, so the bits depend on nothing else. Coefficients are computed in double. In cache the root and the
 # division are the limit, beyond it the memory; the hardware sees these streams coming, and prefetching brought nothing.
 
@@ -26,9 +27,10 @@ cdef struct Range:
 cdef struct Share:
     const Range* r          # the present range
     Py_ssize_t left         # ranges from it on
-    Py_ssize_t base         # number of its first block
-    Py_ssize_t first
-    Py_ssize_t last         # blocks of this thread: first <= block < last
+    Py_ssize_t base         # number of the first block of the range after it
+    Py_ssize_t thread
+    Py_ssize_t n_threads
+    Py_ssize_t block        # number of the present run's first block
     Py_ssize_t begin        # the present run of elements, from the arrays' start
     Py_ssize_t n
 
@@ -42,12 +44,12 @@ cdef Py_ssize_t blocks_of(const Range* ranges, Py_ssize_t n_ranges) noexcept nog
 
 cdef Share share_of(const Range* ranges, Py_ssize_t n_ranges, int thread, int n_threads) noexcept nogil:
     cdef Share s
-    cdef Py_ssize_t blocks = blocks_of(ranges, n_ranges)
     s.r = ranges - 1
     s.left = n_ranges + 1
     s.base = 0
-    s.first = thread * blocks // n_threads
-    s.last = (thread + 1) * blocks // n_threads
+    s.thread = thread
+    s.n_threads = n_threads
+    s.block = 0
     s.begin = 0
     s.n = 0
     return s
@@ -60,8 +62,9 @@ cdef bint next_run(Share* s) noexcept nogil:
         s.r += 1
         s.left -= 1
         blocks = (s.r.n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
-        low = max(s.first - s.base, 0)
-        high = min(s.last - s.base, blocks)
+        low = s.thread * blocks // s.n_threads
+        high = (s.thread + 1) * blocks // s.n_threads
+        s.block = s.base + low
         s.base += blocks
         if low < high:
             s.begin = s.r.offset + low * UPDATE_BLOCK
@@ -186,7 +189,7 @@ cdef void adam_update(const void* args, int thread, int n_threads) noexcept nogi
     cdef Share s = share_of(a.ranges, a.n_ranges, thread, n_threads)
     cdef AdamStep c
     cdef double lr, correction_1, correction_2
-    if a.control.status != GOOD or s.first == s.last:
+    if a.control.status != GOOD:
         return
     correction_1 = 1 - power_of(a.beta_1, a.control.step)
     correction_2 = sqrt(1 - power_of(a.beta_2, a.control.step))
