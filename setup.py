@@ -122,7 +122,7 @@ def extensions() -> list[Extension]:
     openmp_compile, openmp_link = OPENMP if WITH_OPENMP else ([], [])
     return [
         extension("team", NATIVE / "team.pyx", ["-O2", *openmp_compile], link=openmp_link),
-        *(extension(name, NATIVE / f"{name}.pyx", ["-O2"]) for name in ("dispatch", "arena", "plan")),
+        *(extension(name, NATIVE / f"{name}.pyx", ["-O2"]) for name in ("dispatch", "arena", "plan", "calls")),
         *(kernel_extension(row, dtype) for row in chosen_targets() for dtype in targets.DTYPES),
     ]
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from fastnet import config
 from fastnet.native.arena import Block
-from fastnet.native.plan import Call, KeptPlans, Plan
+from fastnet.native.calls import KeptPlans
+from fastnet.native.plan import Call, Plan
 
 # Below this many elementary operations (multiply-adds, or elements read and written times four)
 # starting the other threads costs more than it brings.
@@ -17,16 +18,15 @@ PARALLEL_WORK = 100_000
 #: dtype.name of what kernels compute in; NumPy takes microseconds to say it.
 REAL_NAMES = {np.dtype(name): name for name in ("float32", "float64")}
 
-_local = threading.local()
+
+class _OfThread(threading.local):
+    """What each Python thread has of its own: a plan's pointers belong to one call at a time."""
+
+    def __init__(self):
+        self.plans = KeptPlans()
 
 
-def kept_plans() -> KeptPlans:
-    """The plans that this Python thread has made; a plan's pointers are its own."""
-    try:
-        return _local.plans
-    except AttributeError:
-        _local.plans = KeptPlans()
-        return _local.plans
+of_thread = _OfThread()
 
 
 def make_plan(name, dtype, fields, arrays, numbers, work) -> Plan:
@@ -39,7 +39,7 @@ def make_plan(name, dtype, fields, arrays, numbers, work) -> Plan:
     if call.shared_bytes:
         present["shared"] = (1, 0)
     plan = Plan(len(fields) + 1)
-    plan.append(call, present, work >= PARALLEL_WORK)
+    plan.append(call, present, work >= PARALLEL_WORK, work)
     if call.shared_bytes:
         plan.bind(1, Block(call.shared_bytes))
     return plan
@@ -53,7 +53,7 @@ def run(name, dtype, reads, writes, numbers, work, keep=True):
     `numbers` has every integer and real field; `work` decides between one thread and all. The plan is kept,
     with its workspace, for the next call of the same form, unless `keep` says that none is to be expected.
     """
-    plans = kept_plans() if keep else KeptPlans()
+    plans = of_thread.plans if keep else KeptPlans()
     arrays = (*reads.values(), *writes.values())
     options = (name, dtype, *numbers.values())
     if not plans.run(options, arrays, len(reads)):

@@ -41,7 +41,7 @@ def matmul(a, b, *, trans_a=False, trans_b=False, bias=None, activation=None, ou
     >>> fn.kernels.matmul(np.array([[1.0, -2.0]]), np.eye(2), activation="relu")
     array([[1., 0.]])
     """
-    plans = call.kept_plans()
+    plans = call.of_thread.plans
     options = ("matmul", trans_a, trans_b, activation)
     if out is not None:
         try:
@@ -53,7 +53,8 @@ def matmul(a, b, *, trans_a=False, trans_b=False, bias=None, activation=None, ou
     b, ldb, trans_b = _matrix("b", b, trans_b)
     if a.dtype != b.dtype:
         dtype = np.result_type(a.dtype, b.dtype)
-        (a, lda), (b, ldb) = (_contiguous(m, dtype) for m in (a, b))
+        a, lda = _contiguous(a, dtype)
+        b, ldb = _contiguous(b, dtype)
     m, k = a.shape[::-1] if trans_a else a.shape
     depth, n = b.shape[::-1] if trans_b else b.shape
     if depth != k:
@@ -67,7 +68,11 @@ def matmul(a, b, *, trans_a=False, trans_b=False, bias=None, activation=None, ou
         row = ACTIVATIONS[checks.choice("activation", activation, ACTIVATIONS)]
         kind, alpha = row.kind, row.alpha
     out = call.output("out", out, (m, n), a.dtype)
-    if any(np.may_share_memory(out, array) for array in (a, b, bias) if array is not None):
+    if (
+        np.may_share_memory(out, a)
+        or np.may_share_memory(out, b)
+        or (bias is not None and np.may_share_memory(out, bias))
+    ):
         raise ValueError("out must not overlap a, b or bias")
     if out.size == 0:
         return out

@@ -9,7 +9,8 @@ import numpy as np
 
 from fastnet import checks
 from fastnet.kernels import call
-from fastnet.native.plan import ControlBlock, elements_to_line
+from fastnet.native.calls import UpdateSettings
+from fastnet.native.plan import ControlBlock
 
 __all__ = ["RANGE", "adagrad_update", "adam_update", "gradient_norm", "rmsprop_update", "sgd_update"]
 
@@ -18,9 +19,6 @@ RANGE = np.dtype([("offset", np.intp), ("n", np.intp), ("learning_rate_factor", 
 
 #: Elements of a block, the unit that threads share; `gradient_norm` wants one double for each block of each range.
 BLOCK = 4096
-
-#: Bytes of a cache line.
-LINE = 64
 
 
 def _updated(argument, value, like=None):
@@ -45,36 +43,31 @@ def _gradient(value, w):
     return np.ascontiguousarray(g)
 
 
-class _Settings(threading.local):
-    """What one update reads besides its arrays, kept for the next call of this Python thread."""
-
-    def __init__(self):
-        self.control = ControlBlock()
-        self.ranges = np.zeros(2, RANGE)
-
-    def set(self, w, step, learning_rate, weight_decay) -> None:
-        """Two ranges: the elements up to a cache line's start, and the rest.
-
-        NumPy aligns to 16 bytes; vectors that cross cache lines take twice as long.
-        """
-        self.control.step = checks.whole_number("step", step, least=1)
-        self.control.learning_rate = checks.real_number("learning_rate", learning_rate, least=0)
-        decay = checks.real_number("weight_decay", weight_decay, least=0)
-        head = elements_to_line(w, LINE)
-        self.ranges[0] = (0, head, 1.0, decay)
-        self.ranges[1] = (head, w.size - head, 1.0, decay)
+_local = threading.local()
 
 
-_settings = _Settings()
+def _set(w, step, learning_rate, weight_decay) -> UpdateSettings:
+    """The settings of one update of `w`, kept for the next of this Python thread."""
+    try:
+        settings = _local.settings
+    except AttributeError:
+        settings = _local.settings = UpdateSettings()
+    settings.set(
+        w,
+        checks.whole_number("step", step, least=1),
+        checks.real_number("learning_rate", learning_rate, least=0),
+        checks.real_number("weight_decay", weight_decay, least=0),
+    )
+    return settings
 
 
 def _repeat(options, w, g, state, step, learning_rate, weight_decay) -> bool:
     """Run the update that is kept for arrays of this form, whose options have been checked; False if there is none."""
     try:
-        _settings.set(w, step, learning_rate, weight_decay)
-        arrays = (g, _settings.ranges, _settings.control.block, w, *state)
-        return call.kept_plans().run(options, arrays, 3, True)
-    except (AttributeError, BufferError, TypeError, ValueError):
+        settings = _set(w, step, learning_rate, weight_decay)
+        arrays = (g, settings.ranges, settings.control.block, w, *state)
+        return call.of_thread.plans.run(options, arrays, 3, True)
+    except (BufferError, TypeError, ValueError):
         return False  # what is wrong, `_run` says
 
 
@@ -87,10 +80,10 @@ def _run(options, w, g, state, step, learning_rate, weight_decay, numbers) -> No
     for (name_1, array_1), (name_2, array_2) in itertools.combinations(given, 2):
         if np.may_share_memory(array_1, array_2):
             raise ValueError(f"{name_1} and {name_2} must not share memory")
-    _settings.set(w, step, learning_rate, weight_decay)
+    settings = _set(w, step, learning_rate, weight_decay)
     fields = ("g", "ranges", "control", *arrays)
-    arrays = (g, _settings.ranges, _settings.control.block, *arrays.values())
-    plans = call.kept_plans()
+    arrays = (g, settings.ranges, settings.control.block, *arrays.values())
+    plans = call.of_thread.plans
     if not plans.run(options, arrays, 3):
         numbers = {"n_ranges": 2, **numbers}
         plan = call.make_plan(options[0], call.REAL_NAMES[w.dtype], fields, arrays, numbers, 4 * w.size)

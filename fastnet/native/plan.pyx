@@ -5,29 +5,13 @@
 # a run; only the pointers into a memory that has moved are written again. Memory 0 is the scratch
 # of the threads, which the plan keeps for itself and sizes by the number of threads.
 
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcmp, memcpy
 
 from fastnet.native.abi cimport Control, MAX_PHASES
 from fastnet.native.arena cimport Block
 from fastnet.native.dispatch cimport Kernel
 from fastnet.native.team cimport Op, run_ops, threads_now
-
-cdef extern from "platform.h" nogil:
-    double fn_seconds()
-
-cdef union Slot:
-    void* pointer
-    Py_ssize_t integer
-    double real
-
-cdef struct Relocation:
-    Slot* slot
-    Py_ssize_t memory
-    Py_ssize_t offset
-
-SCRATCH = 0
 
 
 cdef class Call:
@@ -35,10 +19,6 @@ cdef class Call:
 
     Absent pointers are NULL; absent numbers are an error.
     """
-
-    cdef readonly Kernel kernel
-    cdef Slot* slots
-    cdef readonly Py_ssize_t scratch_bytes, shared_bytes
 
     def __cinit__(self, Kernel kernel, present, dict numbers):
         cdef Py_ssize_t i
@@ -82,13 +62,16 @@ cdef class Call:
 cdef class ControlBlock:
     """The values that change from step to step (`Control` in abi.pxd), read and written by name."""
 
-    cdef Control* c
-    cdef readonly Block block
-
     def __cinit__(self):
         self.block = Block(sizeof(Control))
         self.c = <Control*>self.block.data
         self.c.gradient_scale = 1.0
+
+    def begin(self, Py_ssize_t forward):
+        """Before a run: no fault, no steps yet, and so many training forwards."""
+        self.c.status = 0
+        self.c.run_step = 0
+        self.c.forward = forward
 
     @staticmethod
     def offset(str name):
@@ -135,29 +118,19 @@ cdef class ControlBlock:
         def __set__(self, value): self.c.gradient_norm = value
 
 
+cdef enum:
+    LONG = 1_000_000            # multiply-adds, some 20 us, from which a run lets other Python threads go on
+
+
 cdef class Plan:
     """A list of calls, over `n_memories` numbered memories besides the scratch.
 
-    `append(call, pointers, parallel)` adds one: `pointers` maps field to (memory, offset in bytes).
+    `append(call, pointers, parallel, work)` adds one: `pointers` maps field to (memory, offset in bytes), `work` is in
+    multiply-adds (or elements moved, times four).
     `bind(memory, block)` and `bind_buffer(memory, array)` say where a memory is.
     `run()` replays. The plan keeps references to the blocks and
     arrays that it is bound to.
     """
-
-    cdef Op* ops
-    cdef readonly Py_ssize_t n_ops
-    cdef Py_ssize_t capacity
-    cdef Relocation* relocations
-    cdef Py_ssize_t n_relocations, relocation_capacity
-    cdef Py_ssize_t* first              # of each memory's relocations, once sealed
-    cdef char** bases
-    cdef readonly Py_ssize_t n_memories
-    cdef readonly Py_ssize_t scratch_bytes
-    cdef readonly bint any_parallel
-    cdef bint sealed
-    cdef list calls, owners
-    cdef Block scratch
-    cdef ControlBlock control
 
     def __cinit__(self, Py_ssize_t n_memories, ControlBlock control=None):
         self.n_memories = n_memories + 1
@@ -194,7 +167,7 @@ cdef class Plan:
         self.relocations[self.n_relocations] = Relocation(slot, memory, offset)
         self.n_relocations += 1
 
-    def append(self, Call call, dict pointers, bint parallel=False):
+    def append(self, Call call, dict pointers, bint parallel=False, double work=LONG):
         cdef Kernel kernel = call.kernel
         cdef Op* op
         cdef int p
@@ -221,6 +194,7 @@ cdef class Plan:
             self.scratch_bytes = max(self.scratch_bytes, call.scratch_bytes)
         self.calls.append(call)
         self.any_parallel = self.any_parallel or parallel
+        self.work += work
         self.n_ops += 1
 
     cdef void seal(self) except *:
@@ -243,7 +217,7 @@ cdef class Plan:
         self.relocations = ordered
         self.sealed = True
 
-    cdef inline void rebase(self, Py_ssize_t memory, char* base) noexcept:
+    cdef void rebase(self, Py_ssize_t memory, char* base) noexcept:
         cdef Py_ssize_t i
         if self.bases[memory] == base:
             return
@@ -288,173 +262,9 @@ cdef class Plan:
         if self.scratch_bytes and (self.scratch is None or self.scratch.size < self.scratch_bytes * n_threads):
             self.scratch = Block(self.scratch_bytes * n_threads)
             self.rebase(0, self.scratch.data)
-        with nogil:
+        if n_steps * self.work < LONG:
+            # Letting go of the GIL, and taking it again, would take longer than what other threads gain.
             run_ops(self.ops + start, end - start, n_steps, n_threads, control)
-
-
-def elements_to_line(array, Py_ssize_t line):
-    """Elements of a C-contiguous array before the first that starts a cache line of `line` bytes, at most all."""
-    cdef Py_buffer view
-    cdef Py_ssize_t bytes_before
-    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
-    bytes_before = min((line - <Py_ssize_t>view.buf % line) % line, view.len)
-    PyBuffer_Release(&view)
-    return bytes_before // view.itemsize
-
-
-cdef enum:
-    MAX_ARRAYS = 12
-    MAX_AXES = 8
-    FORM_WORDS = MAX_ARRAYS * (1 + 2 * MAX_AXES)
-    MOST_FORMS = 64             # kept for one kernel with one set of options
-
-
-cdef class Form:
-    """Dtype, shape and strides of the arrays of a call (None has a form too), and the plan for them."""
-
-    cdef Py_ssize_t* words
-    cdef Py_ssize_t n_words
-    cdef Plan plan
-
-    def __cinit__(self):
-        self.words = NULL
-
-    def __dealloc__(self):
-        free(self.words)
-
-
-cdef class KeptPlans:
-    """The plans of calls on arrays, by options and form: what makes a small kernel cost well under a microsecond.
-
-    Array i of a call is memory i + 2 of its plan. Belongs to one Python thread.
-    """
-
-    cdef dict forms             # options -> list of Form, the last used first
-
-    def __cinit__(self):
-        self.forms = {}
-
-    def run(self, tuple options, tuple arrays, Py_ssize_t n_reads, bint apart=False):
-        """Run the plan that is kept for arrays of this form; False if there is none.
-
-        The arrays from `n_reads` on are written. With `apart` these must not overlap any other one.
-        """
-        cdef Py_buffer views[MAX_ARRAYS]
-        cdef bint held[MAX_ARRAYS]
-        cdef Py_ssize_t words[FORM_WORDS]
-        cdef Py_ssize_t n_words, n = 0, i
-        cdef list forms = <list>self.forms.get(options)
-        cdef Form form
-        if forms is None:
-            return False
-        try:
-            n_words = describe_arrays(arrays, n_reads, views, held, words, &n)
-            form = find_form(forms, words, n_words)
-            if form is None:
-                return False
-            if apart and overlapping(views, held, n, n_reads):
-                raise ValueError("an array that is written overlaps another one")
-            for i in range(n):
-                if held[i]:
-                    form.plan.rebase(i + 2, <char*>views[i].buf)
-            form.plan.replay(1, 0, form.plan.n_ops)
-            return True
-        finally:
-            for i in range(n):
-                if held[i]:
-                    PyBuffer_Release(&views[i])
-
-    def clear(self):
-        self.forms.clear()
-
-    def keep(self, tuple options, tuple arrays, Py_ssize_t n_reads, Plan plan):
-        """Keep a plan for arrays of this form."""
-        cdef Py_buffer views[MAX_ARRAYS]
-        cdef bint held[MAX_ARRAYS]
-        cdef Py_ssize_t words[FORM_WORDS]
-        cdef Py_ssize_t n_words, n = 0, i
-        cdef Form form = Form()
-        cdef list forms = self.forms.setdefault(options, [])
-        try:
-            n_words = describe_arrays(arrays, n_reads, views, held, words, &n)
-        finally:
-            for i in range(n):
-                if held[i]:
-                    PyBuffer_Release(&views[i])
-        form.words = <Py_ssize_t*>malloc(max(n_words, 1) * sizeof(Py_ssize_t))
-        if form.words == NULL:
-            raise MemoryError()
-        memcpy(form.words, words, n_words * sizeof(Py_ssize_t))
-        form.n_words = n_words
-        plan.seal()
-        form.plan = plan
-        forms.insert(0, form)
-        if len(forms) > MOST_FORMS:
-            forms.pop()
-        if len(self.forms) > 4 * MOST_FORMS:
-            self.forms.pop(next(iter(self.forms)))
-
-
-cdef Py_ssize_t describe_arrays(tuple arrays, Py_ssize_t n_reads, Py_buffer* views, bint* held, Py_ssize_t* words,
-                                Py_ssize_t* n) except -1:
-    """Take the arrays' buffers and write their form; returns its number of words, and in `n` the buffers to release."""
-    cdef Py_ssize_t n_words = 0, i, axis
-    if len(arrays) > MAX_ARRAYS:
-        raise ValueError(f"kernels take at most {MAX_ARRAYS} arrays; got {len(arrays)}")
-    for i in range(len(arrays)):
-        array = arrays[i]
-        held[i] = array is not None
-        if array is None:
-            words[n_words] = -1
-            n_words += 1
-            n[0] = i + 1
-            continue
-        PyObject_GetBuffer(array, &views[i], PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if i >= n_reads else 0))
-        n[0] = i + 1
-        if views[i].ndim > MAX_AXES:
-            raise ValueError(f"kernels take arrays of at most {MAX_AXES} axes; got {views[i].ndim}")
-        words[n_words] = views[i].format[0] * 256 + views[i].ndim if views[i].format[1] == 0 else -2
-        n_words += 1
-        for axis in range(views[i].ndim):
-            words[n_words] = views[i].shape[axis]
-            words[n_words + 1] = views[i].strides[axis]
-            n_words += 2
-    return n_words
-
-
-cdef Form find_form(list forms, const Py_ssize_t* words, Py_ssize_t n_words):
-    cdef Py_ssize_t i
-    cdef Form form
-    for i in range(len(forms)):
-        form = <Form>forms[i]
-        if form.n_words == n_words and memcmp(form.words, words, n_words * sizeof(Py_ssize_t)) == 0:
-            if i:
-                forms.insert(0, forms.pop(i))
-            return form
-    return None
-
-
-cdef bint overlapping(const Py_buffer* views, const bint* held, Py_ssize_t n, Py_ssize_t n_reads) noexcept:
-    """Whether the span of memory of a written array meets that of another one."""
-    cdef const char* low[MAX_ARRAYS]
-    cdef const char* high[MAX_ARRAYS]
-    cdef Py_ssize_t i, j, axis
-    for i in range(n):
-        low[i] = high[i] = NULL
-        if not held[i]:
-            continue
-        low[i] = <const char*>views[i].buf
-        high[i] = low[i] + views[i].itemsize
-        for axis in range(views[i].ndim):
-            if views[i].shape[axis] == 0:
-                high[i] = low[i]
-                break
-            if views[i].strides[axis] < 0:
-                low[i] += (views[i].shape[axis] - 1) * views[i].strides[axis]
-            else:
-                high[i] += (views[i].shape[axis] - 1) * views[i].strides[axis]
-        if i >= n_reads:
-            for j in range(i):
-                if low[i] < high[j] and low[j] < high[i]:
-                    return True
-    return False
+        else:
+            with nogil:
+                run_ops(self.ops + start, end - start, n_steps, n_threads, control)

@@ -100,7 +100,7 @@ class Program:
             }
             if index in shared:
                 pointers["shared"] = (1, shared[index].offset)
-            self.plan.append(call, pointers, parallel and node.work >= PARALLEL_OP)
+            self.plan.append(call, pointers, parallel and node.work >= PARALLEL_OP, node.work)
         self._op_of_node.append(len(self.plan))
         self._python_nodes = [i for i, node in enumerate(nodes) if node.function is not None]
         for memory, index in self._indices.items():
@@ -117,6 +117,12 @@ class Program:
             self.plan.bind_buffer(index, array, writable)
         self._arrays[memory] = array
 
+    def _bind_workspace(self) -> None:
+        block = self.workspace.block
+        if block is not self._bound_block:
+            self.plan.bind(1, block)
+            self._bound_block = block
+
     def view(self, tensor: Tensor) -> np.ndarray:
         """A tensor's bytes as they are now; the view keeps its memory alive."""
         memory, offset = tensor.address
@@ -130,10 +136,7 @@ class Program:
 
     def run(self, start: str | None = None, stop: str | None = None, n_steps: int = 1) -> None:
         """Replay from one mark to another, `n_steps` times or until the control's status is bad."""
-        block = self.workspace.block
-        if block is not self._bound_block:
-            self.plan.bind(1, block)
-            self._bound_block = block
+        self._bind_workspace()
         if start is None and stop is None and not self._python_nodes:
             self.plan.run(n_steps)
             return
@@ -144,6 +147,16 @@ class Program:
             self._run_nodes(first, end)
             if self.control.status:
                 return
+
+    def replayable(self, memories: list[Memory]) -> tuple[Plan, list[int]] | None:
+        """The plan, and which of its memories these are, if replaying it is all that `run` does.
+
+        That holds as long as the workspace has the block that it has now.
+        """
+        self._bind_workspace()
+        if self._python_nodes or any(memory not in self._indices for memory in memories):
+            return None
+        return self.plan, [self._indices[memory] for memory in memories]
 
     def _run_nodes(self, first: int, end: int) -> None:
         for index in self._python_nodes:

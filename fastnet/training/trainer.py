@@ -12,6 +12,7 @@ from fastnet.execution import Programs
 from fastnet.kernels import random
 from fastnet.metrics import get_all as get_all_metrics
 from fastnet.native.arena import Block
+from fastnet.native.calls import KeptPlans
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording, Workspace
 from fastnet.recording.clock import Clock
@@ -87,7 +88,7 @@ class Trainer:
         self.sums = Sums(self.metrics, net.graph.output_shape)
         self.optimizer_state = OptimizerState(self.optimizer, net.graph)
         self._programs = Programs()
-        self._batch_forms: dict[tuple, tuple] = {}
+        self._kept = KeptPlans()
         self._states: dict[int, tuple] = {}
         self._stop: str | None = None
 
@@ -122,31 +123,27 @@ class Trainer:
         """
         control = self.control
         with self.net.lock:
-            program = self._seen(x, y) if sample_weight is None else None
-            if program is None:
-                program = self._batch_program(x, y, sample_weight)
             control.cursor = 0
             if self.metrics:
                 self.sums.clear()
-            self._run(program, 1)
+            if sample_weight is not None or not self._repeat(x, y):
+                program = self._batch_program(x, y, sample_weight)
+                self._run(program, 1)
             if control.status:
-                self._refuse(program)
+                self._refuse(self._batch_program(x, y, sample_weight))
             return self.sums.result() if self.metrics else {"loss": control.loss}
 
-    def _seen(self, x, y) -> Program | None:
-        """The program for arrays of a form that was seen before, bound to them; its gather checks their values."""
+    def _repeat(self, x, y) -> bool:
+        """Run the step that is kept for arrays of this form, if there is one; its gather checks their values."""
+        control, network = self.control, self.net.executor.control
+        self._rates[0] = self.optimizer.learning_rate
+        control.begin(network.forward)
         try:
-            key = (x.shape, x.dtype, x.strides, y.shape, y.dtype, y.strides)
-        except AttributeError:
-            return None
-        seen = self._batch_forms.get(key)
-        if seen is None or seen[0] != Clock.time:
-            return None
-        program = seen[1]
-        memories = program.feed.memories
-        program.bind(memories["x"], x)
-        program.bind(memories["y"], y)
-        return program
+            found = self._kept.run((Clock.time, self.workspace.block), (x, y), 2)
+        except (BufferError, TypeError, ValueError):
+            return False  # not arrays that a gather takes as they are: the checks say what is wrong
+        network.forward = control.forward
+        return found
 
     def _batch_program(self, x, y, sample_weight) -> Program:
         net = self.net
@@ -160,9 +157,9 @@ class Trainer:
         program = self._program(feed, len(checked_x))
         feed.bind(program)
         if weights is None and checked_x is x and (targets.array is y or targets.array.base is y):
-            if len(self._batch_forms) > 64:
-                self._batch_forms.clear()
-            self._batch_forms[x.shape, x.dtype, x.strides, y.shape, y.dtype, y.strides] = (Clock.time, program)
+            plan = program.replayable([program.feed.memories[name] for name in "xy"])
+            if plan is not None:
+                self._kept.keep((Clock.time, self.workspace.block), (x, y), 2, *plan)
         return program
 
     def apply_gradients(self) -> None:
@@ -204,8 +201,7 @@ class Trainer:
         """Replay `steps` steps; the network's count of training forwards goes in and comes out."""
         control, network = self.control, self.net.executor.control
         self._rates[:steps] = self.optimizer.learning_rate
-        control.status = control.run_step = 0
-        control.forward = network.forward
+        control.begin(network.forward)
         try:
             program.run(n_steps=steps)
         finally:

@@ -24,7 +24,7 @@ GOOD, BAD_LABEL, BAD_WEIGHT, BAD_LOSS = 0, 2, 3, 4
 @pytest.fixture(autouse=True)
 def no_kept_plans():
     """A plan keeps whether it is parallel, which some tests here want to decide anew."""
-    call.kept_plans().clear()
+    call.of_thread.plans.clear()
 
 
 def one_hot(labels, classes):

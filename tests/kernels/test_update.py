@@ -136,7 +136,7 @@ def table(rows):
 @pytest.fixture(autouse=True)
 def no_kept_plans():
     """A plan keeps whether it is parallel, which some tests here want to decide anew."""
-    call.kept_plans().clear()
+    call.of_thread.plans.clear()
 
 
 def run(kernel, arrays, g, ranges, control, **numbers):

@@ -101,19 +101,33 @@ cdef inline const char* row_at(const GatherArgs* a, Py_ssize_t size, Py_ssize_t 
     return <const char*>a.source + row_of(a.order, a.control, a.start, r) * a.stride * size
 
 
-cdef void gather(const void* args, int thread, int n_threads) noexcept nogil:
-    cdef GatherArgs a = (<const GatherArgs*>args)[0]
+cdef inline vf copy_elements(const real* x, real* y, Py_ssize_t n, vf zeros, bint check) noexcept nogil:
+    """Returns `zeros`, which becomes NaN with the first element that is not finite, if `check`."""
+    cdef Py_ssize_t i, whole = n // LANES * LANES
+    cdef vf v
+    for i from 0 <= i < whole by LANES:
+        v = vload(x + i)
+        vstore(y + i, v)
+        if check:
+            zeros = vfma(v, vzero(), zeros)
+    if whole < n:
+        v = vload_n(x + whole, n - whole)
+        vstore_n(y + whole, v, n - whole)
+        if check:
+            zeros = vfma(v, vzero(), zeros)
+    return zeros
+
+
+cdef inline void gather_columns(const GatherArgs* args, Py_ssize_t first, Py_ssize_t end, bint check) noexcept nogil:
+    cdef GatherArgs a = args[0]
     cdef Py_ssize_t size = bytes_of_kind(a.kind)
-    cdef Py_ssize_t pieces = (a.width + GATHER_PIECE - 1) // GATHER_PIECE
-    cdef Py_ssize_t first = thread * pieces // n_threads * GATHER_PIECE
-    cdef Py_ssize_t end = min((thread + 1) * pieces // n_threads * GATHER_PIECE, a.width)
     cdef Py_ssize_t distance = min(max(AHEAD // max((end - first) * size, 1), 2), 16)
     cdef Py_ssize_t prefetched = 0 if a.rows * a.width * size < SMALL_BATCH else a.rows
     cdef Py_ssize_t r, i, j, n
     cdef const char* row = NULL
     cdef const char* ahead = NULL
     cdef real* y
-    cdef vf zeros = vzero()         # becomes NaN with the first element that is not finite
+    cdef vf zeros = vzero()
     for r in range(-distance if prefetched else 0, a.rows):
         if r >= 0:
             row = row_at(&a, size, r)
@@ -128,15 +142,24 @@ cdef void gather(const void* args, int thread, int n_threads) noexcept nogil:
                 continue
             y = a.y + r * a.width + j
             if a.kind == IS_DOUBLE:
-                for i from 0 <= i < n by LANES:
-                    vstore_upto(y + i, vload_upto(<const real*>row + j + i, n - i), n - i)
+                zeros = copy_elements(<const real*>row + j, y, n, zeros, check)
             else:
                 convert(row + j * size, a.kind, y, n)
-            if a.check:
-                for i from 0 <= i < n by LANES:
-                    zeros = vfma(vload_upto(y + i, n - i), vzero(), zeros)
-    if vany(visnan(zeros)):
+                if check:
+                    zeros = copy_elements(y, y, n, zeros, check)
+    if check and vany(visnan(zeros)):
         report(a.control, BAD_INPUT)
+
+
+cdef void gather(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const GatherArgs* a = <const GatherArgs*>args
+    cdef Py_ssize_t pieces = (a.width + GATHER_PIECE - 1) // GATHER_PIECE
+    cdef Py_ssize_t first = thread * pieces // n_threads * GATHER_PIECE
+    cdef Py_ssize_t end = min((thread + 1) * pieces // n_threads * GATHER_PIECE, a.width)
+    if a.check:
+        gather_columns(a, first, end, True)
+    else:
+        gather_columns(a, first, end, False)
 
 
 # --- labels: y out, int32 [rows]; one element of `source` for each row, `stride` elements apart ----------------------

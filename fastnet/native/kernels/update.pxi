@@ -73,21 +73,36 @@ cdef bint next_run(Share* s) noexcept nogil:
     return False
 
 
-cdef double power_of(double base, Py_ssize_t n) noexcept nogil:
-    """base ** n by repeated squaring of pairs of doubles: right to the last bit or two, on every system the same."""
-    cdef double p, e, high = 1, low = 0, square = base, rest = 0
+# A pair of doubles whose sum is the value.
+cdef struct Pair:
+    double high
+    double low
+
+
+cdef inline Pair product_of(Pair a, Pair b) noexcept nogil:
+    cdef double p = a.high * b.high
+    cdef double e = fma(a.high, b.high, -p) + (a.high * b.low + a.low * b.high)
+    cdef Pair c
+    c.high = p + e
+    c.low = e - (c.high - p)
+    return c
+
+
+cdef void powers_of(double a, double b, Py_ssize_t n, double* a_to_n, double* b_to_n) noexcept nogil:
+    """a ** n and b ** n by repeated squaring of pairs: right to the last bit or two, on every system the same.
+
+    Both in one loop, as each by itself waits for its products.
+    """
+    cdef Pair power_a = Pair(1, 0), power_b = Pair(1, 0), square_a = Pair(a, 0), square_b = Pair(b, 0)
     while n > 0:
         if n & 1:
-            p = high * square
-            e = fma(high, square, -p) + (high * rest + low * square)
-            high = p + e
-            low = e - (high - p)
-        p = square * square
-        e = fma(square, square, -p) + 2 * square * rest
-        square = p + e
-        rest = e - (square - p)
+            power_a = product_of(power_a, square_a)
+            power_b = product_of(power_b, square_b)
+        square_a = product_of(square_a, square_a)
+        square_b = product_of(square_b, square_b)
         n >>= 1
-    return high
+    a_to_n[0] = power_a.high
+    b_to_n[0] = power_b.high
 
 
 # --- SGD:  b = momentum b + g (b = g in the first step);  w -= lr b,  nesterov: w -= lr (g + momentum b) -----------
@@ -162,7 +177,8 @@ cdef struct AdamStep:
     double minus_lr
 
 
-cdef inline void adam_run(const AdamArgs* args, const AdamStep* c, const Share* s, bint amsgrad) noexcept nogil:
+cdef inline void adam_run(const AdamArgs* args, const AdamStep* c, const Share* s, bint amsgrad, bint plain) noexcept nogil:
+    """`plain`: without clipping and decay, whose factors are 1, 0 and 1."""
     cdef AdamArgs a = args[0]
     cdef vf scale = vset(<real>a.control.gradient_scale), decay = vset(<real>c.decay), shrink = vset(<real>c.shrink)
     cdef vf rate_1 = vset(<real>(1 - a.beta_1)), beta_2 = vset(<real>a.beta_2), rate_2 = vset(<real>(1 - a.beta_2))
@@ -173,7 +189,10 @@ cdef inline void adam_run(const AdamArgs* args, const AdamStep* c, const Share* 
         n = end - i
         w = vload_upto(a.w + i, n)
         m = vload_upto(a.m + i, n)
-        g = vfma(w, decay, vload_upto(a.g + i, n) * scale)
+        g = vload_upto(a.g + i, n)
+        if not plain:
+            g = vfma(w, decay, g * scale)
+            w = w * shrink
         v = vfma(g * g, rate_2, vload_upto(a.v + i, n) * beta_2)
         m = vfma(g - m, rate_1, m)
         vstore_upto(a.m + i, m, n)
@@ -181,7 +200,7 @@ cdef inline void adam_run(const AdamArgs* args, const AdamStep* c, const Share* 
         if amsgrad:
             v = vmax(vload_upto(a.v_max + i, n), v)
             vstore_upto(a.v_max + i, v, n)
-        vstore_upto(a.w + i, vfma(m / (vroot(v) + epsilon), minus_lr, w * shrink), n)
+        vstore_upto(a.w + i, vfma(m / (vroot(v) + epsilon), minus_lr, w), n)
 
 
 cdef void adam_update(const void* args, int thread, int n_threads) noexcept nogil:
@@ -191,18 +210,21 @@ cdef void adam_update(const void* args, int thread, int n_threads) noexcept nogi
     cdef double lr, correction_1, correction_2
     if a.control.status != GOOD:
         return
-    correction_1 = 1 - power_of(a.beta_1, a.control.step)
-    correction_2 = sqrt(1 - power_of(a.beta_2, a.control.step))
+    powers_of(a.beta_1, a.beta_2, a.control.step, &correction_1, &correction_2)
+    correction_1 = 1 - correction_1
+    correction_2 = sqrt(1 - correction_2)
     c.epsilon = a.epsilon * correction_2
     while next_run(&s):
         lr = a.control.learning_rate * s.r.learning_rate_factor
         c.decay = 0 if a.decoupled else s.r.decay
         c.shrink = 1 - lr * s.r.decay if a.decoupled else 1
         c.minus_lr = -lr * correction_2 / correction_1
-        if a.v_max == NULL:
-            adam_run(a, &c, &s, False)
+        if a.v_max != NULL:
+            adam_run(a, &c, &s, True, False)
+        elif a.control.gradient_scale == 1 and s.r.decay == 0:
+            adam_run(a, &c, &s, False, True)
         else:
-            adam_run(a, &c, &s, True)
+            adam_run(a, &c, &s, False, False)
 
 
 # --- RMSprop (Tieleman & Hinton 2012; centered: Graves 2013) -------------------------------------------------------
