@@ -218,7 +218,7 @@ def test_same_bits_for_any_number_of_threads(dtype, monkeypatch):
         x, dy = random.standard_normal((2, n)).astype(dtype)
         results = []
         for n_threads in (1, 2, 3):
-            monkeypatch.setattr(call, "_local", type("", (), {})())
+            call.of_thread.plans.clear()
             with config.threads(n_threads):
                 results.append([f(*a) for k in KINDS for f, a in ((activate, (x, k)), (activate_backward, (x, dy, k)))])
         for other in results[1:]:
@@ -372,7 +372,7 @@ def test_softmax_in_place_and_with_threads(rows, cols, dtype, monkeypatch):
     x, dy = np.random.default_rng(0).standard_normal((2, rows, cols)).astype(dtype)
     results = []
     for n_threads in (1, 2, 3):
-        monkeypatch.setattr(call, "_local", type("", (), {})())
+        call.of_thread.plans.clear()
         with config.threads(n_threads):
             y, log_y = softmax(x), log_softmax(x)
             results.append([y, log_y, softmax_backward(y, dy), log_softmax_backward(log_y, dy)])

@@ -1,7 +1,5 @@
 """Arithmetic element by element, and copies of a part of a matrix."""
 
-import threading
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -161,7 +159,7 @@ def test_copy_2d_errors():
 def test_threads(dtype, threads, monkeypatch):
     """Every element is done once, whichever blocks the threads get."""
     monkeypatch.setattr(call, "PARALLEL_WORK", 0)
-    monkeypatch.setattr(call, "_local", threading.local())
+    call.of_thread.plans.clear()
     with config.threads(threads):
         for n in (1, 4096, 4097, 8192, 40_001):
             a, b = arrays(n, dtype)

@@ -4,7 +4,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -28,7 +27,7 @@ KEY = (0x13198A2E, 0x03707344)
 def parallel(monkeypatch):
     """All threads even for small arrays, and no plans kept from before."""
     monkeypatch.setattr(call, "PARALLEL_WORK", 0)
-    monkeypatch.setattr(call, "_local", threading.local())
+    call.of_thread.plans.clear()
 
 
 # --- the generator ------------------------------------------------------------------------------------------
@@ -453,7 +452,7 @@ def fingerprints():
 def test_threads_do_not_matter(threads, parallel):
     with config.threads(1):
         expected = fingerprints()
-    call._local.__dict__.clear()
+    call.of_thread.plans.clear()
     with config.threads(threads):
         assert fingerprints() == expected
 
