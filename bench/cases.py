@@ -72,8 +72,10 @@ def machine_line() -> str:
 def print_row(row: dict) -> None:
     times = "  ".join(f"{name} {value * 1e6:,.1f} us" for name, value in row["median"].items())
     ratios = "  ".join(f"{name} {r:.2f}x [{lo:.2f}, {hi:.2f}]" for name, (r, lo, hi) in row["ratio"].items())
+    cpus = "  ".join(f"{name} {value:.1f}" for name, value in row.get("cpus", {}).items() if value > 1.1)
     extra = "  ".join(f"{name} {value:.3g}" for name, value in row.get("figures", {}).items())
-    print(f"{row['group']:<10} {row['case']}\n    {times}\n    ratio: {ratios}\n    {extra}", flush=True)
+    print(f"{row['group']:<10} {row['case']}\n    {times}\n    ratio: {ratios}", flush=True)
+    print(f"    busy CPUs: {cpus or 'one each'}\n    {extra}", flush=True)
 
 
 def timed(contenders: dict, seconds: float, figures=None) -> dict:
@@ -85,6 +87,7 @@ def timed(contenders: dict, seconds: float, figures=None) -> dict:
         "median": {name: timing.median(name) for name in timing.seconds},
         "best": {name: timing.best(name) for name in timing.seconds},
         "ratio": {name: timing.ratio(name) for name in names},
+        "cpus": timing.cpus,
         "figures": figures(timing) if figures else {},
     }
 

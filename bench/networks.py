@@ -61,13 +61,13 @@ def _fastnet_trainer(case: Case):
 
 
 def fastnet_fit(case: Case):
-    """Steps inside of `fit`: whole epochs, shuffled."""
+    """Steps inside of `fit`: at least five whole epochs, shuffled, with the checks of all data before the first."""
     x, y = case.data()
     trainer = _fastnet_trainer(case)
     steps = case.samples // case.batch
 
     def call(n):
-        epochs = max(1, round(n / steps))
+        epochs = max(5, round(n / steps))
         trainer.fit(x, y, epochs=epochs, batch_size=case.batch, verbose=0)
         return epochs * steps
 

@@ -10,9 +10,10 @@ import numpy as np
 
 @dataclass
 class Timing:
-    """Seconds of one call of each contender, round by round."""
+    """Seconds of one call of each contender, round by round, and how many CPUs it kept busy meanwhile."""
 
     seconds: dict[str, np.ndarray]
+    cpus: dict[str, float]
 
     def median(self, name: str) -> float:
         return float(np.median(self.seconds[name]))
@@ -54,16 +55,22 @@ def interleave(
                 break
             n *= 2
     rounds = {name: [] for name in contenders}
+    wall, busy = dict.fromkeys(contenders, 0.0), dict.fromkeys(contenders, 0.0)
     deadline = time.perf_counter() + seconds
     while time.perf_counter() < deadline or len(next(iter(rounds.values()))) < least:
         for name, call in contenders.items():
             if pause:
                 time.sleep(pause)
                 call(1)
-            begun = time.perf_counter()
+            begun, busy_before = time.perf_counter(), time.process_time()
             done = call(counts[name]) or counts[name]
-            rounds[name].append((time.perf_counter() - begun) / done)
-    return Timing({name: np.array(values) for name, values in rounds.items()})
+            took = time.perf_counter() - begun
+            rounds[name].append(took / done)
+            wall[name] += took
+            busy[name] += time.process_time() - busy_before
+    return Timing(
+        {name: np.array(values) for name, values in rounds.items()}, {name: busy[name] / wall[name] for name in wall}
+    )
 
 
 def repeat(function):

@@ -193,11 +193,12 @@ static inline int fn_cpu_level(void) {
 
 /* --- memory ------------------------------------------------------------------- */
 
-enum { FN_ALIGNMENT = 64, FN_HUGE_PAGE = 2 << 20 };
+enum { FN_ALIGNMENT = 64, FN_PAGE = 4096, FN_HUGE_PAGE = 2 << 20 };
 
-/* `size` zeroed bytes on a 64-byte boundary (a huge page's for large blocks), touched. */
+/* `size` zeroed bytes on a 64-byte boundary (a page's or a huge page's for larger blocks), touched. A load waits for an
+ * earlier store at the same place of another page: arrays that start alike are not in each other's way. */
 static inline void *fn_allocate(size_t size) {
-    size_t alignment = size >= FN_HUGE_PAGE ? FN_HUGE_PAGE : FN_ALIGNMENT;
+    size_t alignment = size >= FN_HUGE_PAGE ? FN_HUGE_PAGE : size >= 4 * FN_PAGE ? FN_PAGE : FN_ALIGNMENT;
     size_t rounded = (size + FN_ALIGNMENT - 1) / FN_ALIGNMENT * FN_ALIGNMENT;
     if (rounded < size) return NULL;
     if (rounded == 0) rounded = FN_ALIGNMENT;
