@@ -348,10 +348,10 @@ def gradient_norm(g, *, clip_norm=None) -> tuple[float, float]:
     """
     g = call.real_array("g", g)
     clip_norm = 0.0 if clip_norm is None else checks.real_number("clip_norm", clip_norm, above=0)
-    control = ControlBlock()
+    control, partials = ControlBlock(), np.empty(-(-g.size // BLOCK))
+    dtype = call.REAL_NAMES[g.dtype]
     reads = {"g": g, "ranges": np.array([(0, g.size, 1.0, 0.0)], RANGE)}
-    writes = {"partials": np.empty(-(-g.size // BLOCK)), "control": control.block}
-    call.run(
-        "gradient_norm", call.REAL_NAMES[g.dtype], reads, writes, {"n_ranges": 1, "clip_norm": clip_norm}, 2 * g.size
-    )
+    call.run("squares", dtype, reads, {"partials": partials}, {"n_ranges": 1}, 2 * g.size)
+    numbers = {"n": len(partials), "clip_norm": clip_norm}
+    call.run("clip", dtype, {"partials": partials}, {"control": control.block}, numbers, 0)
     return control.gradient_norm, control.gradient_scale

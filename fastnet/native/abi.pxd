@@ -34,7 +34,6 @@ cdef struct KernelTable:
 # the first part before a run; `step_begin` and the ops keep the rest.
 cdef struct Control:
     Py_ssize_t status           # 0: the step is good; otherwise a Status
-    Py_ssize_t status_op        # which op said so (in a checked run)
     Py_ssize_t step             # updates done, this one included while it runs
     Py_ssize_t forward          # training forwards of the network, for its random streams
     Py_ssize_t cursor           # position in `order` of this batch's first sample

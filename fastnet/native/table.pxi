@@ -161,15 +161,12 @@ add("sgd_update", "w g b ranges control | n_ranges nesterov | momentum", sizeof(
 add("rmsprop_update", "w g v b a ranges control | n_ranges | rho epsilon momentum", sizeof(RmspropArgs), rmsprop_update)
 add("adam_update", "w g m v v_max ranges control | n_ranges decoupled | beta_1 beta_2 epsilon", sizeof(AdamArgs), adam_update)
 add("adagrad_update", "w g s ranges control | n_ranges | learning_rate_decay epsilon", sizeof(AdagradArgs), adagrad_update)
-add("gradient_norm", "g ranges partials control | n_ranges | clip_norm",
-    sizeof(GradientNormArgs), gradient_squares, gradient_total)
 add("squares", "g ranges partials | n_ranges |", sizeof(SquaresArgs), squares)
 add("clip", "partials control | n | clip_norm", sizeof(ClipArgs), clip)
 add("check_finite", "x control | n code |", sizeof(CheckFiniteArgs), check_finite)
 add("step_begin", "learning_rates control | |", sizeof(StepBeginArgs), step_begin)
 add("step_end", "control | batch |", sizeof(StepEndArgs), step_end)
 add("check_result", "result control | |", sizeof(CheckResultArgs), check_result)
-add("copy_if_good", "source target control | n |", sizeof(CopyIfGoodArgs), copy_if_good)
 add("gather", "source order y control | rows width stride kind check start |", sizeof(GatherArgs), gather)
 add("gather_labels", "source order y control | rows stride kind classes start |", sizeof(GatherLabelsArgs), gather_labels)
 add("count_correct", "prediction labels targets weights sums control | rows classes top_k kind |",

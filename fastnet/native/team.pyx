@@ -121,11 +121,6 @@ def has_openmp():
     return bool(fn_has_openmp())
 
 
-def is_serial():
-    """True in a forked child, whose OpenMP runtime has lost its threads."""
-    return bool(is_forked_child)
-
-
 def _after_fork_in_child():
     global is_forked_child, region_lock
     is_forked_child = 1

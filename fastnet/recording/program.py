@@ -12,7 +12,7 @@ from fastnet.recording.recording import Memory, Recording, Storage, Tensor
 
 # Multiply-adds from which an op is worth the barriers around it, and a whole program the start
 # of a parallel region (docs/ARCHITECTURE.md, "Threads", has the measurements).
-PARALLEL_OP = 250_000
+PARALLEL_OP = 100_000
 PARALLEL_PROGRAM = 1_500_000
 
 

@@ -1,10 +1,8 @@
 """The ops that begin and end a step, replayed as a plan does."""
 
 import numpy as np
-import pytest
 
 from fastnet import config
-from fastnet.kernels import call
 from fastnet.native.plan import Call, ControlBlock, Plan
 
 
@@ -47,19 +45,3 @@ def test_a_bad_step_is_taken_back():
     step_plan(control, np.array([0.1, 0.2]), code=5).run(2)
     assert control.status == 5
     assert counters(control) == (10, 20, 64, 1)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("n", [0, 1, 17, 4096, 50_001])
-def test_copy_if_good(n, dtype):
-    source = np.random.default_rng(n).standard_normal(n).astype(dtype)
-    for threads in (1, 3):
-        for status in (0, 4):
-            control = ControlBlock()
-            control.status = status
-            target = np.zeros(n + 8, dtype)
-            reads = {"source": source, "control": control.block}
-            with config.threads(threads):
-                call.run("copy_if_good", dtype, reads, {"target": target}, {"n": n}, 4 * n)
-            np.testing.assert_array_equal(target[:n], 0 if status else source)
-            np.testing.assert_array_equal(target[n:], 0)

@@ -259,10 +259,13 @@ def test_gradient_norm_of_extremes():
 
 
 def norm_of(g, ranges, control, clip_norm=0.0):
-    blocks = sum(-(-int(r["n"]) // update.BLOCK) for r in ranges)
-    writes = {"partials": np.zeros(blocks), "control": control.block}
-    numbers = {"n_ranges": len(ranges), "clip_norm": clip_norm}
-    call.run("gradient_norm", g.dtype.name, {"g": g, "ranges": ranges}, writes, numbers, 2 * g.size)
+    partials = np.full(sum(-(-int(r["n"]) // update.BLOCK) for r in ranges), np.nan)
+    dtype = g.dtype.name
+    call.run(
+        "squares", dtype, {"g": g, "ranges": ranges}, {"partials": partials}, {"n_ranges": len(ranges)}, 2 * g.size
+    )
+    numbers = {"n": len(partials), "clip_norm": clip_norm}
+    call.run("clip", dtype, {"partials": partials}, {"control": control.block}, numbers, 0)
     return control
 
 
@@ -293,7 +296,7 @@ def test_gradient_norm_sets_the_status(bad):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_norm_over_two_memories(dtype):
-    """`squares` for each and `clip` give what `gradient_norm` gives for one."""
+    """`squares` for each and then `clip` give what they give for all ranges at once."""
     g = np.random.default_rng(3).standard_normal(20_000).astype(dtype)
     first, second = table([(0, 5000, 1, 0)]), table([(64, 7000, 1, 0), (8192, 100, 1, 0)])
     partials = np.full(2 + 2 + 1, np.nan)

@@ -1,7 +1,10 @@
 # The norm of all gradients, for clipping and for the step's status; and a check of any array.
 #
+# Two ops, as gradients may lie in several memories: `squares` for each, one after the other in one array of partials,
+# then `clip` of all n of them.
+#
 # g         in: gradients                ranges  in [n_ranges]: those that count (update.pxi)
-# partials  scratch, double, one for each block of 4096 elements of each range
+# partials  double, one for each block of 4096 elements of each range
 # control   in, out: gradient_norm, gradient_scale, status
 #
 #   norm = sqrt(sum g^2)       scale = min(1, clip_norm / (norm + 1e-6)), or 1 where clip_norm is 0   (as PyTorch)
@@ -10,12 +13,16 @@
 # nor underflow there; in float64 an element beyond 1.3e154 makes the norm infinite, which is a bad gradient like any
 # other that isn't finite. With a bad status the control stays as it is.
 
-cdef struct GradientNormArgs:
+cdef struct SquaresArgs:
     const real* g
     const Range* ranges
     double* partials
-    Control* control
     Py_ssize_t n_ranges
+
+cdef struct ClipArgs:
+    const double* partials
+    Control* control
+    Py_ssize_t n
     double clip_norm
 
 
@@ -34,68 +41,32 @@ cdef double sum_of_squares(const real* g, Py_ssize_t n) noexcept nogil:
     return vdsum((sums[0] + sums[1]) + (sums[2] + sums[3]))
 
 
-cdef void squares_of_ranges(const real* g, const Range* ranges, Py_ssize_t n_ranges, double* partials,
-                            int thread, int n_threads) noexcept nogil:
-    cdef Share s = share_of(ranges, n_ranges, thread, n_threads)
+cdef void squares(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const SquaresArgs* a = <const SquaresArgs*>args
+    cdef Share s = share_of(a.ranges, a.n_ranges, thread, n_threads)
     cdef Py_ssize_t i
     while next_run(&s):
         for i from 0 <= i < s.n by UPDATE_BLOCK:
-            partials[s.block] = sum_of_squares(g + s.begin + i, min(s.n - i, <Py_ssize_t>UPDATE_BLOCK))
+            a.partials[s.block] = sum_of_squares(a.g + s.begin + i, min(s.n - i, <Py_ssize_t>UPDATE_BLOCK))
             s.block += 1
 
 
-cdef void clip_to_norm(const double* partials, Py_ssize_t n, double clip_norm, Control* control) noexcept nogil:
+cdef void clip(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const ClipArgs* a = <const ClipArgs*>args
+    cdef Control* control = a.control
     cdef Py_ssize_t i
     cdef double norm = 0
-    if control.status != GOOD:
+    if thread or control.status != GOOD:
         return
-    for i in range(n):
-        norm += partials[i]
+    for i in range(a.n):
+        norm += a.partials[i]
     norm = sqrt(norm)
     control.gradient_norm = norm
     control.gradient_scale = 1
     if not norm < INFINITY:
         control.status = BAD_GRADIENT
-    elif clip_norm > 0:
-        control.gradient_scale = min(1.0, clip_norm / (norm + 1e-6))
-
-
-cdef void gradient_squares(const void* args, int thread, int n_threads) noexcept nogil:
-    cdef const GradientNormArgs* a = <const GradientNormArgs*>args
-    squares_of_ranges(a.g, a.ranges, a.n_ranges, a.partials, thread, n_threads)
-
-
-cdef void gradient_total(const void* args, int thread, int n_threads) noexcept nogil:
-    cdef const GradientNormArgs* a = <const GradientNormArgs*>args
-    if thread == 0:
-        clip_to_norm(a.partials, blocks_of(a.ranges, a.n_ranges), a.clip_norm, a.control)
-
-
-# --- the same in two ops, for gradients that lie in several memories: `squares` for each, one after the other in one
-# array of partials, then `clip` of all n of them ----------------------------------------------------------------------
-
-cdef struct SquaresArgs:
-    const real* g
-    const Range* ranges
-    double* partials
-    Py_ssize_t n_ranges
-
-cdef struct ClipArgs:
-    const double* partials
-    Control* control
-    Py_ssize_t n
-    double clip_norm
-
-
-cdef void squares(const void* args, int thread, int n_threads) noexcept nogil:
-    cdef const SquaresArgs* a = <const SquaresArgs*>args
-    squares_of_ranges(a.g, a.ranges, a.n_ranges, a.partials, thread, n_threads)
-
-
-cdef void clip(const void* args, int thread, int n_threads) noexcept nogil:
-    cdef const ClipArgs* a = <const ClipArgs*>args
-    if thread == 0:
-        clip_to_norm(a.partials, a.n, a.clip_norm, a.control)
+    elif a.clip_norm > 0:
+        control.gradient_scale = min(1.0, a.clip_norm / (norm + 1e-6))
 
 
 # --- is everything finite? x in [n]; if not, the status becomes `code`. Threads take whole blocks. ---------------------

@@ -51,24 +51,6 @@ cdef void step_end(const void* args, int thread, int n_threads) noexcept nogil:
         a.control.forward -= 1
 
 
-# source in [n], target out [n], control or NULL. Threads take whole blocks of 4096 elements.
-cdef struct CopyIfGoodArgs:
-    const real* source
-    real* target
-    Control* control
-    Py_ssize_t n
-
-
-cdef void copy_if_good(const void* args, int thread, int n_threads) noexcept nogil:
-    cdef const CopyIfGoodArgs* a = <const CopyIfGoodArgs*>args
-    cdef Py_ssize_t blocks = (a.n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
-    cdef Py_ssize_t i, end = min((thread + 1) * blocks // n_threads * UPDATE_BLOCK, a.n)
-    if is_bad(a.control):
-        return
-    for i from thread * blocks // n_threads * UPDATE_BLOCK <= i < end by LANES:
-        vstore_upto(a.target + i, vload_upto(a.source + i, a.n - i), a.n - i)
-
-
 # --- a loss that Python computed: result in [2] is sum(w l) / sum(w) and sum(w) -------------------------------------------
 
 cdef struct CheckResultArgs:
