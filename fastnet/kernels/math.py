@@ -10,7 +10,7 @@ from fastnet.kernels import call
 __all__ = ["elementary"]
 
 # tanh and sigmoid are activations; the numbers of the others are those of `elementary.pxi`.
-_FUNCTIONS = {"exp": 0, "expm1": 1, "log": 2, "log1p": 3, "erf": 4}
+_FUNCTIONS = {"exp": 0, "expm1": 1, "log": 2, "log1p": 3, "erf": 4, "sqrt": 5}
 _ACTIVATIONS = {"sigmoid": 8, "tanh": 9}
 
 
@@ -21,7 +21,7 @@ def elementary(x, function: str, *, out=None) -> np.ndarray:
     ----------
     x : array of real numbers, of any shape
         float32 and float64 stay what they are; other dtypes become float32.
-    function : {"exp", "expm1", "log", "log1p", "erf", "sigmoid", "tanh"}
+    function : {"exp", "expm1", "log", "log1p", "erf", "sqrt", "sigmoid", "tanh"}
     out : ndarray, optional
         C-contiguous array of x's shape and dtype; it may be x.
 

@@ -192,14 +192,17 @@ FN_INLINE vf vsqrt(vf a) {
 #endif
 }
 
-/* sqrt(x) for finite x >= 0, at most 1 ulp off. With 512-bit float vectors the divider takes 9 (Zen 4) to 20 cycles
+/* sqrt(x) for x >= 0, at most 1 ulp off. With 512-bit float vectors the divider takes 9 (Zen 4) to 20 cycles
  * (Intel) for a root, beside those of the division that mostly follows; an estimate with one of Newton's steps, on the
  * multipliers, leaves it to the division. */
 FN_INLINE vf vroot(vf x) {
 #if FN_AVX512 && !FN_DOUBLE
-    __m512 v = (__m512)x, y = _mm512_rsqrt14_ps(v), root = _mm512_mul_ps(v, y);
-    root = _mm512_fmadd_ps(_mm512_mul_ps(y, _mm512_set1_ps(0.5f)), _mm512_fnmadd_ps(root, root, v), root);
-    return (vf)_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_GT_OQ), root);
+    /* Newton's step is relative, r (1 + (1/2 - r y / 2)) with r = x y: x - r^2 would be flushed where x is small. */
+    __m512 v = (__m512)x, y = _mm512_rsqrt14_ps(v), root = _mm512_mul_ps(v, y), half = _mm512_set1_ps(0.5f);
+    root = _mm512_fmadd_ps(root, _mm512_fnmadd_ps(root, _mm512_mul_ps(y, half), half), root);
+    enum { ZERO = 0x06, PLUS_INFINITE = 0x08, DENORMAL = 0x20, NOT_A_NUMBER = 0x81 };
+    __mmask16 itself = _mm512_fpclass_ps_mask(v, ZERO | PLUS_INFINITE | DENORMAL | NOT_A_NUMBER);
+    return (vf)_mm512_mask_mov_ps(root, itself, v);
 #else
     return vsqrt(x);
 #endif

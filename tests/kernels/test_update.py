@@ -238,6 +238,17 @@ def test_nonfinite_gradients_stay_in_their_element(bad):
         assert not np.isfinite(w[32]), name
 
 
+def test_a_square_that_overflows_leaves_the_parameter():
+    """g / sqrt(Inf) is 0, as in PyTorch."""
+    for name in ("adam", "rmsprop", "adagrad"):
+        function, _, state_names, options = RULES[name]
+        w = np.ones(20, "f")
+        function(
+            w, np.full(20, 1e25, "f"), step=2, **{key: np.zeros(20, "f") for key in state_names.split()}, **options
+        )
+        np.testing.assert_array_equal(w, np.ones(20, "f"), name)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n", [0, 1, 15, 4096, 4097, 30_001])
 def test_gradient_norm(n, dtype):

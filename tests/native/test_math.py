@@ -7,7 +7,7 @@ import pytest
 
 from fastnet.kernels.math import elementary
 
-FUNCTIONS = ["exp", "expm1", "log", "log1p", "erf", "sigmoid", "tanh"]
+FUNCTIONS = ["exp", "expm1", "log", "log1p", "erf", "sqrt", "sigmoid", "tanh"]
 DTYPES = ["float32", "float64"]
 ULP = 2.0
 
@@ -62,7 +62,7 @@ def sweep(dtype, n):
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_ulps(function, dtype):
     x = sweep(dtype, 5_000 if function == "erf" else 50_000)
-    if function == "log":
+    if function in ("log", "sqrt"):
         x = x[x > 0]
     if function == "log1p":
         x = x[x > -1]
@@ -94,6 +94,7 @@ SPECIAL = {  # at 0, -0, inf, -inf, and below the domain
     "log": (-INF, -INF, INF, NAN),
     "log1p": (0.0, -0.0, INF, NAN),
     "erf": (0.0, -0.0, 1, -1),
+    "sqrt": (0.0, -0.0, INF, NAN),
     "sigmoid": (0.5, 0.5, 1, 0),
     "tanh": (0.0, -0.0, 1, -1),
 }

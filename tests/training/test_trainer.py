@@ -314,6 +314,30 @@ def test_train_on_batch_refuses_bad_values_before_anything_changes():
     assert trainer.step == 2
 
 
+def test_a_batch_of_a_known_form_gives_the_bits_of_a_new_one():
+    """Steps whose program was kept, before and after the workspace grew, rates and data changed, and errors."""
+    x, y = make_data(64)
+    kept, fresh = (
+        fn.Trainer(make_net(), loss="softmax_cross_entropy", optimizer=fn.Adam(1e-2), metrics=["accuracy"])
+        for _ in range(2)
+    )
+    for step in range(6):
+        if step == 2:
+            for trainer in (kept, fresh):
+                trainer.fit(x, y, batch_size=64, epochs=1, verbose=0)
+        if step == 3:
+            kept.optimizer.learning_rate = fresh.optimizer.learning_rate = 0.5
+        if step == 4:
+            for broken in (np.full_like(x[:16], np.nan), x[:16].tolist()[:15]):
+                with pytest.raises(ValueError):
+                    kept.train_on_batch(broken, y[:16])
+        batch = slice(8 * step, 8 * step + 16)
+        figures = kept.train_on_batch(x[batch].copy(), y[batch])
+        # A list has no form: its step is found, or made, in Python each time.
+        assert fresh.train_on_batch(x[batch].tolist(), y[batch].tolist()) == figures
+        assert bits(kept.net) == bits(fresh.net)
+
+
 def test_regression_metrics_agree_with_scikit_learn():
     sklearn_metrics = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-# The functions of math.pxi on arrays, each by itself: y = f(x).
+# The functions of math.pxi, and the root of vec.h, on arrays, each by itself: y = f(x).
 #
 # n         elements; x and y contiguous, and perhaps the same memory
 # function  which (the enum)
@@ -10,6 +10,7 @@ cdef enum Elementary:
     LOG = 2
     LOG1P = 3
     ERF = 4
+    SQRT = 5
 
 cdef struct ElementaryArgs:
     const real* x
@@ -27,6 +28,8 @@ cdef inline vf elementary_of(Py_ssize_t function, vf x) noexcept nogil:
         return vlog(x)
     if function == LOG1P:
         return vlog1p(x)
+    if function == SQRT:
+        return vroot(x)
     return verf(x)
 
 
@@ -45,3 +48,4 @@ cdef void elementary(const void* args, int thread, int n_threads) noexcept nogil
     elif g.function == LOG: elementary_loop(LOG, g.x + i, g.y + i, n)
     elif g.function == LOG1P: elementary_loop(LOG1P, g.x + i, g.y + i, n)
     elif g.function == ERF: elementary_loop(ERF, g.x + i, g.y + i, n)
+    elif g.function == SQRT: elementary_loop(SQRT, g.x + i, g.y + i, n)
