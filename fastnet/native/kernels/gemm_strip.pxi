@@ -1,0 +1,217 @@
+# Strips of tiles: the inner loops of products (gemm.pxi).
+#
+#   C = op(A) B + start      for h rows of op(A), and one panel of NR columns after the other
+#
+# h        rows, a constant of each function      nv   vectors in a row of a tile, too
+# K        depth                                  lda ldb ldc  elements from row to row
+#
+# A tile of h x nv vectors of C lives in registers; each step of k broadcasts h elements of A and loads nv vectors of
+# B. There is code for every height, for widths of 1 to NV vectors, and for A along its rows, along its columns
+# (transposed), and along its rows while B is copied into panels. Vectors are whole: only a tile that is one vector wide
+# may have fewer columns, and `strip_to_edge` computes wider remainders on copies.
+#
+# Order of summation: k ascending, from zero, the bias or C; with `add`, what C holds is added at the end.
+
+cdef enum Start:
+    FROM_ZERO
+    FROM_BIAS
+    FROM_C
+
+# A strip of tiles, one for each of some panels: where the operands of the first are, and how sums start and end.
+cdef struct Strip:
+    const real* a
+    const real* b
+    real* copy              # where a copying tile packs B, panel after panel
+    real* c
+    const real* bias
+    const real* gate        # C becomes 0 where this is at most 0 (the slope of relu), or NULL
+    Py_ssize_t lda
+    Py_ssize_t ldb
+    Py_ssize_t ldc
+    Py_ssize_t ldgate
+    Py_ssize_t K
+    Py_ssize_t panels
+    Py_ssize_t b_step       # elements from one panel of b to the next
+    Py_ssize_t width        # columns of a tile that is one vector wide
+    Start start
+    bint add                # add what C holds to the sums, at their end
+    real floor              # 0 for relu, -inf for none
+    bint check              # look for what is not finite
+    bint bad                # out: found some
+
+
+cdef inline vf load_part(const real* p, Py_ssize_t nv, Py_ssize_t width) noexcept nogil:
+    return vload_upto(p, width) if nv == 1 else vload(p)
+
+
+cdef inline void strip(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, Strip* args) noexcept nogil:
+    """Tiles of h x nv vectors. Where `columns`, A holds op(A) transposed: element (i, k) at a[k * lda + i].
+
+    Only tiles along rows have a gate and a floor, only those along columns are checked. (The loop over the panels also
+    makes GCC keep c in registers from its first value to the store: it unrolls early only what is inside of a loop.)
+    """
+    cdef Strip s = args[0]
+    cdef vf c[MR_NARROW * NV]
+    cdef vf b[NV]
+    cdef vf x, infinite = vzero(), floor = vset(s.floor)
+    cdef const real* rows[4]
+    cdef const real* pa
+    cdef const real* pb
+    cdef Py_ssize_t p, i, j, k
+    for p in range(s.panels):
+        if s.start == FROM_C:
+            for i in range(h):
+                for j in range(nv):
+                    c[i * nv + j] = load_part(s.c + i * s.ldc + j * LANES, nv, s.width)
+        elif s.start == FROM_BIAS:
+            for i in range(h):
+                for j in range(nv):
+                    c[i * nv + j] = load_part(s.bias + j * LANES, nv, s.width)
+            s.bias += NR
+        else:
+            for i in range(h):
+                for j in range(nv):
+                    c[i * nv + j] = vzero()
+        pa = s.a
+        pb = s.b
+        for i in range(4):
+            rows[i] = s.a + i * 3 * s.lda
+        for k in range(s.K):
+            for j in range(nv):
+                b[j] = vload(pb + j * LANES)
+                if copying:
+                    vstore(s.copy + j * LANES, b[j])
+                    prefetch(pb + COPY_AHEAD * s.ldb + j * LANES)
+            for i in range(h):
+                # Rows in groups of three: one pointer each, the others by the address's scale.
+                x = vset(pa[i] if columns else rows[i // 3][i % 3 * s.lda])
+                for j in range(nv):
+                    c[i * nv + j] = vfma(x, b[j], c[i * nv + j])
+            pb += s.ldb
+            if copying:
+                s.copy += NR
+            if columns:
+                pa += s.lda
+            else:
+                for i in range((h + 2) // 3):
+                    rows[i] += 1
+        if s.add:
+            for i in range(h):
+                for j in range(nv):
+                    c[i * nv + j] = load_part(s.c + i * s.ldc + j * LANES, nv, s.width) + c[i * nv + j]
+        if columns and s.check:
+            for i in range(h):
+                for j in range(nv):
+                    infinite = vor_bits(c[i * nv + j] - c[i * nv + j], infinite)
+        if not columns:
+            for i in range(h):
+                for j in range(nv):
+                    c[i * nv + j] = vmax(floor, c[i * nv + j])
+            if s.gate != NULL:
+                for i in range(h):
+                    for j in range(nv):
+                        x = load_part(s.gate + i * s.ldgate + j * LANES, nv, s.width)
+                        c[i * nv + j] = vselect(vle(x, vzero()), vzero(), c[i * nv + j])
+                s.gate += NR
+        for i in range(h):
+            for j in range(nv):
+                if nv == 1:
+                    vstore_upto(s.c + i * s.ldc, c[i], s.width)
+                else:
+                    vstore(s.c + i * s.ldc + j * LANES, c[i * nv + j])
+        s.b += s.b_step
+        s.c += NR
+    if columns and vany(visnan(infinite)):
+        args.bad = True
+
+
+cdef inline void strip_of_height(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, Strip* s) noexcept nogil:
+    """Each height is code of its own; only narrow tiles are higher than MR."""
+    cdef bint narrow = nv <= 2 and MR_NARROW > MR and not copying
+    if h == 1: strip(1, nv, columns, copying, s)
+    elif h == 2: strip(2, nv, columns, copying, s)
+    elif h == 3: strip(3, nv, columns, copying, s)
+    elif h == 4: strip(4, nv, columns, copying, s)
+    elif h == 5: strip(5, nv, columns, copying, s)
+    elif h == 6: strip(6, nv, columns, copying, s)
+    elif narrow and h == 7: strip(7, nv, columns, copying, s)
+    elif narrow and h == 8: strip(8, nv, columns, copying, s)
+    elif narrow and h == 9: strip(9, nv, columns, copying, s)
+    elif narrow and h == 10: strip(10, nv, columns, copying, s)
+    elif narrow and h == 11: strip(11, nv, columns, copying, s)
+    elif narrow and h == 12: strip(12, nv, columns, copying, s)
+
+
+cdef inline void strip_of_width(Py_ssize_t h, Py_ssize_t width, bint columns, Strip* s) noexcept nogil:
+    if width <= LANES: strip_of_height(h, 1, columns, False, s)
+    elif NV == 2 or width <= 2 * LANES: strip_of_height(h, 2, columns, False, s)
+    elif NV > 2 and width <= 3 * LANES: strip_of_height(h, 3, columns, False, s)
+    elif NV > 3: strip_of_height(h, 4, columns, False, s)
+
+
+cdef void strip_along_rows(Py_ssize_t h, Py_ssize_t width, Strip* s) noexcept nogil:
+    strip_of_width(h, width, False, s)
+
+
+cdef void strip_copying(Py_ssize_t h, Strip* s) noexcept nogil:
+    strip_of_height(h, NV, False, True, s)
+
+
+cdef void strip_along_columns(Py_ssize_t h, Py_ssize_t width, Strip* s) noexcept nogil:
+    strip_of_width(h, width, True, s)
+
+
+cdef inline void copy_padded(const real* x, Py_ssize_t ldx, real* y, Py_ssize_t h, Py_ssize_t width) noexcept nogil:
+    """h rows of `width` to rows of NR, up to the end of the last vector with zeros."""
+    cdef Py_ssize_t i, j
+    for i in range(h):
+        for j from 0 <= j < width by LANES:
+            vstore(y + i * NR + j, vload_upto(x + i * ldx + j, width - j))
+
+
+cdef void strip_to_edge(Py_ssize_t h, Py_ssize_t width, Strip* s, const real* panel, Py_ssize_t j, bint columns) noexcept nogil:
+    """The last tile of a strip, narrower than NR, with its packed panel; the strip begins j columns before it."""
+    cdef Strip last = s[0]
+    last.b, last.ldb, last.panels = panel, whole_vectors(width), 1
+    last.width = min(width, <Py_ssize_t>LANES)
+    last.c += j
+    if s.start == FROM_BIAS:
+        last.bias += j
+    if s.gate != NULL:
+        last.gate += j
+    if width > LANES and width % LANES:
+        tile_at_edge(h, width, columns, &last)
+    elif columns:
+        strip_along_columns(h, width, &last)
+    else:
+        strip_along_rows(h, width, &last)
+    s.bad = last.bad
+
+
+cdef void tile_at_edge(Py_ssize_t h, Py_ssize_t width, bint columns, Strip* s) noexcept nogil:
+    """One tile of several vectors whose last is not whole: on copies that are NR wide."""
+    cdef vf c_vectors[MR_NARROW * NV]
+    cdef vf gate_vectors[MR_NARROW * NV]
+    cdef vf bias_vectors[NV]
+    cdef real* c = <real*>c_vectors
+    cdef real* gate = <real*>gate_vectors
+    cdef real* bias = <real*>bias_vectors
+    cdef Strip whole = s[0]
+    cdef Py_ssize_t i, j
+    whole.c, whole.ldc = c, NR
+    if s.start == FROM_C or s.add:
+        copy_padded(s.c, s.ldc, c, h, width)
+    elif s.start == FROM_BIAS:
+        copy_padded(s.bias, 0, bias, 1, width)
+        whole.bias = bias
+    if s.gate != NULL:
+        copy_padded(s.gate, s.ldgate, gate, h, width)
+        whole.gate, whole.ldgate = gate, NR
+    if columns:
+        strip_along_columns(h, width, &whole)
+    else:
+        strip_along_rows(h, width, &whole)
+    s.bad = whole.bad
+    for i in range(h):
+        for j from 0 <= j < width by LANES:
+            vstore_upto(s.c + i * s.ldc + j, vload(c + i * NR + j), width - j)
