@@ -10,11 +10,10 @@ from fastnet.native.arena import Block
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Context, Memory, Program, Recording
 
-GREAT_MATRIX = 16 * BLOCK  # elements of a parameter that is a range of its own in the update
-
 __all__ = ["Feed", "OptimizerState", "Sums", "evaluation_step", "training_step"]
 
 BAD_GRADIENT = 5  # Status in native/abi.pxd
+GREAT_MATRIX = 16 * BLOCK  # elements of a parameter that is a range of its own in the update
 
 
 class Feed:

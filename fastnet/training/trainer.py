@@ -89,6 +89,7 @@ class Trainer:
         self.optimizer_state = OptimizerState(self.optimizer, net.graph)
         self._programs = Programs()
         self._kept = KeptPlans()
+        self._kept_for = None  # what they depend on: the configuration, and the block they work in
         self._states: dict[int, tuple] = {}
         self._stop: str | None = None
 
@@ -159,7 +160,11 @@ class Trainer:
         if weights is None and checked_x is x and (targets.array is y or targets.array.base is y):
             plan = program.replayable([program.feed.memories[name] for name in "xy"])
             if plan is not None:
-                self._kept.keep((Clock.time, self.workspace.block), (x, y), 2, *plan)
+                state = Clock.time, self.workspace.block
+                if state != self._kept_for:
+                    self._kept.clear()
+                    self._kept_for = state
+                self._kept.keep(state, (x, y), 2, *plan)
         return program
 
     def apply_gradients(self) -> None:
