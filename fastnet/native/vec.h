@@ -59,6 +59,7 @@ enum {
     EIGHT = 64 / FN_VECTOR_BYTES, /* vectors that hold eight doubles */
     NV = FN_NV,
     NR = FN_NV * (FN_VECTOR_BYTES / sizeof(real)),
+    NV_ROW = FN_NV == 4 ? 16 : 12, /* vectors of a tile that is one row high */
     KC = FN_KC,
     PACKED_BYTES = FN_PACKED_BYTES,
     COPY_AHEAD = 8              /* rows of B that a tile prefetches while it packs them */

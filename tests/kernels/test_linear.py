@@ -115,6 +115,24 @@ def test_an_element_does_not_depend_on_the_others(m, n, k, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [96, 191, 255, 256, 300, 777])
+@pytest.mark.parametrize("k", [1, 40, 700])
+def test_a_batch_of_one(n, k, dtype):
+    """One row has tiles of its own, and the bits of a row among others."""
+    rng = np.random.default_rng(n)
+    a, b = rng.standard_normal((30, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+    gate, bias = rng.standard_normal((30, n)).astype(dtype), rng.standard_normal(n).astype(dtype)
+    for options in ({}, {"bias": bias}, {"bias": bias, "activation": "relu"}, {"gate": gate}, {"c": gate}):
+        whole, _ = run_gemm(a, b, **options)
+        close(
+            whole, reference.gemm(a, b, **options), k, np.abs(a).astype(float) @ np.abs(b) + np.abs(bias) + np.abs(gate)
+        )
+        row = {name: value[7:8] if name in ("gate", "c") else value for name, value in options.items()}
+        for gaps in ((0, 0, 0, 0), (3, 5, 7, 1)):
+            np.testing.assert_array_equal(run_gemm(a[7:8], b, gaps=gaps, **row)[0], whole[7:8])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("trans_a", [False, True])
 @pytest.mark.parametrize(("m", "n", "k"), [(13, 70, 5), (64, 128, 32), (5, 10, 1100), (30, 27, 33)])
 def test_what_is_not_finite_makes_the_step_a_bad_one(m, n, k, trans_a, dtype):

@@ -17,8 +17,9 @@
 # transposed, vector by vector squares, where B is; before a transposed A; or else by the first tile while
 # it computes, which costs nothing. With few rows, and where it stays in L1, B is read in place, but for a panel
 # that is not whole. A is read in place, along its rows or, where it is transposed, along h neighbours of a row.
-# A strip of tiles, one for each panel of the group, is one call. Threads divide tiles and panels: rows first for a
-# transposed A, a weight gradient, so that a thread updates the weights whose gradients it has computed.
+# A strip of tiles, one for each panel of the group, is one call; a row alone (batch 1) has wider tiles, as it
+# streams B. Threads divide tiles and panels: rows first for a transposed A, a weight gradient, so that a thread
+# updates the weights whose gradients it has computed.
 #
 # Order of summation: k ascending within a block, starting from the bias (or from C). A depth from LEAST_HALVED to 2 KC
 # has two blocks, its halves, of which the second starts from zero and is added to the first; others have blocks of KC, each
@@ -257,7 +258,8 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
     cdef int beside = n_threads // 2 if shares_depth else n_threads     # threads that share one part of the depth
     cdef bint second = thread >= beside
     cdef Share2D share = share_2d(tiles, (g.N + NR - 1) // NR, g.trans_a, thread - beside if second else thread, beside)
-    cdef Py_ssize_t group = group_of(g)
+    cdef Py_ssize_t group
+    cdef real* edge
     cdef real* block = <real*>(<char*>g.scratch + thread * g.scratch_stride)
     cdef Py_ssize_t q, p, end, t, i0, j0, h, k0, depth, width, whole
     cdef bint last, finishing, packed
@@ -271,6 +273,7 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
     s.lda, s.ldgate = g.lda, g.ldgate
     s.ldc = whole_vectors(g.N) if second else g.ldc
     s.bad = False
+    group = share.p1 - share.p0 if in_place else group_of(g)
     for q from share.p0 <= q < share.p1 by group:
         end = min(q + group, share.p1)
         j0 = q * NR
@@ -289,8 +292,11 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
                 s.start = FROM_ZERO if is_halved(g) and k0 else FROM_C
             s.floor = <real>0 if last and g.activation == RELU else -<real>INFINITY
             s.check = last and g.control != NULL
+            edge = block if in_place else block + whole * NR * depth
             for p in range(q, end):
-                if g.trans_b or p == q + whole or (g.trans_a and not in_place):
+                if p == q + whole:
+                    pack_panel(g, k0, depth, p, edge)
+                elif g.trans_b or (g.trans_a and not in_place):
                     pack_panel(g, k0, depth, p, block + (p - q) * NR * depth)
             if g.column_sums != NULL and share.t0 == 0:
                 add_column_sums(g, k0, depth, j0, width)
@@ -313,12 +319,14 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
                 s.panels = whole
                 if g.trans_a:
                     strip_along_columns(h, NR, &s)
+                elif g.M == 1 and not packed:
+                    strip_of_row(&s)
                 elif packed or in_place:
                     strip_along_rows(h, NR, &s)
                 else:
                     strip_copying(h, &s)
                 if width > whole * NR:
-                    strip_to_edge(h, width - whole * NR, &s, block + whole * NR * depth, whole * NR, g.trans_a)
+                    strip_to_edge(h, width - whole * NR, &s, edge, whole * NR, g.trans_a)
                 if finishing:
                     finish(g, i0, j0, h, width, &s.bad)
                 i0 += h

@@ -52,7 +52,7 @@ cdef inline void strip(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, 
     """
     cdef Strip s = args[0]
     cdef vf c[MR_NARROW * NV]
-    cdef vf b[NV]
+    cdef vf b[NV_ROW]
     cdef vf x, infinite = vzero(), floor = vset(s.floor)
     cdef const real* rows[4]
     cdef const real* pa
@@ -67,7 +67,7 @@ cdef inline void strip(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, 
             for i in range(h):
                 for j in range(nv):
                     c[i * nv + j] = load_part(s.bias + j * LANES, nv, s.width)
-            s.bias += NR
+            s.bias += nv * LANES
         else:
             for i in range(h):
                 for j in range(nv):
@@ -79,6 +79,8 @@ cdef inline void strip(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, 
         for k in range(s.K):
             for j in range(nv):
                 b[j] = vload(pb + j * LANES)
+                if nv == NV_ROW:
+                    prefetch(pb + COPY_AHEAD * s.ldb + j * LANES)
                 if copying:
                     vstore(s.copy + j * LANES, b[j])
                     prefetch(pb + COPY_AHEAD * s.ldb + j * LANES)
@@ -112,7 +114,7 @@ cdef inline void strip(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, 
                     for j in range(nv):
                         x = load_part(s.gate + i * s.ldgate + j * LANES, nv, s.width)
                         c[i * nv + j] = vselect(vle(x, vzero()), vzero(), c[i * nv + j])
-                s.gate += NR
+                s.gate += nv * LANES
         for i in range(h):
             for j in range(nv):
                 if nv == 1:
@@ -120,7 +122,7 @@ cdef inline void strip(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, 
                 else:
                     vstore(s.c + i * s.ldc + j * LANES, c[i * nv + j])
         s.b += s.b_step
-        s.c += NR
+        s.c += nv * LANES
     if columns and vany(visnan(infinite)):
         args.bad = True
 
@@ -151,6 +153,24 @@ cdef inline void strip_of_width(Py_ssize_t h, Py_ssize_t width, bint columns, St
 
 cdef void strip_along_rows(Py_ssize_t h, Py_ssize_t width, Strip* s) noexcept nogil:
     strip_of_width(h, width, False, s)
+
+
+cdef void strip_of_row(Strip* s) noexcept nogil:
+    """One row: by wide tiles, which read long pieces of the rows of B where they lie, and then by what is left."""
+    cdef Strip wide = s[0], rest = s[0]
+    cdef Py_ssize_t skipped
+    wide.panels = s.panels * NV // NV_ROW
+    wide.b_step = NV_ROW * LANES
+    strip(1, NV_ROW, False, False, &wide)
+    skipped = wide.panels * NV_ROW // NV
+    rest.panels -= skipped
+    rest.b += skipped * NR
+    rest.c += skipped * NR
+    if s.start == FROM_BIAS:
+        rest.bias += skipped * NR
+    if s.gate != NULL:
+        rest.gate += skipped * NR
+    strip(1, NV, False, False, &rest)
 
 
 cdef void strip_copying(Py_ssize_t h, Strip* s) noexcept nogil:
