@@ -43,32 +43,25 @@ def _gradient(value, w):
     return np.ascontiguousarray(g)
 
 
-_local = threading.local()
+class _OfThread(threading.local):
+    """The settings of an update, kept for the next one of the same Python thread."""
+
+    def __init__(self):
+        self.settings = UpdateSettings()
 
 
-def _set(w, step, learning_rate, weight_decay) -> UpdateSettings:
-    """The settings of one update of `w`, kept for the next of this Python thread."""
-    try:
-        settings = _local.settings
-    except AttributeError:
-        settings = _local.settings = UpdateSettings()
-    settings.set(
-        w,
-        checks.whole_number("step", step, least=1),
-        checks.real_number("learning_rate", learning_rate, least=0),
-        checks.real_number("weight_decay", weight_decay, least=0),
-    )
-    return settings
+_of_thread = _OfThread()
 
 
 def _repeat(options, w, g, state, step, learning_rate, weight_decay) -> bool:
     """Run the update that is kept for arrays of this form, whose options have been checked; False if there is none."""
+    settings = _of_thread.settings
     try:
-        settings = _set(w, step, learning_rate, weight_decay)
+        settings.set(w, step, learning_rate, weight_decay)
         arrays = (g, settings.ranges, settings.control.block, w, *state)
         return call.of_thread.plans.run(options, arrays, 3, True)
     except (BufferError, TypeError, ValueError):
-        return False  # what is wrong, `_run` says
+        return False  # what is wrong, if anything, `_run` says
 
 
 def _run(options, w, g, state, step, learning_rate, weight_decay, numbers) -> None:
@@ -80,7 +73,13 @@ def _run(options, w, g, state, step, learning_rate, weight_decay, numbers) -> No
     for (name_1, array_1), (name_2, array_2) in itertools.combinations(given, 2):
         if np.may_share_memory(array_1, array_2):
             raise ValueError(f"{name_1} and {name_2} must not share memory")
-    settings = _set(w, step, learning_rate, weight_decay)
+    settings = _of_thread.settings
+    settings.set(
+        w,
+        checks.whole_number("step", step, least=1),
+        checks.real_number("learning_rate", learning_rate, least=0),
+        checks.real_number("weight_decay", weight_decay, least=0),
+    )
     fields = ("g", "ranges", "control", *arrays)
     arrays = (g, settings.ranges, settings.control.block, *arrays.values())
     plans = call.of_thread.plans

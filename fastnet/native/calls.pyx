@@ -5,6 +5,7 @@
 # between two calls of one form.
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.math cimport INFINITY
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
@@ -200,17 +201,27 @@ cdef class UpdateSettings:
         self.control = ControlBlock()
         self.ranges = Block(2 * sizeof(Range))
 
-    def set(self, w, Py_ssize_t step, double learning_rate, double weight_decay):
-        """For one update of `w`, a C-contiguous array."""
+    def set(self, w, step, learning_rate, weight_decay):
+        """For one update of `w`, a C-contiguous array.
+
+        TypeError or ValueError, without words, for numbers that are not an int from 1 on and two floats from 0 on.
+        """
         cdef Py_buffer view
         cdef Py_ssize_t n, head
         cdef Range* ranges = <Range*>self.ranges.data
+        cdef double rate, decay
+        if type(step) is not int or type(learning_rate) is not float or type(weight_decay) is not float:
+            raise TypeError
+        rate = learning_rate
+        decay = weight_decay
+        if not (0 <= rate < INFINITY and 0 <= decay < INFINITY) or step < 1:
+            raise ValueError
         PyObject_GetBuffer(w, &view, PyBUF_STRIDES)
         n = view.len // view.itemsize
         head = min((LINE - <Py_ssize_t>view.buf % LINE) % LINE // view.itemsize, n)
         PyBuffer_Release(&view)
-        ranges[0] = Range(0, head, 1.0, weight_decay)
-        ranges[1] = Range(head, n - head, 1.0, weight_decay)
+        ranges[0] = Range(0, head, 1.0, decay)
+        ranges[1] = Range(head, n - head, 1.0, decay)
         self.control.c.status = 0
         self.control.c.step = step
-        self.control.c.learning_rate = learning_rate
+        self.control.c.learning_rate = rate
