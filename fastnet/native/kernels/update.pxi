@@ -177,30 +177,51 @@ cdef struct AdamStep:
     double minus_lr
 
 
+cdef inline vf vload_of(const real* p, Py_ssize_t u, Py_ssize_t n) noexcept nogil:
+    return vload_upto(p + u * LANES, max(n - u * LANES, 0))
+
+
+cdef inline void vstore_of(real* p, Py_ssize_t u, vf x, Py_ssize_t n) noexcept nogil:
+    vstore_upto(p + u * LANES, x, max(n - u * LANES, 0))
+
+
 cdef inline void adam_run(const AdamArgs* args, const AdamStep* c, const Share* s, bint amsgrad, bint plain) noexcept nogil:
-    """`plain`: without clipping and decay, whose factors are 1, 0 and 1."""
+    """`plain`: without clipping and decay, whose factors are 1, 0 and 1.
+
+    Vectors are loaded TOGETHER before any is stored: a load waits for a store at the same place of another page.
+    """
     cdef AdamArgs a = args[0]
     cdef vf scale = vset(<real>a.control.gradient_scale), decay = vset(<real>c.decay), shrink = vset(<real>c.shrink)
     cdef vf rate_1 = vset(<real>(1 - a.beta_1)), beta_2 = vset(<real>a.beta_2), rate_2 = vset(<real>(1 - a.beta_2))
     cdef vf epsilon = vset(<real>c.epsilon), minus_lr = vset(<real>c.minus_lr)
-    cdef vf w, g, m, v
-    cdef Py_ssize_t i, n, end = s.begin + s.n
-    for i from s.begin <= i < end by LANES:
+    cdef vf w[TOGETHER]
+    cdef vf g[TOGETHER]
+    cdef vf m[TOGETHER]
+    cdef vf v[TOGETHER]
+    cdef vf root
+    cdef Py_ssize_t i, u, n, end = s.begin + s.n
+    for i from s.begin <= i < end by TOGETHER * LANES:
         n = end - i
-        w = vload_upto(a.w + i, n)
-        m = vload_upto(a.m + i, n)
-        g = vload_upto(a.g + i, n)
-        if not plain:
-            g = vfma(w, decay, g * scale)
-            w = w * shrink
-        v = vfma(g * g, rate_2, vload_upto(a.v + i, n) * beta_2)
-        m = vfma(g - m, rate_1, m)
-        vstore_upto(a.m + i, m, n)
-        vstore_upto(a.v + i, v, n)
-        if amsgrad:
-            v = vmax(vload_upto(a.v_max + i, n), v)
-            vstore_upto(a.v_max + i, v, n)
-        vstore_upto(a.w + i, vfma(m / (vroot(v) + epsilon), minus_lr, w), n)
+        for u in range(TOGETHER):
+            w[u] = vload_of(a.w + i, u, n)
+            g[u] = vload_of(a.g + i, u, n)
+            m[u] = vload_of(a.m + i, u, n)
+            v[u] = vload_of(a.v + i, u, n)
+        for u in range(TOGETHER):
+            if not plain:
+                g[u] = vfma(w[u], decay, g[u] * scale)
+                w[u] = w[u] * shrink
+            v[u] = vfma(g[u] * g[u], rate_2, v[u] * beta_2)
+            m[u] = vfma(g[u] - m[u], rate_1, m[u])
+            root = v[u]
+            if amsgrad:
+                root = vmax(vload_of(a.v_max + i, u, n), v[u])
+                vstore_of(a.v_max + i, u, root, n)
+            w[u] = vfma(m[u] / (vroot(root) + epsilon), minus_lr, w[u])
+        for u in range(TOGETHER):
+            vstore_of(a.m + i, u, m[u], n)
+            vstore_of(a.v + i, u, v[u], n)
+            vstore_of(a.w + i, u, w[u], n)
 
 
 cdef void adam_update(const void* args, int thread, int n_threads) noexcept nogil:
