@@ -29,12 +29,10 @@ class _OfThread(threading.local):
 of_thread = _OfThread()
 
 
-def make_plan(name, dtype, fields, arrays, numbers, work) -> Plan:
+def _make_plan(name, dtype, fields, numbers, work) -> Plan:
     """The plan of one call: memory 1 is shared by its threads, i + 2 is array i (None is left out)."""
     kernel = config.kernel(name, dtype)
-    present = {
-        field: (i + 2, 0) for i, (field, array) in enumerate(zip(fields, arrays, strict=True)) if array is not None
-    }
+    present = {field: (i + 2, 0) for i, (field, array) in enumerate(fields.items()) if array is not None}
     call = Call(kernel, [*present, "shared"] if "shared" in kernel.pointers else present, numbers)
     if call.shared_bytes:
         present["shared"] = (1, 0)
@@ -54,12 +52,19 @@ def run(name, dtype, reads, writes, numbers, work, keep=True):
     with its workspace, for the next call of the same form, unless `keep` says that none is to be expected.
     """
     plans = of_thread.plans if keep else KeptPlans()
-    arrays = (*reads.values(), *writes.values())
     options = (name, dtype, *numbers.values())
-    if not plans.run(options, arrays, len(reads)):
-        plan = make_plan(name, dtype, (*reads, *writes), arrays, numbers, work)
-        plans.keep(options, arrays, len(reads), plan)
-        plans.run(options, arrays, len(reads))
+    run_kept(plans, options, name, dtype, {**reads, **writes}, len(reads), numbers, work)
+
+
+def run_kept(plans, options, name, dtype, fields, n_reads, numbers, work) -> None:
+    """Run a kernel by the plan that is kept for `options` and the form of the arrays, made here if there is none.
+
+    `fields` maps pointer fields to arrays or None; those from number `n_reads` on are written.
+    """
+    arrays = tuple(fields.values())
+    if not plans.run(options, arrays, n_reads):
+        plans.keep(options, arrays, n_reads, _make_plan(name, dtype, fields, numbers, work))
+        plans.run(options, arrays, n_reads)
 
 
 def real_array(argument: str, value, dtype=None) -> np.ndarray:

@@ -80,14 +80,10 @@ def _run(options, w, g, state, step, learning_rate, weight_decay, numbers) -> No
         checks.real_number("learning_rate", learning_rate, least=0),
         checks.real_number("weight_decay", weight_decay, least=0),
     )
-    fields = ("g", "ranges", "control", *arrays)
-    arrays = (g, settings.ranges, settings.control.block, *arrays.values())
-    plans = call.of_thread.plans
-    if not plans.run(options, arrays, 3):
-        numbers = {"n_ranges": 2, **numbers}
-        plan = call.make_plan(options[0], call.REAL_NAMES[w.dtype], fields, arrays, numbers, 4 * w.size)
-        plans.keep(options, arrays, 3, plan)
-        plans.run(options, arrays, 3)
+    fields = {"g": g, "ranges": settings.ranges, "control": settings.control.block, **arrays}
+    numbers = {"n_ranges": 2, **numbers}
+    dtype = call.REAL_NAMES[w.dtype]
+    call.run_kept(call.of_thread.plans, options, options[0], dtype, fields, 3, numbers, 4 * w.size)
 
 
 def sgd_update(w, g, b=None, *, step, learning_rate=1e-3, momentum=0.0, nesterov=False, weight_decay=0.0) -> None:

@@ -77,12 +77,12 @@ cdef class KeptPlans:
         self.forms.clear()
 
     def keep(self, tuple options, tuple arrays, Py_ssize_t n_reads, Plan plan, memories=None):
-        """Keep a plan for arrays of this form, which are the plan's `memories` (by default 2, 3, ...)."""
+        """Keep a plan for arrays of this form, in place of any before; they are its `memories` (by default 2, 3, ...)."""
         cdef Py_buffer views[MAX_ARRAYS]
         cdef bint held[MAX_ARRAYS]
         cdef Py_ssize_t words[FORM_WORDS]
         cdef Py_ssize_t n_words, n = 0, i
-        cdef Form form = Form()
+        cdef Form form
         cdef list forms = self.forms.setdefault(options, [])
         try:
             n_words = describe_arrays(arrays, n_reads, views, held, words, &n)
@@ -90,16 +90,19 @@ cdef class KeptPlans:
             for i in range(n):
                 if held[i]:
                     PyBuffer_Release(&views[i])
-        form.words = <Py_ssize_t*>malloc(max(n_words, 1) * sizeof(Py_ssize_t))
-        if form.words == NULL:
-            raise MemoryError()
-        memcpy(form.words, words, n_words * sizeof(Py_ssize_t))
-        form.n_words = n_words
+        form = find_form(forms, words, n_words)
+        if form is None:
+            form = Form()
+            form.words = <Py_ssize_t*>malloc(max(n_words, 1) * sizeof(Py_ssize_t))
+            if form.words == NULL:
+                raise MemoryError()
+            memcpy(form.words, words, n_words * sizeof(Py_ssize_t))
+            form.n_words = n_words
+            forms.insert(0, form)
         for i in range(len(arrays)):
             form.memories[i] = i + 2 if memories is None else memories[i]
         plan.seal()
         form.plan = plan
-        forms.insert(0, form)
         if len(forms) > MOST_FORMS:
             forms.pop()
         if len(self.forms) > 4 * MOST_FORMS:

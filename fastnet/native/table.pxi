@@ -32,7 +32,6 @@ cdef extern from "vec.h" nogil:
     real vlane(vf v, int i)
     void prefetch(const void* p)
     void prefetch_l2(const void* p)
-    void prefetch_write(const void* p)
     vf vfma(vf a, vf b, vf c)
     vf vsqrt(vf a)
     vf vroot(vf x)

@@ -88,7 +88,6 @@ FN_INLINE vf vzero(void) { return (vf){0}; }
 FN_INLINE vf vset(real x) { return x - (vf){0}; }
 FN_INLINE void prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 FN_INLINE void prefetch_l2(const void *p) { __builtin_prefetch(p, 0, 2); }
-FN_INLINE void prefetch_write(const void *p) { __builtin_prefetch(p, 1, 3); }
 
 #if FN_AVX2
 FN_INLINE __m256i fn_first_lanes(intptr_t n) {

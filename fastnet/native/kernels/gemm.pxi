@@ -67,10 +67,6 @@ cdef enum:
     LEAST_HALVED = 256      # depth of a product that is summed in two halves
 
 
-cdef inline Py_ssize_t whole_vectors(Py_ssize_t n) noexcept nogil:
-    return (n + LANES - 1) // LANES * LANES
-
-
 cdef inline bint is_halved(const GemmArgs* g) noexcept nogil:
     return g.K >= LEAST_HALVED and g.K <= 2 * KC
 
@@ -111,9 +107,9 @@ cdef Py_ssize_t gemm_shared(const void* args) noexcept nogil:
 # --- panels: `width` columns from j0 on of op(B)'s rows k0 .. k0 + depth ------------------------
 
 cdef void pack_rows(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py_ssize_t j0, Py_ssize_t width,
-                    real* panel, Py_ssize_t ld) noexcept nogil:
+                    real* panel) noexcept nogil:
     """Of B as it is; lanes beyond the width are zero, to the end of the last vector."""
-    cdef Py_ssize_t k, j
+    cdef Py_ssize_t k, j, ld = whole_vectors(width)
     cdef const real* b = g.b + k0 * g.ldb + j0
     for j from 0 <= j < width by LANES:
         if width - j >= LANES:
@@ -125,10 +121,10 @@ cdef void pack_rows(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py_ssize
 
 
 cdef void pack_transposed(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py_ssize_t j0, Py_ssize_t width,
-                          real* panel, Py_ssize_t ld) noexcept nogil:
+                          real* panel) noexcept nogil:
     """Of B stored as N x K."""
     cdef vf square[LANES]
-    cdef Py_ssize_t k, v, i, n, m
+    cdef Py_ssize_t k, v, i, n, m, ld = whole_vectors(width)
     cdef const real* b = g.b + j0 * g.ldb + k0
     for v from 0 <= v < width by LANES:
         n = min(width - v, <Py_ssize_t>LANES)
@@ -243,9 +239,9 @@ cdef Share2D share_2d(Py_ssize_t tiles, Py_ssize_t panels, bint rows_first, int 
 cdef void pack_panel(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py_ssize_t p, real* panel) noexcept nogil:
     cdef Py_ssize_t width = min(g.N - p * NR, <Py_ssize_t>NR)
     if g.trans_b:
-        pack_transposed(g, k0, depth, p * NR, width, panel, whole_vectors(width))
+        pack_transposed(g, k0, depth, p * NR, width, panel)
     else:
-        pack_rows(g, k0, depth, p * NR, width, panel, whole_vectors(width))
+        pack_rows(g, k0, depth, p * NR, width, panel)
 
 
 cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:

@@ -40,6 +40,10 @@ cdef struct Strip:
     bint bad                # out: found some
 
 
+cdef inline Py_ssize_t whole_vectors(Py_ssize_t n) noexcept nogil:
+    return (n + LANES - 1) // LANES * LANES
+
+
 cdef inline vf load_part(const real* p, Py_ssize_t nv, Py_ssize_t width) noexcept nogil:
     return vload_upto(p, width) if nv == 1 else vload(p)
 
@@ -102,6 +106,7 @@ cdef inline void strip(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, 
                 for j in range(nv):
                     c[i * nv + j] = load_part(s.c + i * s.ldc + j * LANES, nv, s.width) + c[i * nv + j]
         if columns and s.check:
+            # x - x is 0 or NaN; it takes the adders, where a multiply-add would delay the next tile.
             for i in range(h):
                 for j in range(nv):
                     infinite = vor_bits(c[i * nv + j] - c[i * nv + j], infinite)
