@@ -106,6 +106,7 @@ include "kernels/softmax.pxi"
 include "kernels/elementary.pxi"
 include "kernels/gemm_strip.pxi"
 include "kernels/gemm.pxi"
+include "kernels/conv.pxi"
 include "kernels/update.pxi"
 include "kernels/step.pxi"
 include "kernels/gradient.pxi"
@@ -124,7 +125,7 @@ include "kernels/loss.pxi"
 include "kernels/loss_elementwise.pxi"
 
 cdef enum:
-    MAX_ROWS = 96
+    MAX_ROWS = 128
 
 cdef KernelRow rows[MAX_ROWS]
 cdef KernelTable table
