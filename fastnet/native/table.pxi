@@ -107,6 +107,8 @@ include "kernels/elementary.pxi"
 include "kernels/gemm_strip.pxi"
 include "kernels/gemm.pxi"
 include "kernels/conv.pxi"
+include "kernels/conv_winograd_transform.pxi"
+include "kernels/conv_winograd.pxi"
 include "kernels/update.pxi"
 include "kernels/step.pxi"
 include "kernels/gradient.pxi"
@@ -150,6 +152,13 @@ add("gemm",
     " | M N K lda ldb ldc ldgate trans_a trans_b activation gate_activation accumulate accumulate_sums scratch_stride"
     " | alpha gate_alpha",
     sizeof(GemmArgs), gemm, gemm_join, NULL, gemm_scratch, gemm_shared)
+
+add("conv_winograd",
+    "x w bias gate y scratch shared | N H W C P Q K R ph pw m activation gate_activation scratch_stride | alpha gate_alpha",
+    sizeof(ConvWinogradArgs), conv_winograd_begin, conv_winograd, NULL, conv_winograd_scratch, conv_winograd_shared)
+add("conv_winograd_data",
+    "dy w bias gate dx scratch shared | N P Q K H W C R ph pw m activation gate_activation scratch_stride | alpha gate_alpha",
+    sizeof(ConvWinogradArgs), conv_winograd_data_begin, conv_winograd_data, NULL, conv_winograd_scratch, conv_winograd_shared)
 
 add("activation", "x y | n kind | alpha", sizeof(ActivationArgs), activation)
 add("activation_backward", "saved dy dx | n kind | alpha", sizeof(ActivationBackwardArgs), activation_backward)

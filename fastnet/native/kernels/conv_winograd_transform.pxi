@@ -1,0 +1,133 @@
+# The one-dimensional transforms of Winograd's convolution, on vectors of channels.
+#
+#   y = A^T ((G g) * (B^T d))       y_k = sum over r of d_{k+r} g_r,  k < n,  for a tile of t inputs d
+#
+# t     values of a tile, and points at which polynomials are multiplied: 0, +-p for each of (t - 2) / 2 pairs, infinity
+# B^T   t x t, of the input              G   t x r, of r values of a kernel             A^T  n x t, of the products, n = t - r + 1
+#
+# With M(x) = x R(x^2), R(z) = product over the pairs of z - p^2, and R_p(z) the same without one of them, the rows are
+#
+#   point      B^T, coefficients of                      G                              A^T, column
+#   0          R(x^2)                                    1, 0, ...                 / R(0)      1, 0, 0, ...
+#   +-p        (x^2 +- p x) R_p(x^2)                     1, +-p, p^2, ...          / 2 p^2 R_p(p^2)    1, +-p, p^2, ...
+#   infinity   x R(x^2)                                  0, ..., 0, 1                          0, ..., 0, 1
+#
+# The transforms of both signs of a pair share their sums over even and over odd powers. Rounding errors grow with the spread of
+# the coefficients: p = 1 for t = 4; sqrt(1/2), sqrt(2) for t = 6, a third of the error that 1 and 2 have; 1/2, 1, 2 for t = 8.
+# Every number below is a constant when the compiler has unrolled the loops. Two dimensions: columns, and then rows.
+#
+# Sources: Winograd 1980, "Arithmetic complexity of computations"; Lavin & Gray 2016, "Fast algorithms for convolutional neural
+# networks"; Barabasz, Anderson, Soodhalter & Gregg 2020, "Error analysis and improving the accuracy of Winograd convolution".
+
+cdef enum:
+    MOST_POINTS = 8         # of a tile, in each dimension
+
+
+cdef inline double point_squared(Py_ssize_t t, Py_ssize_t i) noexcept nogil:
+    """p^2 of pair i."""
+    if t == 4:
+        return 1.0
+    if t == 6:
+        return 0.5 if i == 0 else 2.0
+    return 0.25 if i == 0 else (1.0 if i == 1 else 4.0)
+
+
+cdef inline double point(Py_ssize_t t, Py_ssize_t i) noexcept nogil:
+    """p of pair i."""
+    if t == 4:
+        return 1.0
+    if t == 6:
+        return 0.70710678118654752440 if i == 0 else 1.4142135623730950488
+    return 0.5 if i == 0 else (1.0 if i == 1 else 2.0)
+
+
+cdef inline double power(Py_ssize_t t, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+    """p^n of pair i, n at most 5."""
+    cdef double even = 1.0
+    if n >= 2:
+        even = even * point_squared(t, i)
+    if n >= 4:
+        even = even * point_squared(t, i)
+    return even * point(t, i) if n % 2 else even
+
+
+cdef inline double coefficient(Py_ssize_t t, Py_ssize_t left_out, Py_ssize_t j) noexcept nogil:
+    """That of z^j in the product over the pairs of (z - p^2), pair `left_out` (or none: -1) left out."""
+    cdef double c[4]
+    cdef Py_ssize_t i, k, degree = 0
+    c[0], c[1], c[2], c[3] = 1.0, 0.0, 0.0, 0.0
+    for i in range((t - 2) // 2):
+        if i != left_out:
+            for k in range(degree + 1, 0, -1):
+                c[k] = c[k - 1] - point_squared(t, i) * c[k]
+            c[0] = -point_squared(t, i) * c[0]
+            degree += 1
+    return c[j]
+
+
+cdef inline double normalizer(Py_ssize_t t, Py_ssize_t i) noexcept nogil:
+    """2 p^2 R_p(p^2) of pair i."""
+    cdef double value = 2.0 * point_squared(t, i)
+    cdef Py_ssize_t k
+    for k in range((t - 2) // 2):
+        if k != i:
+            value = value * (point_squared(t, i) - point_squared(t, k))
+    return value
+
+
+cdef inline void input_points(Py_ssize_t t, const vf* d, Py_ssize_t ldd, vf* v, Py_ssize_t ldv) noexcept nogil:
+    """v = B^T d, for values ldd and ldv apart."""
+    cdef Py_ssize_t pairs = (t - 2) // 2
+    cdef Py_ssize_t i, j
+    cdef vf even = d[2 * pairs * ldd], odd = d[(2 * pairs + 1) * ldd]
+    for j in range(pairs):
+        even = vfma(vset(<real>coefficient(t, -1, j)), d[2 * j * ldd], even)
+        odd = vfma(vset(<real>coefficient(t, -1, j)), d[(2 * j + 1) * ldd], odd)
+    v[0] = even
+    v[(t - 1) * ldv] = odd
+    for i in range(pairs):
+        even, odd = d[2 * pairs * ldd], d[(2 * pairs - 1) * ldd]
+        for j in range(pairs - 1):
+            even = vfma(vset(<real>coefficient(t, i, j)), d[(2 * j + 2) * ldd], even)
+            odd = vfma(vset(<real>coefficient(t, i, j)), d[(2 * j + 1) * ldd], odd)
+        v[(2 * i + 1) * ldv] = vfma(vset(<real>point(t, i)), odd, even)
+        v[(2 * i + 2) * ldv] = vfma(vset(<real>-point(t, i)), odd, even)
+
+
+cdef inline void kernel_points(Py_ssize_t t, Py_ssize_t r, const vf* g, Py_ssize_t ldg, vf* u, Py_ssize_t ldu) noexcept nogil:
+    """u = G g, for r values."""
+    cdef Py_ssize_t i, j
+    cdef vf even, odd
+    u[0] = vset(<real>(1.0 / coefficient(t, -1, 0))) * g[0]
+    u[(t - 1) * ldu] = g[(r - 1) * ldg]
+    for i in range((t - 2) // 2):
+        even = vset(<real>(1.0 / normalizer(t, i))) * g[0]
+        odd = vset(<real>(point(t, i) / normalizer(t, i))) * g[ldg]
+        for j in range(2, r):
+            if j % 2:
+                odd = vfma(vset(<real>(power(t, i, j) / normalizer(t, i))), g[j * ldg], odd)
+            else:
+                even = vfma(vset(<real>(power(t, i, j) / normalizer(t, i))), g[j * ldg], even)
+        u[(2 * i + 1) * ldu] = even + odd
+        u[(2 * i + 2) * ldu] = even - odd
+
+
+cdef inline void output_values(Py_ssize_t t, Py_ssize_t n, const vf* m, Py_ssize_t ldm, vf* y, Py_ssize_t ldy) noexcept nogil:
+    """y = A^T m, n values."""
+    cdef Py_ssize_t i, k
+    cdef vf total[3]
+    cdef vf difference[3]
+    cdef vf value
+    for i in range((t - 2) // 2):
+        total[i] = m[(2 * i + 1) * ldm] + m[(2 * i + 2) * ldm]
+        difference[i] = m[(2 * i + 1) * ldm] - m[(2 * i + 2) * ldm]
+    for k in range(n):
+        value = m[0] if k == 0 else (m[(t - 1) * ldm] if k == n - 1 else vzero())
+        for i in range((t - 2) // 2):
+            if k % 2:
+                value = vfma(vset(<real>power(t, i, k)), difference[i], value)
+            elif k == 0:
+                value = value + total[i]
+            else:
+                value = vfma(vset(<real>power(t, i, k)), total[i], value)
+        y[k * ldy] = value
