@@ -109,6 +109,7 @@ include "kernels/gemm.pxi"
 include "kernels/conv.pxi"
 include "kernels/conv_winograd_transform.pxi"
 include "kernels/conv_winograd.pxi"
+include "kernels/conv_winograd_weights.pxi"
 include "kernels/update.pxi"
 include "kernels/step.pxi"
 include "kernels/gradient.pxi"
@@ -159,6 +160,10 @@ add("conv_winograd",
 add("conv_winograd_data",
     "dy w bias gate dx scratch shared | N P Q K H W C R ph pw m activation gate_activation scratch_stride | alpha gate_alpha",
     sizeof(ConvWinogradArgs), conv_winograd_data_begin, conv_winograd_data, NULL, conv_winograd_scratch, conv_winograd_shared)
+add("conv_winograd_weights",
+    "x dy dw dbias control scratch shared | N H W C P Q K R ph pw m accumulate accumulate_bias scratch_stride |",
+    sizeof(ConvWinogradWeightsArgs), conv_winograd_weights, conv_winograd_weights_end, NULL,
+    conv_winograd_weights_scratch, conv_winograd_weights_shared)
 
 add("activation", "x y | n kind | alpha", sizeof(ActivationArgs), activation)
 add("activation_backward", "saved dy dx | n kind | alpha", sizeof(ActivationBackwardArgs), activation_backward)

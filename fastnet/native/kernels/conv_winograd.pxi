@@ -158,8 +158,9 @@ cdef void transform_weights(const Winograd* g, int thread, int n_threads) noexce
 
 # --- inputs --------------------------------------------------------------------------------------------
 
-cdef inline void transform_input(Py_ssize_t t, const real** pixels, Py_ssize_t c, Py_ssize_t n, real* v, Py_ssize_t ldv) noexcept nogil:
-    """V = B^T x B^T' of n channels from c on; V's points ldv elements apart."""
+cdef inline void transform_input(Py_ssize_t t, const real** pixels, Py_ssize_t c, Py_ssize_t n, Py_ssize_t i0, Py_ssize_t i1,
+                                 real* v, Py_ssize_t ldv) noexcept nogil:
+    """Rows i0 .. i1 of V = B^T x B^T', of n channels from c on; V's points ldv elements apart."""
     cdef vf half[MOST_POINTS * MOST_POINTS]
     cdef vf column[MOST_POINTS]
     cdef Py_ssize_t i, j
@@ -167,7 +168,7 @@ cdef inline void transform_input(Py_ssize_t t, const real** pixels, Py_ssize_t c
         for i in range(t):
             column[i] = vload_upto(pixels[i * t + j] + c, n)
         input_points(t, column, 1, half + j, t)
-    for i in range(t):
+    for i in range(i0, i1):
         input_points(t, half + i * t, 1, column, 1)
         for j in range(t):
             vstore(v + (i * t + j) * ldv, column[j])
@@ -198,10 +199,10 @@ cdef inline void inputs_of_tiles(Py_ssize_t t, Py_ssize_t m, const Winograd* g, 
         point_at_pixels(t, a.x + image * a.H * a.W * a.C, a.H, a.W, a.C, tile // g.across * m - g.ph, tile % g.across * m - g.pw,
                         zeros, pixels)
         for c from 0 <= c <= a.C - LANES by LANES:
-            transform_input(t, pixels, c, LANES, v + i * g.ldv + c, g.v_matrix)
+            transform_input(t, pixels, c, LANES, 0, t, v + i * g.ldv + c, g.v_matrix)
         c = a.C // LANES * LANES
         if c < a.C:
-            transform_input(t, pixels, c, a.C - c, v + i * g.ldv + c, g.v_matrix)
+            transform_input(t, pixels, c, a.C - c, 0, t, v + i * g.ldv + c, g.v_matrix)
 
 
 # --- products --------------------------------------------------------------------------------------------

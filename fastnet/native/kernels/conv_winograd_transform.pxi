@@ -51,27 +51,34 @@ cdef inline double power(Py_ssize_t t, Py_ssize_t i, Py_ssize_t n) noexcept nogi
     return even * point(t, i) if n % 2 else even
 
 
+cdef inline double other_squared(Py_ssize_t t, Py_ssize_t left_out, Py_ssize_t i) noexcept nogil:
+    """p^2 of pair i of those that remain without pair `left_out` (or none: -1)."""
+    return point_squared(t, i if left_out < 0 or i < left_out else i + 1)
+
+
 cdef inline double coefficient(Py_ssize_t t, Py_ssize_t left_out, Py_ssize_t j) noexcept nogil:
-    """That of z^j in the product over the pairs of (z - p^2), pair `left_out` (or none: -1) left out."""
-    cdef double c[4]
-    cdef Py_ssize_t i, k, degree = 0
-    c[0], c[1], c[2], c[3] = 1.0, 0.0, 0.0, 0.0
-    for i in range((t - 2) // 2):
-        if i != left_out:
-            for k in range(degree + 1, 0, -1):
-                c[k] = c[k - 1] - point_squared(t, i) * c[k]
-            c[0] = -point_squared(t, i) * c[0]
-            degree += 1
-    return c[j]
+    """That of z^j in the product over the pairs that remain of (z - p^2). (Without loops, or GCC computes it at run time.)"""
+    cdef Py_ssize_t degree = (t - 2) // 2 - (left_out >= 0)
+    cdef double a = other_squared(t, left_out, 0), b = other_squared(t, left_out, 1), c = other_squared(t, left_out, 2)
+    if j == degree:
+        return 1.0
+    if degree == 1:
+        return -a
+    if degree == 2:
+        return a * b if j == 0 else -(a + b)
+    if j == 0:
+        return -a * b * c
+    return a * b + a * c + b * c if j == 1 else -(a + b + c)
 
 
 cdef inline double normalizer(Py_ssize_t t, Py_ssize_t i) noexcept nogil:
     """2 p^2 R_p(p^2) of pair i."""
-    cdef double value = 2.0 * point_squared(t, i)
-    cdef Py_ssize_t k
-    for k in range((t - 2) // 2):
-        if k != i:
-            value = value * (point_squared(t, i) - point_squared(t, k))
+    cdef Py_ssize_t others = (t - 2) // 2 - 1
+    cdef double square = point_squared(t, i), value = 2.0 * square
+    if others >= 1:
+        value = value * (square - other_squared(t, i, 0))
+    if others >= 2:
+        value = value * (square - other_squared(t, i, 1))
     return value
 
 

@@ -1,0 +1,276 @@
+# Winograd's convolution with stride 1: the gradient of the weights.
+#
+#   V = B^T x B^T'      D = G dy G^T      S_e[c, k] = sum over tiles of V_e[tile, c] D_e[tile, k]      dw = A^T S A
+#
+# The legends of conv.pxi and conv_winograd.pxi. A tile of m x m values of dy is the kernel here, that of R x R weights the
+# result: F(3x3, 4x4) beside the forward pass' F(4x4, 3x3), with the same points and the same B^T.
+#
+# Algorithm: tiles in chunks that stay in L2; each chunk is transformed, and its t^2 products are added to the sums S_e. The
+# tiles are halved, and each half has sums of its own, where these are small: an even number of threads takes a half each.
+# The threads of a half divide the rows of points of a tile, then blocks of channels. Phase 2 transforms the sums.
+#
+# Order of summation: tiles of a chunk ascending, then chunks, then the halves: by the shape alone.
+#
+# Shared: S of each half, and the sums of dy. Scratch: V and D of a chunk, and a row of zeros.
+
+cdef enum:
+    LEAST_CHUNK = 24        # tiles
+    MOST_CHUNK = 96
+    HALVES_BYTES = 4 << 20  # of the sums of both halves
+
+cdef struct ConvWinogradWeightsArgs:
+    const real* x
+    const real* dy
+    real* dw
+    real* dbias
+    Control* control
+    real* scratch
+    real* shared
+    Py_ssize_t N
+    Py_ssize_t H
+    Py_ssize_t W
+    Py_ssize_t C
+    Py_ssize_t P
+    Py_ssize_t Q
+    Py_ssize_t K
+    Py_ssize_t R
+    Py_ssize_t ph
+    Py_ssize_t pw
+    Py_ssize_t m
+    Py_ssize_t accumulate
+    Py_ssize_t accumulate_bias
+    Py_ssize_t scratch_stride
+
+# What follows from them.
+cdef struct WinogradWeights:
+    const ConvWinogradWeightsArgs* args
+    Py_ssize_t t
+    Py_ssize_t down         # tiles of an image
+    Py_ssize_t across
+    Py_ssize_t tiles
+    Py_ssize_t halves       # 1 or 2
+    Py_ssize_t chunk        # tiles
+    Py_ssize_t ldv          # elements from tile to tile
+    Py_ssize_t ldd
+    Py_ssize_t v_matrix     # from matrix to matrix
+    Py_ssize_t d_matrix
+    Py_ssize_t s_matrix
+    Py_ssize_t half_sums    # from half to half: S, and the sums of dy
+
+# What a thread works on: rows i0 .. i1 of each tile's points, channels c0 .. c1.
+cdef struct WeightsShare:
+    Py_ssize_t i0
+    Py_ssize_t i1
+    Py_ssize_t c0
+    Py_ssize_t c1
+    bint sums_bias
+
+
+cdef WinogradWeights winograd_weights_of(const void* args) noexcept nogil:
+    cdef const ConvWinogradWeightsArgs* a = <const ConvWinogradWeightsArgs*>args
+    cdef Py_ssize_t apart = MATRIX_APART // sizeof(real)
+    cdef WinogradWeights g
+    g.args = a
+    g.t = a.m + a.R - 1
+    g.down = (a.P + a.m - 1) // a.m
+    g.across = (a.Q + a.m - 1) // a.m
+    g.tiles = a.N * g.down * g.across
+    g.ldv, g.ldd = whole_vectors(a.C), whole_vectors(a.K)
+    g.chunk = PACKED_BYTES // (g.t * g.t * (g.ldv + g.ldd) * <Py_ssize_t>sizeof(real)) // 8 * 8
+    g.chunk = min(max(g.chunk, <Py_ssize_t>LEAST_CHUNK), <Py_ssize_t>MOST_CHUNK)
+    g.v_matrix = g.chunk * g.ldv + apart
+    g.d_matrix = g.chunk * g.ldd + apart
+    g.s_matrix = a.C * g.ldd + apart
+    g.half_sums = g.t * g.t * g.s_matrix + g.ldd
+    g.halves = 2 if 2 * g.half_sums * <Py_ssize_t>sizeof(real) <= HALVES_BYTES and g.tiles >= 4 * LEAST_CHUNK else 1
+    return g
+
+
+cdef Py_ssize_t conv_winograd_weights_shared(const void* args) noexcept nogil:
+    cdef WinogradWeights g = winograd_weights_of(args)
+    return g.halves * g.half_sums * sizeof(real)
+
+
+cdef Py_ssize_t conv_winograd_weights_scratch(const void* args) noexcept nogil:
+    cdef WinogradWeights g = winograd_weights_of(args)
+    return (g.t * g.t * (g.v_matrix + g.d_matrix) + max(g.ldv, g.ldd)) * sizeof(real)
+
+
+# --- a chunk -----------------------------------------------------------------------------------------------
+
+cdef inline void transform_gradient(Py_ssize_t t, Py_ssize_t m, const real** pixels, Py_ssize_t k, Py_ssize_t n, Py_ssize_t i0, Py_ssize_t i1,
+                                    real* d, Py_ssize_t ldd, real* sums) noexcept nogil:
+    """Rows i0 .. i1 of D = G dy G^T, of n filters from k on; the sum of dy is added to `sums`, if there are."""
+    cdef vf half[MOST_POINTS * 4]
+    cdef vf column[MOST_POINTS]
+    cdef vf total = vzero()
+    cdef Py_ssize_t i, j
+    for j in range(m):
+        for i in range(m):
+            column[i] = vload_upto(pixels[i * m + j] + k, n)
+            total = total + column[i]
+        kernel_points(t, m, column, 1, half + j, m)
+    if sums != NULL:
+        vstore_upto(sums + k, vload_upto(sums + k, n) + total, n)
+    for i in range(i0, i1):
+        kernel_points(t, m, half + i * m, 1, column, 1)
+        for j in range(t):
+            vstore(d + (i * t + j) * ldd, column[j])
+
+
+cdef inline void transform_chunk(Py_ssize_t t, Py_ssize_t m, const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first,
+                                 Py_ssize_t n, real* v, real* d, const real* zeros, real* sums) noexcept nogil:
+    cdef const ConvWinogradWeightsArgs* a = g.args
+    cdef const real* pixels[MOST_POINTS * MOST_POINTS]
+    cdef Py_ssize_t i, tile, image, y0, x0, c
+    for i in range(n):
+        image = (first + i) // (g.down * g.across)
+        tile = (first + i) % (g.down * g.across)
+        y0, x0 = tile // g.across * m, tile % g.across * m
+        point_at_pixels(t, a.x + image * a.H * a.W * a.C, a.H, a.W, a.C, y0 - a.ph, x0 - a.pw, zeros, pixels)
+        for c from share.c0 <= c < share.c1 by LANES:
+            if a.C - c >= LANES:
+                transform_input(t, pixels, c, LANES, share.i0, share.i1, v + i * g.ldv + c, g.v_matrix)
+            else:
+                transform_input(t, pixels, c, a.C - c, share.i0, share.i1, v + i * g.ldv + c, g.v_matrix)
+        point_at_pixels(m, a.dy + image * a.P * a.Q * a.K, a.P, a.Q, a.K, y0, x0, zeros, pixels)
+        for c from 0 <= c < a.K by LANES:
+            if a.K - c >= LANES:
+                transform_gradient(t, m, pixels, c, LANES, share.i0, share.i1, d + i * g.ldd + c, g.d_matrix, sums)
+            else:
+                transform_gradient(t, m, pixels, c, a.K - c, share.i0, share.i1, d + i * g.ldd + c, g.d_matrix, sums)
+
+
+cdef void add_products(const WinogradWeights* g, const WeightsShare* share, Py_ssize_t n, bint first, const real* v, const real* d,
+                       real* sums) noexcept nogil:
+    """S_e += V_e^T D_e, of n tiles."""
+    cdef Strip s
+    cdef Py_ssize_t e, c, strips, i, h, rows, edge = g.ldd // NR * NR
+    s.bias = s.gate = NULL
+    s.copy = NULL
+    s.lda, s.ldb, s.ldc, s.ldgate = g.ldv, g.ldd, g.ldd, 0
+    s.K, s.start, s.add, s.check, s.bad = n, FROM_ZERO, not first, False, False
+    s.floor = -<real>INFINITY
+    s.width = LANES
+    s.b_step = NR
+    rows = min(share.c1, g.args.C) - share.c0
+    strips = MR_NARROW if g.ldd <= 2 * LANES else MR
+    strips = (rows + strips - 1) // strips
+    for e in range(share.i0 * g.t, share.i1 * g.t):
+        c = share.c0
+        for i in range(strips):
+            h = rows // strips + (i < rows % strips)
+            s.a = v + e * g.v_matrix + c
+            s.b = d + e * g.d_matrix
+            s.c = sums + e * g.s_matrix + c * g.ldd
+            s.panels = edge // NR
+            if edge:
+                strip_along_columns(h, NR, &s)
+            if g.ldd > edge:
+                s.b += edge
+                s.c += edge
+                s.panels = 1
+                strip_along_columns(h, g.ldd - edge, &s)
+            c += h
+
+
+# --- phase 1: the sums ---------------------------------------------------------------------------------------
+
+cdef inline void sum_chunks(Py_ssize_t t, Py_ssize_t m, const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first,
+                           Py_ssize_t n, real* scratch, real* sums) noexcept nogil:
+    """S, and the sums of dy behind it, of n tiles from `first` on."""
+    cdef real* v = scratch
+    cdef real* d = v + t * t * g.v_matrix
+    cdef real* zeros = d + t * t * g.d_matrix
+    cdef real* bias_sums = sums + t * t * g.s_matrix
+    cdef Py_ssize_t chunks = (n + g.chunk - 1) // g.chunk
+    cdef Py_ssize_t chunk, at, count
+    if share.sums_bias:
+        memset(bias_sums, 0, g.ldd * sizeof(real))
+    for chunk in range(chunks):
+        at = chunk * n // chunks
+        count = (chunk + 1) * n // chunks - at
+        transform_chunk(t, m, g, share, first + at, count, v, d, zeros, bias_sums if share.sums_bias else NULL)
+        add_products(g, share, count, chunk == 0, v, d, sums)
+
+
+cdef void conv_winograd_weights(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef WinogradWeights g = winograd_weights_of(args)
+    cdef real* scratch = <real*>(<char*>g.args.scratch + thread * g.args.scratch_stride)
+    cdef real* sums
+    cdef WeightsShare share
+    cdef bint apart = g.halves == 2 and n_threads % 2 == 0
+    cdef int beside = n_threads // 2 if apart else n_threads        # threads that share a half
+    cdef int member = thread % beside
+    cdef int down = min(beside, <int>g.t)
+    cdef int across = beside // down
+    cdef Py_ssize_t vectors = g.ldv // LANES
+    cdef Py_ssize_t half, first, n
+    if member >= down * across:
+        return
+    share.i0 = member % down * g.t // down
+    share.i1 = (member % down + 1) * g.t // down
+    share.c0 = member // down * vectors // across * LANES
+    share.c1 = (member // down + 1) * vectors // across * LANES
+    share.sums_bias = g.args.dbias != NULL and member == 0
+    if share.c0 == share.c1:
+        return
+    memset(scratch + g.t * g.t * (g.v_matrix + g.d_matrix), 0, max(g.ldv, g.ldd) * sizeof(real))
+    for half in range(g.halves):
+        if apart and half != thread // beside:
+            continue
+        first = half * g.tiles // g.halves
+        n = (half + 1) * g.tiles // g.halves - first
+        sums = g.args.shared + half * g.half_sums
+        if g.t == 4: sum_chunks(4, 2, &g, &share, first, n, scratch, sums)
+        elif g.t == 8: sum_chunks(8, 4, &g, &share, first, n, scratch, sums)
+        elif g.args.m == 4: sum_chunks(6, 4, &g, &share, first, n, scratch, sums)
+        else: sum_chunks(6, 2, &g, &share, first, n, scratch, sums)
+
+
+# --- phase 2: the weights --------------------------------------------------------------------------------------
+
+cdef inline vf of_halves(const WinogradWeights* g, Py_ssize_t at) noexcept nogil:
+    cdef vf x = vload(g.args.shared + at)
+    return x + vload(g.args.shared + g.half_sums + at) if g.halves == 2 else x
+
+
+cdef inline void write_sum(real* y, vf x, Py_ssize_t n, bint accumulate, vf* infinite) noexcept nogil:
+    if accumulate:
+        x = vload_upto(y, n) + x
+    vstore_upto(y, x, n)
+    infinite[0] = vor_bits(vfirst(x - x, n), infinite[0])
+
+
+cdef inline void weights_of_sums(Py_ssize_t t, Py_ssize_t r, const WinogradWeights* g, Py_ssize_t c, Py_ssize_t k, vf* infinite) noexcept nogil:
+    """dw = A^T S A of one channel and a vector of filters."""
+    cdef const ConvWinogradWeightsArgs* a = g.args
+    cdef vf half[MOST_POINTS * 5]
+    cdef vf column[MOST_POINTS]
+    cdef Py_ssize_t i, j
+    for j in range(t):
+        for i in range(t):
+            column[i] = of_halves(g, (i * t + j) * g.s_matrix + c * g.ldd + k)
+        output_values(t, r, column, 1, half + j, t)
+    for i in range(r):
+        output_values(t, r, half + i * t, 1, column, 1)
+        for j in range(r):
+            write_sum(a.dw + ((i * r + j) * a.C + c) * a.K + k, column[j], a.K - k, a.accumulate, infinite)
+
+
+cdef void conv_winograd_weights_end(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef WinogradWeights g = winograd_weights_of(args)
+    cdef const ConvWinogradWeightsArgs* a = g.args
+    cdef Py_ssize_t c, k
+    cdef vf infinite = vzero()
+    for c in range(thread * a.C // n_threads, (thread + 1) * a.C // n_threads):
+        for k from 0 <= k < a.K by LANES:
+            if g.t == 4: weights_of_sums(4, 3, &g, c, k, &infinite)
+            elif g.t == 8: weights_of_sums(8, 5, &g, c, k, &infinite)
+            elif a.m == 4: weights_of_sums(6, 3, &g, c, k, &infinite)
+            else: weights_of_sums(6, 5, &g, c, k, &infinite)
+    if a.dbias != NULL and thread == 0:
+        for k from 0 <= k < a.K by LANES:
+            write_sum(a.dbias + k, of_halves(&g, g.t * g.t * g.s_matrix + k), a.K - k, a.accumulate_bias, &infinite)
+    if a.control != NULL and vany(visnan(infinite)):
+        report(a.control, BAD_GRADIENT)
