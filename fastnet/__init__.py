@@ -24,7 +24,8 @@ _NAMES = {
     "fastnet.graph": ["Node"],
     "fastnet.initializers": ["Initializer"],
     "fastnet.layers": [
-        "Activation", "Add", "BatchNorm", "Concat", "Concatenate", "Dense", "Dropout", "Flatten", "Layer",
+        "Activation", "Add", "BatchNorm", "Concat", "Concatenate", "Conv1D", "Conv2D",
+        "Conv2DTranspose", "Dense", "Dropout", "Flatten", "Layer",
         "LayerNorm", "Reshape", "Residual", "Sequential",
     ],
     "fastnet.losses": ["Huber", "Loss", "Poisson", "SigmoidCrossEntropy", "SoftmaxCrossEntropy"],

@@ -9,6 +9,7 @@ _NAMES = {
         "sigmoid", "silu", "softmax", "softmax_backward", "softplus", "tanh",
     ],
     "batch": ["gather", "gather_labels"],
+    "conv": ["conv2d", "conv2d_backward_data", "conv2d_backward_weights"],
     "elementwise": ["accumulate", "add", "copy_2d", "multiply", "scale"],
     "linear": ["matmul"],
     "loss": ["regression_loss", "sigmoid_cross_entropy", "softmax_cross_entropy"],

@@ -178,5 +178,5 @@ def is_numpy_layer(layer: Layer) -> bool:
 
 
 def type_name(cls: type) -> str:
-    """ "conv2d" for Conv2D, "batch_norm" for BatchNorm."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
+    """ "conv2d_transpose" for Conv2DTranspose, "rms_norm" for RMSNorm."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__).lower()

@@ -85,6 +85,37 @@ class Context:
         )  # fmt: skip
         return self.activation(activation, c) if activation is not None else c
 
+    # Convolutions: the kernel is what the geometry (`fastnet.kernels.convolution`) chooses
+
+    def conv(self, convolution, x, weight, bias=None) -> Tensor:
+        """x * w + bias."""
+        y = self.tensor(convolution.y_shape)
+        return self._pass(convolution.forward(), {"x": x, "w": weight, "bias": bias}, {"y": y}, y)
+
+    def conv_data(self, convolution, dy, weight, bias=None) -> Tensor:
+        """The gradient of `conv` at x; with a bias, a transposed convolution."""
+        dx = self.tensor(convolution.x_shape)
+        return self._pass(convolution.backward_data(), {"dy": dy, "w": weight, "bias": bias}, {"dx": dx}, dx)
+
+    def conv_weights(self, convolution, x, dy, into: Tensor, bias_into: Tensor | None = None) -> None:
+        """The gradients of `conv` at its weights and bias, set or added in tensors from `grad`."""
+        chosen = convolution.backward_weights()
+        names = ("accumulate", "accumulate_sums" if chosen.kernel == "gemm" else "accumulate_bias")
+        adds = dict(zip(names, (self.adds(into), self.adds(bias_into)), strict=True))
+        checked = into.storage.memory is not None
+        self._pass(chosen, {"x": x, "dy": dy}, {"dw": into, "dbias": bias_into}, into,
+                   updates={"control": self.recording.control_field()} if checked else None,
+                   optional=(chosen.fields["dbias"],), **adds)  # fmt: skip
+
+    def _pass(self, chosen, reads, writes, result, optional=(), updates=None, **numbers) -> Tensor:
+        self.call(
+            chosen.kernel,
+            reads={chosen.fields[name]: self.value(tensor) for name, tensor in reads.items() if tensor is not None},
+            writes={chosen.fields[name]: tensor for name, tensor in writes.items()},
+            updates=updates, optional=optional, work=chosen.work, **chosen.numbers | numbers,
+        )  # fmt: skip
+        return result
+
     # Elementwise
 
     def activation(self, activation, x: Tensor) -> Tensor:
@@ -113,6 +144,11 @@ class Context:
         y = self.tensor(a.shape)
         self.call("add", reads={"a": a, "b": b}, writes={"y": y}, in_place=("a", "y"), work=4 * a.size, n=a.size)
         return y
+
+    def column_sums(self, x: Tensor, into: Tensor) -> None:
+        """The sums of x over all axes but the last, set or added in a tensor from `grad`: a norm's gradient of beta."""
+        self.call("batch_norm_inference_backward", reads={"dy": x}, writes={"dbeta": into}, work=4 * x.size, rows=x.rows,
+                  channels=x.columns, accumulate_gamma=0, accumulate_beta=self.adds(into), epsilon=1.0)  # fmt: skip
 
     def copy_columns(self, x: Tensor, y: Tensor, *, source: int = 0, target: int = 0, columns: int) -> None:
         """Copy a range of the last axis: columns source.. of x to target.. of y."""

@@ -195,8 +195,10 @@ cdef void join_sums(const NormTile* m, real* dgamma, real* dbeta, bint accumulat
         for c in range(width):
             if m.inverse_std != NULL:
                 inverse = m.inverse_std[first + c]
-            else:
+            elif m.variance != NULL:
                 inverse = 1 / sqrt(m.variance[first + c] + m.epsilon)
+            else:
+                inverse = 1
             if dbeta != NULL:
                 put(dbeta + first + c, plain[c], accumulate_beta)
             if dgamma != NULL:

@@ -1,0 +1,128 @@
+"""Transposed convolution."""
+
+from __future__ import annotations
+
+import math
+
+from fastnet.files import register
+from fastnet.kernels import windows
+from fastnet.kernels.convolution import Convolution
+from fastnet.layers.conv import ConvLayer
+
+__all__ = ["Conv2DTranspose"]
+
+
+@register
+class Conv2DTranspose(ConvLayer):
+    """The transpose of `Conv2D` as a linear map: each input pixel adds a kernel to the output (Zeiler et al. 2010).
+
+    It enlarges images by its stride. Its forward pass is the input gradient of a convolution, and the other way round.
+
+    Parameters
+    ----------
+    filters : int
+        Channels of the output.
+    kernel_size, stride, dilation : int or (int, int)
+    padding : "valid", "same", int, (int, int) or ((top, bottom), (left, right)), default "valid"
+        What is cut off the output: PyTorch's `padding`. "same" gives size * stride outputs, as in Keras.
+    output_padding : int or (int, int), default 0
+        Rows and columns added at the end, less than the stride (PyTorch, ONNX); not with "same".
+    groups, activation, use_bias, init, bias_init, precise, name
+        As in `Conv2D`.
+
+    Shapes
+    ------
+    x (batch, height, width, channels), y (batch, height', width', filters), with
+    height' = (height - 1) stride - top - bottom + dilation (kernel height - 1) + output_padding + 1.
+    W "weight" (kernel height, kernel width, filters / groups, channels) as in Keras; PyTorch has (channels, filters / groups,
+    kernel height, kernel width). b "bias" (filters,).
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument out of its range; an output without pixels; `groups` that don't divide channels and filters.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> net = fn.Network([fn.Conv2DTranspose(8, 4, stride=2, padding="same")], input_shape=(7, 7, 16), seed=0)
+    >>> net.output_shape
+    (14, 14, 8)
+    """
+
+    def __init__(
+        self, filters, kernel_size, *, stride=1, padding="valid", output_padding=0, dilation=1, groups=1,
+        activation=None, use_bias=True, init=None, bias_init="zeros", precise=False, name=None,
+    ):  # fmt: skip
+        super().__init__(
+            filters, kernel_size, stride=stride, padding=padding, dilation=dilation, groups=groups, activation=activation,
+            use_bias=use_bias, init=init, bias_init=bias_init, precise=precise, name=name,
+        )  # fmt: skip
+        self.output_padding = windows.pair("output_padding", output_padding, least=0)
+        for extra, step in zip(self.output_padding, self.stride, strict=True):
+            if extra >= step:
+                raise ValueError(
+                    f"output_padding must be less than the stride {self.stride}; got {self.output_padding}"
+                )
+        if self.padding == "same" and any(self.output_padding):
+            raise ValueError("output_padding must be 0 with padding='same', which gives size * stride outputs")
+
+    def build(self, shape):
+        self._check_input(shape)
+        channels = shape[-1]
+        if channels % self.groups or self.filters % self.groups:
+            raise ValueError(
+                f"groups={self.groups} must divide the channels, {channels}, and the filters, {self.filters}; "
+                f"the greatest that does is {math.gcd(channels, self.filters)}"
+            )
+        axes = self._axes(shape[:2])
+        taps = math.prod(self.kernel_size)
+        self._add_parameters(
+            (*self.kernel_size, self.filters // self.groups, channels),
+            taps * channels // self.groups,
+            taps * self.filters // self.groups,
+            self.filters,
+        )
+        return (axes[0].size, axes[1].size, self.filters)
+
+    def _axes(self, sizes) -> list[windows.Axis]:
+        """Of the convolution whose transpose this is: from the output here to the input."""
+        axes = []
+        for i, size in enumerate(sizes):
+            kernel, stride, dilation = self.kernel_size[i], self.stride[i], self.dilation[i]
+            extent = (kernel - 1) * dilation + 1
+            if self.padding == "same":
+                output = size * stride
+                total = max((size - 1) * stride + extent - output, 0)
+                before, after = total // 2, total - total // 2
+            else:
+                before, after = (0, 0) if self.padding == "valid" else self.padding[i]
+                output = (size - 1) * stride + extent - before - after + self.output_padding[i]
+                if output < 1:
+                    raise ValueError(
+                        f"padding {self.padding} leaves nothing of axis {i}: (size - 1) stride + extent = "
+                        f"({size} - 1) {stride} + {extent}"
+                    )
+            axes.append(windows.Axis(output, kernel, stride, dilation, before, after, size))
+        return axes
+
+    def convolution(self, shape) -> Convolution:
+        """The geometry of the convolution from y to x, for a batch of inputs of this shape."""
+        height, width = self._axes(shape[1:3])
+        return Convolution(shape[0], height, width, self.filters, shape[-1], self.groups, self.precise)
+
+    def record_forward(self, ctx, x, training):
+        convolution = self.convolution(x.shape)
+        z = ctx.conv_data(convolution, x, self.weight, self.bias)
+        y = self.activation.record_forward(ctx, z)
+        return ctx.keep(y, x=x, z=z, convolution=convolution)
+
+    def record_backward(self, ctx, dy):
+        dz = self.activation.record_backward(ctx, dy, ctx.z, ctx.y)
+        ctx.conv_weights(ctx.convolution, dz, ctx.x, ctx.grad(self.weight))
+        if self.bias is not None:
+            ctx.column_sums(dz, ctx.grad(self.bias))
+        return ctx.conv(ctx.convolution, dz, self.weight)
+
+    def config(self):
+        return {**super().config(), "output_padding": self.output_padding}
