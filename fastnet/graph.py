@@ -190,6 +190,7 @@ class Graph:
         Where a value has several readers their gradients are added, in the order of the nodes.
         """
         gradients: dict[str, Tensor] = {self.output: dy}
+        sums = Context(recording, "", True)
         for node in reversed(self.nodes):
             dy = gradients.pop(node.name, None)
             if dy is None:
@@ -201,12 +202,7 @@ class Graph:
                 else:
                     dx = node.layer.record_backward(ctx, dy)
                 for name, part in zip(node.inputs, dx if node.layer.many_inputs else [dx], strict=True):
-                    if name in gradients:
-                        total = recording.tensor(part.shape)
-                        recording.call("add", reads={"a": gradients[name], "b": part}, writes={"y": total},
-                                       in_place=("a", "y"), work=4 * part.size, n=part.size)  # fmt: skip
-                        part = total
-                    gradients[name] = part
+                    gradients[name] = sums.add(gradients[name], part) if name in gradients else part
         self._clear_unwritten(recording)
         return gradients.get(INPUT)
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from fastnet import checks
 from fastnet.kernels import call
+from fastnet.kernels.activation import ACTIVATIONS
 
 __all__ = ["accumulate", "add", "copy_2d", "multiply", "scale"]
 
@@ -20,21 +21,15 @@ def _pair(a, b) -> tuple[np.ndarray, np.ndarray]:
     return a, b
 
 
-def _binary(name, a, b, out) -> np.ndarray:
-    a, b = _pair(a, b)
-    out = call.output("out", out, a.shape, a.dtype)
-    checks.same_or_apart("out", out, a=a, b=b)
-    call.run(name, a.dtype.name, {"a": a, "b": b}, {"y": out}, {"n": a.size}, 12 * a.size)
-    return out
-
-
-def add(a, b, *, out=None) -> np.ndarray:
-    """``y = a + b``.
+def add(a, b, *, activation: str | None = None, out=None) -> np.ndarray:
+    """``y = activation(a + b)``.
 
     Parameters
     ----------
     a, b : arrays of real numbers, of one shape
         Taken as float64 if either is, else as float32. Nothing is broadcast.
+    activation : str, optional
+        An elementwise activation with its default parameter: "relu", "gelu", ...
     out : ndarray, optional
         C-contiguous array of that shape and dtype; it may be a or b.
 
@@ -46,16 +41,23 @@ def add(a, b, *, out=None) -> np.ndarray:
     Raises
     ------
     TypeError, ValueError
-        Shapes differ; not real numbers; an `out` of another form, or one that overlaps a or b in part.
+        Shapes differ; not real numbers; an unknown `activation`; an `out` of another form, or one that overlaps a
+        or b in part.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastnet.kernels import elementwise
-    >>> elementwise.add(np.float32([1, 2]), np.float32([10, 20]))
-    array([11., 22.], dtype=float32)
+    >>> elementwise.add(np.float32([1, 2]), np.float32([10, -20]), activation="relu")
+    array([11.,  0.], dtype=float32)
     """
-    return _binary("add", a, b, out)
+    row = ACTIVATIONS["linear" if activation is None else checks.choice("activation", activation, ACTIVATIONS)]
+    a, b = _pair(a, b)
+    out = call.output("out", out, a.shape, a.dtype)
+    checks.same_or_apart("out", out, a=a, b=b)
+    numbers = {"n": a.size, "activation": row.kind, "gate_activation": 0, "alpha": row.alpha, "gate_alpha": 0.0}
+    call.run("add", a.dtype.name, {"a": a, "b": b, "gate": None}, {"y": out}, numbers, (4 + row.work) * a.size)
+    return out
 
 
 def multiply(a, b, *, out=None) -> np.ndarray:
@@ -85,7 +87,11 @@ def multiply(a, b, *, out=None) -> np.ndarray:
     >>> elementwise.multiply(np.float32([1, 2]), np.float32([10, 20]))
     array([10., 40.], dtype=float32)
     """
-    return _binary("multiply", a, b, out)
+    a, b = _pair(a, b)
+    out = call.output("out", out, a.shape, a.dtype)
+    checks.same_or_apart("out", out, a=a, b=b)
+    call.run("multiply", a.dtype.name, {"a": a, "b": b}, {"y": out}, {"n": a.size}, 12 * a.size)
+    return out
 
 
 def accumulate(x, y) -> np.ndarray:

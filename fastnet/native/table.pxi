@@ -207,7 +207,7 @@ add("orthogonalize", "a shared | rows cols |", sizeof(OrthogonalizeArgs), orthog
 add("shuffle", "order | n key_0 key_1 count |", sizeof(ShuffleArgs), shuffle)
 add("dropout", "x y control | n key_0 key_1 | rate", sizeof(DropoutArgs), dropout)
 
-add("add", "a b y | n |", sizeof(AddArgs), add_arrays)
+add("add", "a b gate y | n activation gate_activation | alpha gate_alpha", sizeof(AddArgs), add_arrays)
 add("multiply", "a b y | n |", sizeof(MultiplyArgs), multiply_arrays)
 add("accumulate", "x y | n |", sizeof(AccumulateArgs), accumulate_array)
 add("scale", "x y | n | factor", sizeof(ScaleArgs), scale_array)

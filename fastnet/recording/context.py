@@ -142,7 +142,10 @@ class Context:
 
     def add(self, a: Tensor, b: Tensor) -> Tensor:
         y = self.tensor(a.shape)
-        self.call("add", reads={"a": a, "b": b}, writes={"y": y}, in_place=("a", "y"), work=4 * a.size, n=a.size)
+        self.call(
+            "add", reads={"a": a, "b": b}, writes={"y": y}, in_place=("a", "y"), work=4 * a.size, n=a.size,
+            activation=0, gate_activation=0, alpha=0.0, gate_alpha=0.0,
+        )  # fmt: skip
         return y
 
     def column_sums(self, x: Tensor, into: Tensor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 from fastnet.recording.recording import Node, Recording, Storage
 
@@ -33,36 +34,69 @@ def eliminate(recording: Recording) -> None:
     recording.nodes = [node for _, node in nodes]
 
 
+class Store(NamedTuple):
+    """What a kernel can do to its result as it stores it.
+
+    `output` is the result's field. `activation`: apply one (fields activation, alpha). `gate`: multiply by the slope of
+    an activation at a tensor of the result's shape (fields gate, gate_activation, gate_alpha).
+    """
+
+    output: str
+    activation: bool = True
+    gate: bool = False
+
+
+#: The kernels that can, if they don't `accumulate`.
+STORES = {
+    "gemm": Store("c", gate=True),
+    "add": Store("y", gate=True),
+}
+
+
 def fuse(recording: Recording) -> None:
-    """Move activations, and the slopes that backward multiplies by, into the store of the product before them."""
-    readers = Counter(t.storage for node in recording.nodes for t in node.inputs())
+    """Move activations, and the slopes that backward multiplies by, into the store of the call before them."""
+    nodes = recording.nodes
+    readers = Counter(t.storage for node in nodes for t in node.inputs())
     readers.update(t.storage for t in recording.kept)
-    producers: dict[Storage, Node] = {}
+    stored: dict[Storage, int] = {}  # index of the call that stores it, where that call is in the table
+    written: dict[Storage, int] = {}
     dropped = set()
-    for index, node in enumerate(recording.nodes):
+    for index, node in enumerate(nodes):
+        at = index
         if node.kernel in ("activation", "activation_backward"):
-            source = node.reads["x" if node.kernel == "activation" else "dy"]
-            gemm = producers.get(source.storage)
-            if gemm is not None and readers[source.storage] == 1 and source.storage.memory is None:
-                if _fuse_into(gemm, node):
+            source = node.reads["x" if node.kernel == "activation" else "dy"].storage
+            before = stored.get(source)
+            if before is not None and readers[source] == 1 and source.memory is None:
+                # What a gate reads must be there by then.
+                others = [t.storage for t in node.reads.values() if t.storage is not source]
+                if all(written.get(storage, -1) < before for storage in others) and _fuse_into(nodes[before], node):
                     dropped.add(index)
-                    producers[gemm.writes["c"].storage] = gemm
-                    continue
-        if node.kernel == "gemm" and "c" in node.writes:
-            producers[node.writes["c"].storage] = node
+                    at, node = before, nodes[before]
+        written.update((t.storage, at) for t in node.outputs())
+        store = STORES.get(node.kernel)
+        if store is not None and store.output in node.writes:
+            stored[node.writes[store.output].storage] = at
     _drop(recording, dropped)
 
 
-def _fuse_into(gemm: Node, node: Node) -> bool:
-    if gemm.numbers["activation"] or "gate" in gemm.reads or gemm.numbers["accumulate"]:
+def _fuse_into(call: Node, node: Node) -> bool:
+    store, numbers = STORES[call.kernel], call.numbers
+    if numbers["activation"] or "gate" in call.reads or numbers.get("accumulate"):
         return False
     if node.kernel == "activation":
-        gemm.numbers.update(activation=node.numbers["kind"], alpha=node.numbers["alpha"])
-        gemm.writes["c"] = node.writes["y"]
+        if not store.activation:
+            return False
+        numbers.update(activation=node.numbers["kind"], alpha=node.numbers["alpha"])
+        call.writes[store.output] = node.writes["y"]
     else:
-        gemm.numbers.update(gate_activation=node.numbers["kind"], gate_alpha=node.numbers["alpha"])
-        gemm.reads["gate"] = node.reads["saved"]
-        gemm.writes["c"] = node.writes["dx"]
+        saved = node.reads["saved"]
+        overwritten = None if call.in_place is None else call.reads[call.in_place[0]].storage
+        if not store.gate or saved.storage is overwritten:
+            return False
+        numbers.update(gate_activation=node.numbers["kind"], gate_alpha=node.numbers["alpha"])
+        call.reads["gate"] = saved
+        call.writes[store.output] = node.writes["dx"]
+    call.work += node.work
     return True
 
 

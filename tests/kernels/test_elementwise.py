@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from fastnet import config
 from fastnet.kernels import call, elementwise
+from fastnet.kernels.activation import ACTIVATIONS, activate, activate_backward
 
 DTYPES = ["float32", "float64"]
 SIZES = [0, 1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 100, 4095, 4096, 4097, 10_000]
@@ -45,6 +46,36 @@ def test_out_may_be_an_operand(n, dtype):
     np.testing.assert_array_equal(elementwise.scale(scaled, 0.5, out=scaled), a / 2)
 
 
+def add_gated(a, b, gate, kind, gate_kind):
+    """The kernel with all that it can do to the sum."""
+    rows = ACTIVATIONS[kind], ACTIVATIONS[gate_kind]
+    y = np.full(a.size + 3, 7, a.dtype)
+    numbers = {
+        "n": a.size, "activation": rows[0].kind, "gate_activation": rows[1].kind,
+        "alpha": rows[0].alpha, "gate_alpha": rows[1].alpha,
+    }  # fmt: skip
+    call.run("add", a.dtype.name, {"a": a, "b": b, "gate": gate}, {"y": y[: a.size]}, numbers, 1 << 20)
+    assert np.all(y[a.size :] == 7)
+    return y[: a.size]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [0, 1, 17, 1023, 1025, 10_000])
+def test_what_follows_a_sum_has_the_bits_of_a_call_of_its_own(n, dtype, threads):
+    a, b, gate = arrays(n, dtype, 3)
+    call.of_thread.plans.clear()
+    with config.threads(threads):
+        for kind in ACTIVATIONS:
+            np.testing.assert_array_equal(elementwise.add(a, b, activation=kind), activate(a + b, kind))
+            np.testing.assert_array_equal(add_gated(a, b, gate, "linear", kind), activate_backward(gate, a + b, kind))
+        both = activate_backward(gate, activate(a + b, "tanh"), "leaky_relu")
+        np.testing.assert_array_equal(add_gated(a, b, gate, "tanh", "leaky_relu"), both)
+        over = a.copy()
+        elementwise.add(over, b, activation="gelu", out=over)
+        np.testing.assert_array_equal(over, activate(a + b, "gelu"))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_fill(dtype):
     for n in SIZES:
@@ -78,6 +109,8 @@ def test_errors():
     a = np.zeros((2, 3), "float32")
     with pytest.raises(ValueError, match="b must have the shape"):
         elementwise.add(a, np.zeros(3, "float32"))
+    with pytest.raises(ValueError, match="activation 'rellu'.*did you mean 'relu'"):
+        elementwise.add(a, a, activation="rellu")
     with pytest.raises(TypeError, match="a must"):
         elementwise.multiply(a.astype(complex), a)
     with pytest.raises(ValueError, match="out must have shape"):

@@ -1,0 +1,114 @@
+"""Passes over a recording: what is fused, what is not, and that the results stay the same bits."""
+
+import numpy as np
+import pytest
+
+import fastnet as fn
+from fastnet import activations
+from fastnet.kernels import activation as kernels
+from fastnet.native.plan import ControlBlock
+from fastnet.recording import Context, Memory, Program, Recording, Workspace
+
+SHAPE = (50, 40)
+
+
+class Case:
+    """A recording over arrays a and b, and what comes out of it."""
+
+    def __init__(self):
+        self.recording = Recording("float32")
+        self.ctx = Context(self.recording, "here", True)
+        rng = np.random.default_rng(0)
+        self.arrays = {name: rng.normal(size=SHAPE).astype("float32") for name in "abc"}
+        self.memories = {name: Memory(name) for name in "abc"}
+        self.a, self.b, self.c = (self.recording.outside(memory, SHAPE) for memory in self.memories.values())
+
+    def run(self, *results):
+        for tensor in results:
+            self.recording.keep(tensor)
+        program = Program(self.recording, Workspace(), ControlBlock())
+        for name, memory in self.memories.items():
+            program.bind(memory, self.arrays[name])
+        program.run()
+        self.kernels = [node.kernel for node in program.recording.nodes]
+        return [program.view(tensor).copy() for tensor in results]
+
+
+@pytest.mark.parametrize("kind", ["relu", "gelu", "leaky_relu"])
+def test_an_activation_moves_into_the_sum_before_it(kind):
+    case = Case()
+    y = case.ctx.activation(activations.get(kind), case.ctx.add(case.a, case.b))
+    (found,) = case.run(y)
+    assert case.kernels == ["add"]
+    assert np.array_equal(found, kernels.activate(case.arrays["a"] + case.arrays["b"], kind))
+
+
+@pytest.mark.parametrize("kind", ["relu", "gelu", "leaky_relu"])
+def test_a_slope_moves_into_the_sum_before_it(kind):
+    case = Case()
+    dx = case.ctx.activation_backward(activations.get(kind), case.ctx.add(case.a, case.b), case.c)
+    (found,) = case.run(dx)
+    assert case.kernels == ["add"]
+    expected = kernels.activate_backward(case.arrays["c"], case.arrays["a"] + case.arrays["b"], kind)
+    assert np.array_equal(found, expected)
+
+
+def test_what_is_read_elsewhere_stays():
+    case = Case()
+    z = case.ctx.add(case.a, case.b)
+    y = case.ctx.activation(activations.get("relu"), z)
+    twice = case.ctx.add(z, y)
+    found = case.run(y, twice)
+    assert case.kernels == ["add", "activation", "add"]
+    total = case.arrays["a"] + case.arrays["b"]
+    assert np.array_equal(found[0], np.maximum(total, 0)) and np.array_equal(found[1], total + np.maximum(total, 0))
+    case = Case()
+    z = case.ctx.add(case.a, case.b)
+    y = case.ctx.activation(activations.get("relu"), z)
+    assert np.array_equal(case.run(z, y)[0], total)
+    assert case.kernels == ["add", "activation"]
+
+
+def test_one_activation_to_a_store():
+    case = Case()
+    z = case.ctx.activation(activations.get("tanh"), case.ctx.add(case.a, case.b))
+    (found,) = case.run(case.ctx.activation(activations.get("silu"), z))
+    assert case.kernels == ["add", "activation"]
+    total = case.arrays["a"] + case.arrays["b"]
+    assert np.array_equal(found, kernels.silu(kernels.tanh(total)))
+
+
+def test_a_slope_at_what_comes_later_or_is_overwritten_stays():
+    case = Case()
+    total = case.arrays["a"] + case.arrays["b"]
+    dy = case.ctx.add(case.a, case.b)
+    later = case.ctx.add(case.a, case.c)
+    (found,) = case.run(case.ctx.activation_backward(activations.get("relu"), dy, later))
+    assert case.kernels == ["add", "add", "activation_backward"]
+    assert np.array_equal(found, np.where(case.arrays["a"] + case.arrays["c"] > 0, total, 0))
+    case = Case()
+    saved = case.ctx.add(case.a, case.b)
+    dy = case.ctx.add(saved, case.c)
+    (found,) = case.run(case.ctx.activation_backward(activations.get("relu"), dy, saved))
+    assert np.array_equal(found, np.where(total > 0, total + case.arrays["c"], 0))
+
+
+def test_a_residual_block_is_one_call_more_than_its_products():
+    """And its gradients at the input are added, and gated, by one."""
+    net = fn.Network(
+        [fn.Dense(8, activation="relu"), fn.Residual([fn.Dense(8)], activation="relu"), fn.Dense(3)],
+        input_shape=(4,), seed=0,
+    )  # fmt: skip
+    x = np.random.default_rng(0).normal(size=(20, 4)).astype("float32")
+    recording = Recording("float32")
+    memory, dy = Memory("x"), Memory("dy")
+    graph = net.graph
+    recording.keep(graph.record_forward(recording, recording.outside(memory, x.shape), True, 0))
+    forward = len(recording.nodes)
+    graph.record_backward(recording, recording.outside(dy, (20, 3)))
+    assert forward == 6
+    program = Program(recording, Workspace(), ControlBlock())
+    found = [node.kernel for node in program.recording.nodes]
+    assert found.count("add") == 2 and set(found) == {"gemm", "add"}
+    gated = [node for node in program.recording.nodes if "gate" in node.reads]
+    assert [node.kernel for node in gated] == ["gemm", "add"]
