@@ -277,7 +277,7 @@ def test_bad_draws():
 
 
 def test_default_for():
-    for name in ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu"):
+    for name in ("relu", "relu6", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "hard_swish"):
         assert initializers.default_for(name) == "he_normal"
     assert initializers.default_for("selu") == "lecun_normal"
     for name in (None, "linear", "tanh", "sigmoid", "softmax"):

@@ -76,7 +76,9 @@ NAMES = {
     "identity": Identity,
 }
 
-_DEFAULTS = dict.fromkeys(["relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu"], "he_normal")
+_DEFAULTS = dict.fromkeys(
+    ["relu", "relu6", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "hard_swish"], "he_normal"
+)
 _DEFAULTS["selu"] = "lecun_normal"
 
 
@@ -134,8 +136,8 @@ lecun_uniform, lecun_normal, orthogonal, identity; did you mean 'he_normal'?
 def default_for(activation: str | None) -> str:
     """Name of the initializer for weights before this activation.
 
-    relu, leaky_relu, elu, gelu, gelu_tanh, silu: ``he_normal``; selu: ``lecun_normal``; others and None:
-    ``glorot_uniform``.
+    relu, relu6, leaky_relu, elu, gelu, gelu_tanh, silu, hard_swish: ``he_normal``; selu: ``lecun_normal``; others and
+    None: ``glorot_uniform``.
 
     Parameters
     ----------

@@ -5,8 +5,8 @@ import importlib
 # Module -> names that it gives to the package.
 _NAMES = {
     "activation": [
-        "activate", "activate_backward", "elu", "gelu", "leaky_relu", "log_softmax", "log_softmax_backward", "relu", "selu",
-        "sigmoid", "silu", "softmax", "softmax_backward", "softplus", "tanh",
+        "activate", "activate_backward", "elu", "gelu", "hard_swish", "leaky_relu", "log_softmax", "log_softmax_backward",
+        "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softmax_backward", "softplus", "tanh",
     ],
     "batch": ["gather", "gather_labels"],
     "conv": ["conv2d", "conv2d_backward_data", "conv2d_backward_weights"],

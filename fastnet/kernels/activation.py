@@ -15,8 +15,8 @@ from fastnet import checks
 from fastnet.kernels import call
 
 __all__ = [
-    "ACTIVATIONS", "ActivationRow", "activate", "activate_backward", "elu", "gelu", "leaky_relu", "log_softmax",
-    "log_softmax_backward", "relu", "selu", "sigmoid", "silu", "softmax", "softmax_backward", "softplus", "tanh",
+    "ACTIVATIONS", "ActivationRow", "activate", "activate_backward", "elu", "gelu", "hard_swish", "leaky_relu", "log_softmax",
+    "log_softmax_backward", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softmax_backward", "softplus", "tanh",
 ]  # fmt: skip
 
 
@@ -59,6 +59,8 @@ ACTIVATIONS: dict[str, ActivationRow] = {
         ActivationRow("sigmoid", 8),
         ActivationRow("tanh", 9),
         ActivationRow("softplus", 10, saves="input"),
+        ActivationRow("relu6", 11, work=8),
+        ActivationRow("hard_swish", 12, saves="input", work=8),
     )
 }
 
@@ -81,7 +83,7 @@ def activate(x, kind: str, *, alpha: float | None = None, out=None) -> np.ndarra
         float32 and float64 stay what they are; other dtypes become float32.
     kind : str
         A name in `ACTIVATIONS`: "linear", "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu",
-        "sigmoid", "tanh" or "softplus".
+        "sigmoid", "tanh", "softplus", "relu6" or "hard_swish".
     alpha : float, optional
         The slope of leaky_relu below 0 (at least 0; default 0.01), or where elu ends, -alpha (above 0; default 1).
     out : ndarray, optional
@@ -124,8 +126,8 @@ def activate_backward(saved, dy, kind: str, *, alpha: float | None = None, out=N
     Parameters
     ----------
     saved : array of real numbers
-        What ``ACTIVATIONS[kind].saves`` says: the output y of linear, relu, leaky_relu, elu, selu, sigmoid and tanh,
-        the input x of gelu, gelu_tanh, silu and softplus.
+        What ``ACTIVATIONS[kind].saves`` says: the output y of linear, relu, leaky_relu, elu, selu, sigmoid, tanh and
+        relu6, the input x of gelu, gelu_tanh, silu, softplus and hard_swish.
     dy : array of saved's shape
         The gradient with respect to y; cast to saved's dtype.
     kind, alpha
@@ -283,6 +285,32 @@ def softplus(x, *, out=None) -> np.ndarray:
     array([ 0.69314718, 21.        ])
     """
     return activate(x, "softplus", out=out)
+
+
+def relu6(x, *, out=None) -> np.ndarray:
+    """min(max(x, 0), 6); NaN stays NaN (Krizhevsky 2010).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels.activation import relu6
+    >>> relu6(np.float32([-1, 2, 7]))
+    array([0., 2., 6.], dtype=float32)
+    """
+    return activate(x, "relu6", out=out)
+
+
+def hard_swish(x, *, out=None) -> np.ndarray:
+    """x relu6(x + 3) / 6, in pieces what silu is smoothly (Howard et al. 2019).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels.activation import hard_swish
+    >>> hard_swish(np.float32([-4, -1.5, 0, 3, 9]))
+    array([-0.   , -0.375,  0.   ,  3.   ,  9.   ], dtype=float32)
+    """
+    return activate(x, "hard_swish", out=out)
 
 
 # Over the last axis.

@@ -17,7 +17,7 @@ class Activation(Layer):
     ----------
     activation : str or activation
         "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "softplus",
-        "softmax", "log_softmax", or a configured one such as ``fn.LeakyReLU(0.2)``.
+        "relu6", "hard_swish", "softmax", "log_softmax", or a configured one such as ``fn.LeakyReLU(0.2)``.
 
     Examples
     --------

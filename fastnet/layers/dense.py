@@ -22,7 +22,7 @@ class Dense(Layer):
     use_bias : bool, default True
     init : str, Initializer or array, optional
         Of W. By default what suits the activation, one behind a norm layer included: He normal for relu,
-        leaky_relu, elu, gelu and silu, LeCun normal for selu, Glorot uniform for the others.
+        relu6, leaky_relu, elu, gelu, silu and hard_swish, LeCun normal for selu, Glorot uniform for the others.
         (PyTorch draws W and b uniformly from +-1/sqrt(fan_in); Keras always takes Glorot uniform.)
     bias_init : str, Initializer or array, default "zeros"
     name : str, optional

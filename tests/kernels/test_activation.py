@@ -53,11 +53,11 @@ def reference_error(kind, x):
 
 
 def test_table():
-    assert [row.kind for row in ACTIVATIONS.values()] == list(range(11))
+    assert [row.kind for row in ACTIVATIONS.values()] == list(range(13))
     assert all(name == row.name for name, row in ACTIVATIONS.items())
     assert set(reference.ACTIVATIONS) == set(ACTIVATIONS)
     assert {name for name, row in ACTIVATIONS.items() if row.saves == "input"} == {
-        "gelu", "gelu_tanh", "silu", "softplus",
+        "gelu", "gelu_tanh", "silu", "softplus", "hard_swish",
     }  # fmt: skip
     assert (ACTIVATIONS["leaky_relu"].alpha, ACTIVATIONS["elu"].alpha) == (0.01, 1.0)
     with pytest.raises(AttributeError):
@@ -133,7 +133,19 @@ def test_alpha(dtype):
 def test_names(dtype):
     """The functions by name are rows of the table."""
     x = points(dtype, 101)
-    for kind in ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "sigmoid", "tanh", "softplus"):
+    for kind in (
+        "relu",
+        "leaky_relu",
+        "elu",
+        "selu",
+        "gelu",
+        "silu",
+        "sigmoid",
+        "tanh",
+        "softplus",
+        "relu6",
+        "hard_swish",
+    ):
         np.testing.assert_array_equal(getattr(module, kind)(x), activate(x, kind))
         out = x.copy()
         assert getattr(module, kind)(out, out=out) is out
@@ -158,6 +170,8 @@ SPECIAL = {
     "sigmoid": (NAN, 1, 0, 0.5),
     "tanh": (NAN, 1, -1, -0.0),
     "softplus": (NAN, INF, 0, math.log(2)),
+    "relu6": (NAN, 6, 0.0, 0.0),
+    "hard_swish": (NAN, INF, NAN, -0.0),
 }
 
 
@@ -166,18 +180,18 @@ SPECIAL = {
 def test_not_finite(kind, dtype):
     y = activate(np.array([NAN, INF, -INF, -0.0], dtype), kind)
     np.testing.assert_allclose(y, np.array(SPECIAL[kind], dtype), rtol=2 * epsilon(dtype))
-    if kind != "relu":
+    if kind not in ("relu", "relu6"):
         np.testing.assert_array_equal(np.signbit(y[3:]), np.signbit(np.array(SPECIAL[kind][3:])))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_nan_goes_back(kind, dtype):
-    """A NaN that was saved, or in dy, is in dx; but relu, whose slope is a choice, passes dy where y is NaN."""
+    """A NaN that was saved, or in dy, is in dx; but relu and relu6, whose slopes are a choice, pass dy where y is NaN."""
     saved = np.array([NAN, 1], dtype)
     dx = activate_backward(saved, np.array([2, NAN], dtype), kind)
     assert np.isnan(dx[1])
-    if kind in ("relu", "linear"):
+    if kind in ("relu", "relu6", "linear"):
         assert dx[0] == 2
     elif kind != "leaky_relu":
         assert np.isnan(dx[0])
@@ -185,7 +199,7 @@ def test_nan_goes_back(kind, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("kind", ["gelu", "gelu_tanh", "silu", "softplus"])
+@pytest.mark.parametrize("kind", ["gelu", "gelu_tanh", "silu", "softplus", "hard_swish"])
 def test_slopes_have_limits(kind, dtype):
     """Where x is large, or Inf, the slope is 0 or 1, not 0 Inf."""
     x = np.array([INF, np.finfo(dtype).max, 1e30, 50, -1e30, -np.finfo(dtype).max, -INF], dtype)
@@ -404,7 +418,7 @@ def test_agrees_with_torch(kind, dtype):
     functional = torch.nn.functional
     function = {
         "linear": lambda x: x * 1, "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
-        "sigmoid": torch.sigmoid, "tanh": torch.tanh,
+        "sigmoid": torch.sigmoid, "tanh": torch.tanh, "hard_swish": functional.hardswish,
     }.get(kind) or getattr(functional, kind)  # fmt: skip
     x = points(dtype, 1001)
     x = np.append(x, np.array([20, 20.01, 21, 19.99], dtype))

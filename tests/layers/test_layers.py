@@ -12,7 +12,7 @@ CASES = {
     "Activation": [
         (lambda name=name: [fn.Dense(4), fn.Activation(name)], (3,))
         for name in ("leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "softplus",
-                     "softmax", "log_softmax")
+                     "relu6", "hard_swish", "softmax", "log_softmax")
     ],
     "Dropout": [(lambda: [fn.Dense(6), fn.Dropout(0.5), fn.Dense(2)], (4,))],
     "BatchNorm": [

@@ -3,8 +3,8 @@
 #   y = f(x)        dx = dy f'(x)
 #
 # n         elements; all arrays contiguous. x and y may be the same memory, and so may dy and dx
-# saved     in: y where f' follows from it (linear, relu, leaky_relu, elu, selu, sigmoid, tanh),
-#           x where it doesn't (gelu, gelu_tanh, silu, softplus)
+# saved     in: y where f' follows from it (linear, relu, leaky_relu, elu, selu, sigmoid, tanh, relu6),
+#           x where it doesn't (gelu, gelu_tanh, silu, softplus, hard_swish)
 # alpha     slope of leaky_relu (at least 0: the sign of y tells that of x), alpha of elu (above 0)
 #
 # One loop serves whole vectors and the last part of one, so an element's bits don't depend on where it
@@ -13,11 +13,12 @@
 # Accuracy. Nothing cancels on the way to a small result: for negative x, gelu is x Phi(-|x|) with Phi(-|x|) computed as
 # such (math.pxi), and the slopes have 1 - sigmoid(x) as sigmoid(-x). Relative errors, for all x: gelu 4 ulp (float64: 6, or
 # 9 without FMA), the others 3. But gelu_tanh takes the rounding of its argument z along into e^2z, some 2 |z| ulp for
-# negative x: 20 at x = -5, where y is 2e-7. Slopes of gelu, gelu_tanh and silu cross zero once; around there their error is
-# absolute, 2 ulp of 1. A result below 1e-36 (float32; 1e-305 in float64) may be 0, where a factor of it is denormal.
+# negative x: 20 at x = -5, where y is 2e-7. Slopes of gelu, gelu_tanh, silu and hard_swish cross zero once; around there
+# their error is absolute, 2 ulp of 1. A result below 1e-36 (float32; 1e-305 in float64) may be 0, where a factor of it is denormal.
 #
 # Sources: the formulas are PyTorch's. Maas, Hannun & Ng 2013 (leaky_relu); Clevert, Unterthiner & Hochreiter 2016 (elu);
-# Klambauer et al. 2017 (selu); Hendrycks & Gimpel 2016 (gelu, silu); Dugas et al. 2001 (softplus).
+# Klambauer et al. 2017 (selu); Hendrycks & Gimpel 2016 (gelu, silu); Dugas et al. 2001 (softplus); Krizhevsky 2010
+# (relu6); Howard et al. 2019 (hard_swish).
 
 cdef enum Activation:
     LINEAR = 0
@@ -31,6 +32,8 @@ cdef enum Activation:
     SIGMOID = 8
     TANH = 9
     SOFTPLUS = 10
+    RELU6 = 11          # min(max(x, 0), 6)
+    HARD_SWISH = 12     # x relu6(x + 3) / 6
 
 cdef struct ActivationArgs:
     const real* x
@@ -57,8 +60,9 @@ cdef extern from *:
     #define GELU_TANH_3 ((real)0.07135481627260025)
     #define GELU_TANH_SLOPE ((real)0.21406444881780076)
     #define NORMAL_DENSITY_0 ((real)0.3989422804014327)
+    #define SIXTH ((real)0.16666666666666666)
     """
-    real SELU_SCALE, SELU_ALPHA, SOFTPLUS_THRESHOLD, GELU_TANH_1, GELU_TANH_3, GELU_TANH_SLOPE, NORMAL_DENSITY_0
+    real SELU_SCALE, SELU_ALPHA, SOFTPLUS_THRESHOLD, GELU_TANH_1, GELU_TANH_3, GELU_TANH_SLOPE, NORMAL_DENSITY_0, SIXTH
 
 
 # --- one vector -----------------------------------------------------------------------------------
@@ -106,6 +110,11 @@ cdef inline vf softplus(vf x) noexcept nogil:
     return vselect(vgt(x, vset(SOFTPLUS_THRESHOLD)), x, y)
 
 
+cdef inline vf hard_swish_slope(vf x) noexcept nogil:
+    cdef vf slope = vselect(vge(x, vset(<real>3)), vset(<real>1), vfma(x, vset(2 * SIXTH), vset(<real>0.5)))
+    return vselect(vle(x, vset(<real>-3)), vzero(), slope)
+
+
 cdef inline vf activated(Py_ssize_t kind, vf alpha, vf x) noexcept nogil:
     if kind == RELU:
         return vmax(vzero(), x)
@@ -127,6 +136,10 @@ cdef inline vf activated(Py_ssize_t kind, vf alpha, vf x) noexcept nogil:
         return vtanh(x)
     if kind == SOFTPLUS:
         return softplus(x)
+    if kind == RELU6:
+        return vmin(vset(<real>6), vmax(vzero(), x))
+    if kind == HARD_SWISH:
+        return x * (vmin(vset(<real>6), vmax(vzero(), x + vset(<real>3))) * vset(SIXTH))
     return x
 
 
@@ -151,6 +164,10 @@ cdef inline vf gradient(Py_ssize_t kind, vf alpha, vf saved, vf dy) noexcept nog
         return dy * vfma(vneg(saved), saved, vset(<real>1))
     if kind == SOFTPLUS:
         return vselect(vgt(saved, vset(SOFTPLUS_THRESHOLD)), dy, dy * vsigmoid(saved))
+    if kind == RELU6:
+        return vselect(vor(vle(saved, vzero()), vge(saved, vset(<real>6))), vzero(), dy)
+    if kind == HARD_SWISH:
+        return dy * hard_swish_slope(saved)
     return dy
 
 
@@ -185,6 +202,8 @@ cdef void activate(Py_ssize_t kind, double alpha, const real* x, real* y, Py_ssi
     elif kind == SIGMOID: activate_loop(SIGMOID, alpha, x, y, n)
     elif kind == TANH: activate_loop(TANH, alpha, x, y, n)
     elif kind == SOFTPLUS: activate_loop(SOFTPLUS, alpha, x, y, n)
+    elif kind == RELU6: activate_loop(RELU6, alpha, x, y, n)
+    elif kind == HARD_SWISH: activate_loop(HARD_SWISH, alpha, x, y, n)
 
 
 cdef void activate_backward(Py_ssize_t kind, double alpha, const real* saved, const real* dy, real* dx,
@@ -200,6 +219,8 @@ cdef void activate_backward(Py_ssize_t kind, double alpha, const real* saved, co
     elif kind == SIGMOID: backward_loop(SIGMOID, alpha, saved, dy, dx, n)
     elif kind == TANH: backward_loop(TANH, alpha, saved, dy, dx, n)
     elif kind == SOFTPLUS: backward_loop(SOFTPLUS, alpha, saved, dy, dx, n)
+    elif kind == RELU6: backward_loop(RELU6, alpha, saved, dy, dx, n)
+    elif kind == HARD_SWISH: backward_loop(HARD_SWISH, alpha, saved, dy, dx, n)
 
 
 # --- kernels ----------------------------------------------------------------------------------------
