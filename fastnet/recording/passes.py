@@ -50,6 +50,10 @@ class Store(NamedTuple):
 STORES = {
     "gemm": Store("c", gate=True),
     "add": Store("y", gate=True),
+    **{f"conv_{kind}": Store("y", gate=True) for kind in ("direct", "winograd")},
+    **{f"conv_{kind}_data": Store("dx", gate=True) for kind in ("direct", "winograd")},
+    "depthwise": Store("y", gate=True),
+    "depthwise_data": Store("dx", gate=True),
 }
 
 
