@@ -103,7 +103,7 @@ class Convolution:
 
     @property
     def _direct(self) -> str:
-        return "depthwise" if self.groups == self.channels > 1 else "conv_direct"
+        return "conv_direct"
 
     @property
     def _is_product(self) -> bool:

@@ -107,9 +107,12 @@ include "kernels/elementary.pxi"
 include "kernels/gemm_strip.pxi"
 include "kernels/gemm.pxi"
 include "kernels/conv.pxi"
+include "kernels/conv_direct_tile.pxi"
+include "kernels/conv_direct.pxi"
 include "kernels/conv_winograd_transform.pxi"
 include "kernels/conv_winograd.pxi"
 include "kernels/conv_winograd_weights.pxi"
+include "kernels/conv_direct_weights.pxi"
 include "kernels/update.pxi"
 include "kernels/step.pxi"
 include "kernels/gradient.pxi"
@@ -154,6 +157,19 @@ add("gemm",
     " | alpha gate_alpha",
     sizeof(GemmArgs), gemm, gemm_join, NULL, gemm_scratch, gemm_shared)
 
+add("conv_direct",
+    "x w bias gate y scratch shared"
+    " | N H W C P Q K R S sh sw eh ew ph pw G activation gate_activation scratch_stride | alpha gate_alpha",
+    sizeof(ConvArgs), conv_direct_begin, conv_direct, NULL, conv_direct_scratch, conv_direct_shared)
+add("conv_direct_data",
+    "dy w bias gate dx scratch shared"
+    " | N H W C P Q K R S sh sw eh ew ph pw G activation gate_activation scratch_stride | alpha gate_alpha",
+    sizeof(ConvDataArgs), conv_direct_data_begin, conv_direct_data, NULL, conv_direct_data_scratch, conv_direct_data_shared)
+add("conv_direct_weights",
+    "x dy dw dbias control scratch shared"
+    " | N H W C P Q K R S sh sw eh ew ph pw G accumulate accumulate_bias scratch_stride |",
+    sizeof(ConvWeightsArgs), conv_direct_weights, conv_direct_weights_end, NULL,
+    conv_direct_weights_scratch, conv_direct_weights_shared)
 add("conv_winograd",
     "x w bias gate y scratch shared | N H W C P Q K R ph pw m activation gate_activation scratch_stride | alpha gate_alpha",
     sizeof(ConvWinogradArgs), conv_winograd_begin, conv_winograd, NULL, conv_winograd_scratch, conv_winograd_shared)
