@@ -11,8 +11,8 @@
 # gate        in [n], or NULL; not y               activation alpha, gate_activation gate_alpha  as in activation.pxi
 #
 # Threads take whole blocks of 4096 elements (copy_2d: of 4096 columns of a row), so that an element is
-# always in the same lane of the same vector. Bound by memory. Nothing is summed. What follows a sum is done to 1024
-# elements at a time, while they are in L1; it has the bits of a call of its own.
+# always in the same lane of the same vector. Bound by memory. Nothing is summed. What follows a sum, but for
+# relu and its slope, is done to 1024 elements at a time, while they are in L1; it has the bits of a call of its own.
 
 cdef enum:
     ELEMENTWISE_BLOCK = 4096
@@ -65,12 +65,22 @@ cdef inline Py_ssize_t share_start(Py_ssize_t n, int thread, int n_threads) noex
     return min((n + ELEMENTWISE_BLOCK - 1) // ELEMENTWISE_BLOCK * thread // n_threads * ELEMENTWISE_BLOCK, n)
 
 
-cdef inline void add_range(const AddArgs* g, Py_ssize_t i, Py_ssize_t end) noexcept nogil:
+cdef inline vf sum_part(bint relu, bint gated, const AddArgs* g, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+    cdef vf sum = vload_upto(g.a + i, n) + vload_upto(g.b + i, n)
+    if relu:
+        sum = activated(RELU, vzero(), sum)
+    if gated:
+        sum = gradient(RELU, vzero(), vload_upto(g.gate + i, n), sum)
+    return sum
+
+
+cdef inline void add_range(bint relu, bint gated, const AddArgs* g, Py_ssize_t i, Py_ssize_t end) noexcept nogil:
+    """With what residual networks mostly have: relu, or its slope."""
     while i + LANES <= end:
-        vstore(g.y + i, vload(g.a + i) + vload(g.b + i))
+        vstore(g.y + i, sum_part(relu, gated, g, i, LANES))
         i += LANES
     if i < end:
-        vstore_n(g.y + i, vload_n(g.a + i, end - i) + vload_n(g.b + i, end - i), end - i)
+        vstore_n(g.y + i, sum_part(relu, gated, g, i, end - i), end - i)
 
 
 cdef void add_arrays(const void* args, int thread, int n_threads) noexcept nogil:
@@ -79,15 +89,19 @@ cdef void add_arrays(const void* args, int thread, int n_threads) noexcept nogil
     cdef Py_ssize_t end = share_start(g.n, thread + 1, n_threads)
     cdef Py_ssize_t i, n
     if g.activation == LINEAR and g.gate == NULL:
-        add_range(g, begin, end)
-        return
-    for i from begin <= i < end by ADDED_BLOCK:
-        n = min(end - i, <Py_ssize_t>ADDED_BLOCK)
-        add_range(g, i, i + n)
-        if g.activation != LINEAR:
-            activate(g.activation, g.alpha, g.y + i, g.y + i, n)
-        if g.gate != NULL:
-            activate_backward(g.gate_activation, g.gate_alpha, g.gate + i, g.y + i, g.y + i, n)
+        add_range(False, False, g, begin, end)
+    elif g.activation == RELU and g.gate == NULL:
+        add_range(True, False, g, begin, end)
+    elif g.activation == LINEAR and g.gate_activation == RELU:
+        add_range(False, True, g, begin, end)
+    else:
+        for i from begin <= i < end by ADDED_BLOCK:
+            n = min(end - i, <Py_ssize_t>ADDED_BLOCK)
+            add_range(False, False, g, i, i + n)
+            if g.activation != LINEAR:
+                activate(g.activation, g.alpha, g.y + i, g.y + i, n)
+            if g.gate != NULL:
+                activate_backward(g.gate_activation, g.gate_alpha, g.gate + i, g.y + i, g.y + i, n)
 
 
 cdef void multiply_arrays(const void* args, int thread, int n_threads) noexcept nogil:
