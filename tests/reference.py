@@ -151,6 +151,43 @@ def layer_norm_backward(x, dy, gamma, epsilon):
     return dx, (dy * normal).sum(0), dy.sum(0)
 
 
+# --- normalization of samples: x is (batch, rows, channels), for rms_norm (rows, channels) ---------------------
+
+
+def group_norm(x, groups, gamma, beta, epsilon):
+    batch, rows, channels = x.shape
+    split = x.reshape(batch, rows, groups, channels // groups)
+    mean, variance = split.mean((1, 3), keepdims=True), split.var((1, 3), keepdims=True)
+    inverse = 1 / np.sqrt(variance + epsilon)
+    normal = ((split - mean) * inverse).reshape(x.shape)
+    return normal * gamma + beta, mean[:, 0, :, 0], inverse[:, 0, :, 0]
+
+
+def group_norm_backward(x, dy, groups, gamma, epsilon):
+    batch, rows, channels = x.shape
+    normal, _, inverse = group_norm(x, groups, 1.0, 0.0, epsilon)
+
+    def group_mean(a):
+        means = a.reshape(batch, rows, groups, -1).mean((1, 3))
+        return np.repeat(means, channels // groups, axis=1)[:, None]
+
+    g = dy * gamma
+    dx = np.repeat(inverse, channels // groups, axis=1)[:, None] * (g - group_mean(g) - normal * group_mean(g * normal))
+    return dx, (dy * normal).sum((0, 1)), dy.sum((0, 1))
+
+
+def rms_norm(x, gamma, epsilon):
+    inverse = 1 / np.sqrt((x**2).mean(1, keepdims=True) + epsilon)
+    return x * inverse * gamma, inverse[:, 0]
+
+
+def rms_norm_backward(x, dy, gamma, epsilon):
+    inverse = rms_norm(x, gamma, epsilon)[1][:, None]
+    g = dy * gamma
+    dx = inverse * (g - x * inverse**2 * (g * x).mean(1, keepdims=True))
+    return dx, (dy * x * inverse).sum(0)
+
+
 # --- losses: the value of the batch, and its derivative by the first argument -----------------------------------
 
 

@@ -10,7 +10,9 @@ _NAMES = {
     ],
     "batch": ["gather", "gather_labels"],
     "conv": ["conv2d", "conv2d_backward_data", "conv2d_backward_weights"],
-    "elementwise": ["accumulate", "add", "copy_2d", "multiply", "scale"],
+    "elementwise": [
+        "accumulate", "add", "copy_2d", "multiply", "multiply_rows", "multiply_rows_backward", "scale",
+    ],
     "linear": ["matmul"],
     "loss": ["regression_loss", "sigmoid_cross_entropy", "softmax_cross_entropy"],
     "math": ["elementary"],
@@ -19,7 +21,11 @@ _NAMES = {
         "batch_norm", "batch_norm_backward", "batch_norm_inference", "batch_norm_inference_backward", "layer_norm",
         "layer_norm_backward",
     ],
-    "random": ["dropout", "normal", "orthogonal", "permutation", "random_bits", "truncated_normal", "uniform"],
+    "random": [
+        "dropout", "normal", "orthogonal", "permutation", "random_bits", "spatial_dropout", "truncated_normal", "uniform",
+    ],
+    "rectifier": ["prelu", "prelu_backward"],
+    "sample_norm": ["group_norm", "group_norm_backward", "rms_norm", "rms_norm_backward"],
     "update": ["adagrad_update", "adam_update", "gradient_norm", "rmsprop_update", "sgd_update"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

@@ -1,6 +1,8 @@
-"""Arithmetic element by element, on arrays of one shape."""
+"""Arithmetic element by element, on arrays of one shape, or of a row for each sample."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -8,7 +10,7 @@ from fastnet import checks
 from fastnet.kernels import call
 from fastnet.kernels.activation import ACTIVATIONS
 
-__all__ = ["accumulate", "add", "copy_2d", "multiply", "scale"]
+__all__ = ["accumulate", "add", "copy_2d", "multiply", "multiply_rows", "multiply_rows_backward", "scale"]
 
 
 def _pair(a, b) -> tuple[np.ndarray, np.ndarray]:
@@ -92,6 +94,88 @@ def multiply(a, b, *, out=None) -> np.ndarray:
     checks.same_or_apart("out", out, a=a, b=b)
     call.run("multiply", a.dtype.name, {"a": a, "b": b}, {"y": out}, {"n": a.size}, 12 * a.size)
     return out
+
+
+def _samples(x, w) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
+    x = call.real_array("x", x)
+    if x.ndim < 2 or 0 in x.shape[1:]:
+        raise ValueError(f"x must have shape (batch, ..., channels) with at least one element a sample; got {x.shape}")
+    w = call.real_array("w", w, x.dtype)
+    if w.shape != (x.shape[0], x.shape[-1]):
+        raise ValueError(f"w must have shape (batch, channels), {(x.shape[0], x.shape[-1])}; got {w.shape}")
+    return x, w, {"batch": x.shape[0], "rows": math.prod(x.shape[1:-1]), "channels": x.shape[-1]}
+
+
+def multiply_rows(x, w, *, out=None) -> np.ndarray:
+    """``y = x w`` with one row of factors for all pixels of a sample.
+
+    Parameters
+    ----------
+    x : array of real numbers, shape (batch, ..., channels)
+        Taken as float32, unless it is float64.
+    w : array of shape (batch, channels)
+    out : ndarray, optional
+        C-contiguous array of x's shape and dtype; it may be x.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not real numbers; shapes that don't fit; an `out` of another form, or one that overlaps x in part.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels import elementwise
+    >>> elementwise.multiply_rows(np.float32([[[1, 2], [3, 4]]]), [[10, 100]])
+    array([[[ 10., 200.],
+            [ 30., 400.]]], dtype=float32)
+    """
+    x, w, numbers = _samples(x, w)
+    out = call.output("out", out, x.shape, x.dtype)
+    checks.same_or_apart("out", out, x=x)
+    if np.may_share_memory(out, w):
+        raise ValueError("out must not overlap w")
+    call.run("multiply_rows", x.dtype.name, {"x": x, "w": w}, {"y": out}, numbers, 8 * x.size)
+    return out
+
+
+def multiply_rows_backward(x, w, dy) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients of :func:`multiply_rows`: ``dx = dy w``, and ``dw`` the sums of ``dy x`` over a sample's pixels.
+
+    Parameters
+    ----------
+    x, dy : arrays of shape (batch, ..., channels)
+        The input, and the gradient of the output.
+    w : array of shape (batch, channels)
+
+    Returns
+    -------
+    dx, dw : ndarrays of the shapes of x and w
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not real numbers; shapes that don't fit.
+
+    Examples
+    --------
+    >>> from fastnet.kernels import elementwise
+    >>> dx, dw = elementwise.multiply_rows_backward([[[1, 2], [3, 4]]], [[10, 100]], [[[1, 1], [1, 0]]])
+    >>> dw
+    array([[4., 2.]], dtype=float32)
+    """
+    x, w, numbers = _samples(x, w)
+    dy = call.real_array("dy", dy, x.dtype)
+    if dy.shape != x.shape:
+        raise ValueError(f"dy must have the shape of x, {x.shape}; got {dy.shape}")
+    writes = {"dx": np.empty_like(x), "dw": np.empty_like(w)}
+    call.run("multiply_rows_backward", x.dtype.name, {"x": x, "w": w, "dy": dy}, writes, numbers, 12 * x.size)
+    return tuple(writes.values())
 
 
 def accumulate(x, y) -> np.ndarray:

@@ -36,7 +36,7 @@ class BatchStatistics(NamedTuple):
     unbiased_variance: np.ndarray
 
 
-def _matrix(argument, value, dtype=None) -> tuple[np.ndarray, int, int]:
+def as_matrix(argument, value, dtype=None) -> tuple[np.ndarray, int, int]:
     """The array, with its number of rows (all axes but the last) and of channels."""
     array = call.real_array(argument, value, dtype)
     if array.ndim < 2 or array.shape[-1] == 0:
@@ -45,7 +45,7 @@ def _matrix(argument, value, dtype=None) -> tuple[np.ndarray, int, int]:
     return array, array.size // channels, channels
 
 
-def _vectors(dtype, n, optional=(), **values) -> dict:
+def as_vectors(dtype, n, optional=(), **values) -> dict:
     """Arrays of shape (n,) by name; None is allowed for those named in `optional`."""
     arrays = {}
     for name, value in values.items():
@@ -58,14 +58,14 @@ def _vectors(dtype, n, optional=(), **values) -> dict:
     return arrays
 
 
-def _like(argument, value, x) -> np.ndarray:
+def as_like(argument, value, x) -> np.ndarray:
     array = call.real_array(argument, value, x.dtype)
     if array.shape != x.shape:
         raise ValueError(f"{argument} must have the shape of x, {x.shape}; got {array.shape}")
     return array
 
 
-def _epsilon(value) -> float:
+def as_epsilon(value) -> float:
     return checks.real_number("epsilon", value, above=0)
 
 
@@ -110,11 +110,11 @@ def batch_norm(x, gamma=None, beta=None, *, epsilon: float = 1e-5, out=None) -> 
     (array([ 2., 20.], dtype=float32), array([[-1., -1.],
            [ 1.,  1.]], dtype=float32))
     """
-    x, rows, channels = _matrix("x", x)
+    x, rows, channels = as_matrix("x", x)
     if rows == 1:
         raise ValueError(f"x must have more than one row in training, or its variance is zero; got shape {x.shape}")
-    parameters = _vectors(x.dtype, channels, _OPTIONAL, gamma=gamma, beta=beta)
-    epsilon = _epsilon(epsilon)
+    parameters = as_vectors(x.dtype, channels, _OPTIONAL, gamma=gamma, beta=beta)
+    epsilon = as_epsilon(epsilon)
     y = call.output("out", out, x.shape, x.dtype)
     checks.same_or_apart("out", y, x=x)
     statistics = BatchStatistics(*(np.empty(channels, x.dtype) for _ in range(3)))
@@ -158,11 +158,11 @@ def batch_norm_inference(
     >>> norm.batch_norm_inference(np.float32([[4, 8]]), [2, 2], [1, 4]).round(3)
     array([[2., 3.]], dtype=float32)
     """
-    x, rows, channels = _matrix("x", x)
-    vectors = _vectors(
+    x, rows, channels = as_matrix("x", x)
+    vectors = as_vectors(
         x.dtype, channels, _OPTIONAL, gamma=gamma, beta=beta, running_mean=running_mean, running_var=running_var
     )
-    numbers = {"rows": rows, "channels": channels, "epsilon": _epsilon(epsilon)}
+    numbers = {"rows": rows, "channels": channels, "epsilon": as_epsilon(epsilon)}
     y = call.output("out", out, x.shape, x.dtype)
     checks.same_or_apart("out", y, x=x)
     call.run("batch_norm_inference", x.dtype.name, {"x": x} | vectors, {"y": y}, numbers, 8 * x.size)
@@ -202,9 +202,9 @@ def batch_norm_backward(x, dy, mean, inverse_std, gamma=None) -> tuple[np.ndarra
     >>> dgamma.round(3), dbeta
     (array([-1.]), array([1.]))
     """
-    x, rows, channels = _matrix("x", x)
-    dy = _like("dy", dy, x)
-    vectors = _vectors(x.dtype, channels, _OPTIONAL, gamma=gamma, mean=mean, inverse_std=inverse_std)
+    x, rows, channels = as_matrix("x", x)
+    dy = as_like("dy", dy, x)
+    vectors = as_vectors(x.dtype, channels, _OPTIONAL, gamma=gamma, mean=mean, inverse_std=inverse_std)
     writes = {"dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype), "dbeta": np.empty(channels, x.dtype)}
     numbers = {"rows": rows, "channels": channels, "accumulate_gamma": 0, "accumulate_beta": 0}
     call.run("batch_norm_backward", x.dtype.name, {"x": x, "dy": dy} | vectors, writes, numbers, 20 * x.size)
@@ -242,12 +242,12 @@ def batch_norm_inference_backward(
     >>> dx.round(3), dgamma.round(3)
     (array([[1. , 0.5]], dtype=float32), array([2., 3.], dtype=float32))
     """
-    x, rows, channels = _matrix("x", x)
-    dy = _like("dy", dy, x)
-    vectors = _vectors(x.dtype, channels, _OPTIONAL, gamma=gamma, running_mean=running_mean, running_var=running_var)
+    x, rows, channels = as_matrix("x", x)
+    dy = as_like("dy", dy, x)
+    vectors = as_vectors(x.dtype, channels, _OPTIONAL, gamma=gamma, running_mean=running_mean, running_var=running_var)
     writes = {"dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype), "dbeta": np.empty(channels, x.dtype)}
     numbers = {
-        "rows": rows, "channels": channels, "accumulate_gamma": 0, "accumulate_beta": 0, "epsilon": _epsilon(epsilon),
+        "rows": rows, "channels": channels, "accumulate_gamma": 0, "accumulate_beta": 0, "epsilon": as_epsilon(epsilon),
     }  # fmt: skip
     call.run("batch_norm_inference_backward", x.dtype.name, {"x": x, "dy": dy} | vectors, writes, numbers, 16 * x.size)
     return tuple(writes.values())
@@ -339,9 +339,9 @@ def layer_norm(
     (array([[-1.,  1.],
            [-1.,  1.]], dtype=float32), array([ 2., 20.], dtype=float32))
     """
-    x, rows, channels = _matrix("x", x)
-    parameters = _vectors(x.dtype, channels, _OPTIONAL, gamma=gamma, beta=beta)
-    numbers = {"rows": rows, "cols": channels, "epsilon": _epsilon(epsilon)}
+    x, rows, channels = as_matrix("x", x)
+    parameters = as_vectors(x.dtype, channels, _OPTIONAL, gamma=gamma, beta=beta)
+    numbers = {"rows": rows, "cols": channels, "epsilon": as_epsilon(epsilon)}
     y = call.output("out", out, x.shape, x.dtype)
     checks.same_or_apart("out", y, x=x)
     mean, inverse_std = np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
@@ -383,9 +383,9 @@ def layer_norm_backward(x, dy, mean, inverse_std, gamma=None) -> tuple[np.ndarra
     >>> dgamma.round(3), dbeta
     (array([-1.,  0.]), array([1., 0.]))
     """
-    x, rows, channels = _matrix("x", x)
-    dy = _like("dy", dy, x)
-    reads = {"x": x, "dy": dy} | _vectors(x.dtype, channels, _OPTIONAL, gamma=gamma)
+    x, rows, channels = as_matrix("x", x)
+    dy = as_like("dy", dy, x)
+    reads = {"x": x, "dy": dy} | as_vectors(x.dtype, channels, _OPTIONAL, gamma=gamma)
     for name, value in (("mean", mean), ("inverse_std", inverse_std)):
         reads[name] = call.real_array(name, value, x.dtype)
         if reads[name].shape != x.shape[:-1]:

@@ -19,7 +19,9 @@ from fastnet import checks
 from fastnet.kernels import call
 from fastnet.native.plan import ControlBlock
 
-__all__ = ["dropout", "key", "normal", "orthogonal", "permutation", "random_bits", "truncated_normal", "uniform"]
+__all__ = [
+    "dropout", "key", "normal", "orthogonal", "permutation", "random_bits", "spatial_dropout", "truncated_normal", "uniform",
+]  # fmt: skip
 
 _MOST = 1 << 32  # elements of one draw: what the counter can number
 _FAR = 30.0  # standard deviations; further out nothing is left of the normal distribution in double precision
@@ -457,4 +459,56 @@ def dropout(
     out = call.output("out", out, x.shape, x.dtype)
     checks.same_or_apart("out", out, x=x)
     call.run("dropout", x.dtype.name, {"x": x, "control": control.block}, {"y": out}, fields, 12 * x.size)
+    return out
+
+
+def spatial_dropout(
+    x, rate: float, *, seed: int | None = None, path: str = "", key=None, count: int = 0, out=None
+) -> np.ndarray:
+    """Set a random part of the channels of each sample to zero and scale the others up.
+
+    The mask of :func:`dropout` for an array of shape (batch, channels), the same for all pixels of a sample.
+
+    Parameters
+    ----------
+    x : array of real numbers, shape (batch, ..., channels)
+        Taken as float32, unless it is float64.
+    rate, seed, path, key, count, out
+        As of :func:`dropout`.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of another kind or out of its range.
+
+    References
+    ----------
+    Tompson, Goroshin, Jain, LeCun, Bregler 2015, "Efficient object localization using convolutional networks".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.kernels import random
+    >>> y = random.spatial_dropout(np.ones((2, 9, 9, 5), "float32"), 0.5, seed=0, path="spatial_dropout2d_1")
+    >>> bool((y == y[:, :1, :1]).all()), sorted(set(y.ravel().tolist()))
+    (True, [0.0, 2.0])
+    """
+    rate = checks.real_number("rate", rate, least=0, below=1)
+    x = call.real_array("x", x)
+    if x.ndim < 2:
+        raise ValueError(f"x must have shape (batch, ..., channels) with at least two axes; got {x.shape}")
+    samples = (x.shape[0], x.shape[-1])
+    _countable("a mask of shape", samples)
+    sizes = {"batch": samples[0], "rows": math.prod(x.shape[1:-1]), "channels": samples[1]}
+    fields = {**sizes, **_key_fields(key, seed, path), "rate": rate}
+    control = ControlBlock()
+    control.forward = _word("count", count)
+    out = call.output("out", out, x.shape, x.dtype)
+    checks.same_or_apart("out", out, x=x)
+    call.run("spatial_dropout", x.dtype.name, {"x": x, "control": control.block}, {"y": out}, fields, 8 * x.size)
     return out

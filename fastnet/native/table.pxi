@@ -126,6 +126,10 @@ include "kernels/norm.pxi"
 include "kernels/batch_norm.pxi"
 include "kernels/batch_norm_backward.pxi"
 include "kernels/layer_norm.pxi"
+include "kernels/group_norm.pxi"
+include "kernels/rms_norm.pxi"
+include "kernels/prelu.pxi"
+include "kernels/multiply_rows.pxi"
 include "kernels/probe.pxi"
 include "kernels/loss.pxi"
 include "kernels/loss_elementwise.pxi"
@@ -183,6 +187,9 @@ add("conv_winograd_weights",
 
 add("activation", "x y | n kind | alpha", sizeof(ActivationArgs), activation)
 add("activation_backward", "saved dy dx | n kind | alpha", sizeof(ActivationBackwardArgs), activation_backward)
+add("prelu", "x slope y | rows channels single |", sizeof(PreluArgs), prelu)
+add("prelu_backward", "x slope dy dx dslope shared | rows channels single accumulate |",
+    sizeof(PreluBackwardArgs), prelu_backward, prelu_backward_join, NULL, NULL, prelu_backward_shared)
 add("softmax", "x y | rows cols |", sizeof(RowwiseArgs), softmax)
 add("log_softmax", "x y | rows cols |", sizeof(RowwiseArgs), log_softmax)
 add("softmax_backward", "y dy dx | rows cols |", sizeof(RowwiseBackwardArgs), softmax_backward)
@@ -222,9 +229,12 @@ add("orthogonalize", "a shared | rows cols |", sizeof(OrthogonalizeArgs), orthog
     NULL, orthogonalize_shared)
 add("shuffle", "order | n key_0 key_1 count |", sizeof(ShuffleArgs), shuffle)
 add("dropout", "x y control | n key_0 key_1 | rate", sizeof(DropoutArgs), dropout)
+add("spatial_dropout", "x y control | batch rows channels key_0 key_1 | rate", sizeof(SpatialDropoutArgs), spatial_dropout)
 
 add("add", "a b gate y | n activation gate_activation | alpha gate_alpha", sizeof(AddArgs), add_arrays)
 add("multiply", "a b y | n |", sizeof(MultiplyArgs), multiply_arrays)
+add("multiply_rows", "x w y | batch rows channels |", sizeof(MultiplyRowsArgs), multiply_rows)
+add("multiply_rows_backward", "x w dy dx dw | batch rows channels |", sizeof(MultiplyRowsBackwardArgs), multiply_rows_backward)
 add("accumulate", "x y | n |", sizeof(AccumulateArgs), accumulate_array)
 add("scale", "x y | n | factor", sizeof(ScaleArgs), scale_array)
 add("fill", "y | n | value", sizeof(FillArgs), fill_array)
@@ -252,6 +262,16 @@ add("layer_norm_backward",
     "x dy gamma mean inverse_std dx dgamma dbeta shared | rows cols accumulate_gamma accumulate_beta |",
     sizeof(LayerNormBackwardArgs), layer_norm_backward_rows, layer_norm_backward_join, NULL,
     NULL, layer_norm_backward_shared)
+add("group_norm_forward", "x gamma beta y mean inverse_std scratch | batch rows channels groups scratch_stride | epsilon",
+    sizeof(GroupNormForwardArgs), group_norm_forward, NULL, NULL, group_norm_forward_scratch)
+add("group_norm_backward",
+    "x dy gamma mean inverse_std dx dgamma dbeta scratch shared"
+    " | batch rows channels groups accumulate_gamma accumulate_beta scratch_stride |",
+    sizeof(GroupNormBackwardArgs), group_norm_backward, group_norm_backward_join, NULL,
+    group_norm_backward_scratch, group_norm_backward_shared)
+add("rms_norm_forward", "x gamma y inverse_rms | rows cols | epsilon", sizeof(RmsNormForwardArgs), rms_norm_forward)
+add("rms_norm_backward", "x dy gamma inverse_rms dx dgamma shared | rows cols accumulate_gamma |",
+    sizeof(RmsNormBackwardArgs), rms_norm_backward_rows, rms_norm_backward_join, NULL, NULL, rms_norm_backward_shared)
 
 add("probe_fma", "y | n |", sizeof(ProbeFmaArgs), probe_fma)
 add("probe_stream", "w g m v | n |", sizeof(ProbeStreamArgs), probe_stream)

@@ -132,6 +132,70 @@ def test_errors():
         elementwise.scale(a, 2, out=locked)
 
 
+# --- a row for each sample ------------------------------------------------------------------------------------
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    batch=st.integers(0, 5), rows=st.sampled_from([1, 2, 7, 8, 9, 31, 64]),
+    channels=st.sampled_from([1, 3, 8, 16, 17, 40, 256, 257, 600]), dtype=st.sampled_from(DTYPES),
+)  # fmt: skip
+def test_multiply_rows(batch, rows, channels, dtype):
+    x, dy = arrays((batch, rows, channels), dtype)
+    (w,) = arrays((batch, channels), dtype, 1)
+    np.testing.assert_array_equal(elementwise.multiply_rows(x, w), x * w[:, None])
+    over = x.copy()
+    assert elementwise.multiply_rows(over, w, out=over) is over
+    np.testing.assert_array_equal(over, x * w[:, None])
+    dx, dw = elementwise.multiply_rows_backward(x, w, dy)
+    np.testing.assert_array_equal(dx, dy * w[:, None])
+    exact = dy.astype(float) * x
+    # Four products of eight rows after one another, two such sums; the rest in double.
+    off = 8 * np.finfo(dtype).eps * abs(exact).sum(1) + (rows / 4) * np.finfo("float64").eps * abs(exact).sum(1)
+    assert np.all(abs(dw - exact.sum(1)) <= off)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 50, 20), (3, 9, 300), (5, 33, 7)])
+def test_multiply_rows_with_threads_and_without_results(shape, dtype, monkeypatch):
+    monkeypatch.setattr(call, "PARALLEL_WORK", 0)
+    x, dy = arrays(shape, dtype)
+    (w,) = arrays((shape[0], shape[2]), dtype, 1)
+    x[0, 3, 1] = np.nan
+    seen = []
+    for threads in (1, 2, 3):
+        call.of_thread.plans.clear()
+        with config.threads(threads):
+            results = [elementwise.multiply_rows(x, w), *elementwise.multiply_rows_backward(x, w, dy)]
+        seen.append([result.tobytes() for result in results])
+    assert seen[0] == seen[1] == seen[2]
+    y, dx, dw = results
+    assert np.isnan(y).sum() == 1 and np.isnan(dw).sum() == 1 and np.isnan(dw[0, 1])
+    numbers = dict(zip(("batch", "rows", "channels"), shape, strict=True))
+    for name, expected in (("dx", dx), ("dw", dw)):
+        writes = {"dx": None, "dw": None} | {name: np.full_like(expected, 3)}
+        call.run("multiply_rows_backward", dtype, {"x": x, "w": w, "dy": dy}, writes, numbers, 0)
+        np.testing.assert_array_equal(writes[name], expected)
+    over = dy.copy()
+    call.run("multiply_rows_backward", dtype, {"x": x, "w": w, "dy": over}, {"dx": over, "dw": w.copy()}, numbers, 0)
+    np.testing.assert_array_equal(over, dx)
+
+
+def test_multiply_rows_errors():
+    x = np.zeros((2, 3, 4), "float32")
+    with pytest.raises(ValueError, match=r"w must have shape \(batch, channels\), \(2, 4\); got \(4,\)"):
+        elementwise.multiply_rows(x, np.zeros(4))
+    with pytest.raises(ValueError, match="x must have shape"):
+        elementwise.multiply_rows(x[0, 0], np.zeros(4))
+    with pytest.raises(TypeError, match="x must"):
+        elementwise.multiply_rows_backward(x.astype(complex), np.zeros((2, 4)), x)
+    with pytest.raises(ValueError, match="dy must have the shape"):
+        elementwise.multiply_rows_backward(x, np.zeros((2, 4)), x[:1])
+    w = np.zeros((2, 4), "float32")
+    with pytest.raises(ValueError, match="out must not overlap w"):
+        elementwise.multiply_rows(x[:, 0], w, out=w)
+
+
 # --- copies -------------------------------------------------------------------------------------------------
 
 

@@ -430,6 +430,36 @@ def test_dropout_inputs():
         random.dropout(y[:50], 0.5, seed=0, out=y[20:70])
 
 
+# --- whole channels -----------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    batch=st.integers(0, 5), rows=st.integers(1, 9), channels=st.sampled_from([1, 3, 8, 17, 60, 127, 128, 129, 300]),
+    rate=st.floats(0, 1, exclude_max=True), count=WORDS, dtype=st.sampled_from(DTYPES), key=st.tuples(WORDS, WORDS),
+)  # fmt: skip
+def test_spatial_dropout(batch, rows, channels, rate, count, dtype, key):
+    x = np.random.default_rng(0).standard_normal((batch, rows, channels)).astype(dtype)
+    mask = reference.dropout_mask(batch * channels, key, count, rate).reshape(batch, 1, channels).astype(dtype)
+    np.testing.assert_array_equal(random.spatial_dropout(x, rate, key=key, count=count), x * mask)
+    assert random.spatial_dropout(x, rate, key=key, count=count, out=x) is x
+
+
+def test_spatial_dropout_inputs():
+    x = np.ones((4, 3, 6), "float32")
+    x[1, 2, 3] = np.nan
+    y = random.spatial_dropout(x, 0.5, seed=0)
+    assert np.isnan(y).sum() == 1
+    np.testing.assert_array_equal(random.spatial_dropout(x[:, ::2], 0.5, seed=0), y[:, ::2])
+    assert random.spatial_dropout(np.ones((2, 3), int), 0.5, seed=0).dtype == np.float32
+    with pytest.raises(ValueError, match="rate must be"):
+        random.spatial_dropout(x, 1.0, seed=0)
+    with pytest.raises(ValueError, match="at least two axes"):
+        random.spatial_dropout(x[0, 0], 0.5, seed=0)
+    with pytest.raises(TypeError, match="x must"):
+        random.spatial_dropout(np.array([["a"]]), 0.5, seed=0)
+
+
 # --- the same bits ------------------------------------------------------------------------------------------
 
 
@@ -444,6 +474,7 @@ def fingerprints():
             f"tail {dtype}": random.truncated_normal(500, seed=4, low=6.1, high=9.3, dtype=dtype),
             f"orthogonal {dtype}": random.orthogonal((150, 70), seed=5, dtype=dtype),
             f"dropout {dtype}": random.dropout(np.linspace(-1, 1, 5000, dtype=dtype), 0.3, seed=6, count=9),
+            f"spatial {dtype}": random.spatial_dropout(np.ones((7, 11, 65), dtype), 0.3, seed=7, count=9),
         }
     return {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
 

@@ -19,11 +19,13 @@
 #   dropout         y = x (word >= rate 2^32 ? 1 / (1 - rate) : 0); so NaN and Inf in a dropped element give
 #                   NaN, as in PyTorch. The count is control.forward (0 where control is NULL).
 #                   dy in the place of x gives dx: nothing is saved. y may be x.
+#   spatial_dropout the same with one mask, of elements [batch, channels], for all rows of a sample.
 #
-# Threads take whole chunks of 128 elements; `shuffle` is serial.
+# Threads take whole chunks of 128 elements (spatial_dropout: rows); `shuffle` is serial.
 #
 # Source: Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3".
-# Lemire 2019, "Fast random integer generation in an interval".
+# Lemire 2019, "Fast random integer generation in an interval". Tompson et al. 2015, "Efficient object localization using
+# convolutional networks" (spatial_dropout).
 
 cdef enum:
     RANDOM_CHUNK = 128
@@ -57,6 +59,17 @@ cdef struct DropoutArgs:
     real* y                     # out [n]
     const Control* control      # in, or NULL
     Py_ssize_t n
+    Py_ssize_t key_0
+    Py_ssize_t key_1
+    double rate
+
+cdef struct SpatialDropoutArgs:
+    const real* x               # in [batch, rows, channels]
+    real* y                     # out
+    const Control* control      # in, or NULL
+    Py_ssize_t batch
+    Py_ssize_t rows
+    Py_ssize_t channels
     Py_ssize_t key_0
     Py_ssize_t key_1
     double rate
@@ -238,21 +251,25 @@ cdef void shuffle(const void* args, int thread, int n_threads) noexcept nogil:
 
 # --- dropout ------------------------------------------------------------------------------------
 
+cdef inline uint32_t dropout_threshold(double rate) noexcept nogil:
+    """The least word that keeps an element."""
+    cdef double wanted = rate * 4294967296.0
+    cdef int64_t whole = <int64_t>wanted
+    if <double>whole < wanted:
+        whole += 1
+    return <uint32_t>min(whole, <int64_t>0xFFFFFFFF)
+
+
 cdef void dropout(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const DropoutArgs* d = <const DropoutArgs*>args
     cdef uint32_t words[RANDOM_CHUNK]
     cdef Py_ssize_t chunks = random_chunks(d.n)
     cdef Py_ssize_t q, i, n
     cdef uint32_t count = 0 if d.control == NULL else <uint32_t>d.control.forward
-    cdef double wanted = d.rate * 4294967296.0
-    cdef int64_t whole = <int64_t>wanted
-    cdef uint32_t threshold
+    cdef uint32_t threshold = dropout_threshold(d.rate)
     cdef vf scale = vset(<real>(1.0 / (1.0 - d.rate)))
     cdef const real* x
     cdef real* y
-    if <double>whole < wanted:
-        whole += 1
-    threshold = <uint32_t>min(whole, <int64_t>0xFFFFFFFF)
     for q in range(thread * chunks // n_threads, (thread + 1) * chunks // n_threads):
         random_words(words, <uint32_t>d.key_0, <uint32_t>d.key_1, <uint32_t>(q * RANDOM_BLOCKS), count)
         x = d.x + q * RANDOM_CHUNK
@@ -265,3 +282,36 @@ cdef void dropout(const void* args, int thread, int n_threads) noexcept nogil:
             for i from 0 <= i < n by LANES:
                 vstore_n(y + i, vload_n(x + i, min(n - i, <Py_ssize_t>LANES)) * vukeep(words + i, threshold, scale),
                          min(n - i, <Py_ssize_t>LANES))
+
+
+cdef void spatial_dropout_rows(const SpatialDropoutArgs* d, Py_ssize_t sample, Py_ssize_t row, Py_ssize_t end) noexcept nogil:
+    """Rows of one sample: the words of 128 channels at most are drawn for all of them."""
+    cdef uint32_t words[2 * RANDOM_CHUNK]       # vectors of the last words may read beyond them
+    cdef uint32_t count = 0 if d.control == NULL else <uint32_t>d.control.forward
+    cdef uint32_t threshold = dropout_threshold(d.rate)
+    cdef vf scale = vset(<real>(1.0 / (1.0 - d.rate)))
+    cdef Py_ssize_t first = 0, element, q, used, width, r, j, at
+    while first < d.channels:
+        element = sample * d.channels + first
+        q = element // RANDOM_CHUNK
+        used = element - q * RANDOM_CHUNK
+        width = min(d.channels - first, RANDOM_CHUNK - used)
+        random_words(words, <uint32_t>d.key_0, <uint32_t>d.key_1, <uint32_t>(q * RANDOM_BLOCKS), count)
+        for r in range(row, end):
+            at = (sample * d.rows + r) * d.channels + first
+            for j from 0 <= j < width by LANES:
+                vstore_upto(d.y + at + j, vload_upto(d.x + at + j, width - j) * vukeep(words + used + j, threshold, scale),
+                            width - j)
+        first += width
+
+
+cdef void spatial_dropout(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const SpatialDropoutArgs* d = <const SpatialDropoutArgs*>args
+    cdef Py_ssize_t row = thread * d.batch * d.rows // n_threads
+    cdef Py_ssize_t end = (thread + 1) * d.batch * d.rows // n_threads
+    cdef Py_ssize_t sample, last
+    while row < end:
+        sample = row // d.rows
+        last = min(end, (sample + 1) * d.rows)
+        spatial_dropout_rows(d, sample, row - sample * d.rows, last - sample * d.rows)
+        row = last
