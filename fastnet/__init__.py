@@ -24,9 +24,9 @@ _NAMES = {
     "fastnet.graph": ["Node"],
     "fastnet.initializers": ["Initializer"],
     "fastnet.layers": [
-        "Activation", "Add", "BatchNorm", "Concat", "Concatenate", "Conv1D", "Conv2D",
-        "Conv2DTranspose", "Dense", "Dropout", "Flatten", "Layer",
-        "LayerNorm", "Reshape", "Residual", "Sequential",
+        "Activation", "Add", "BatchNorm", "Concat", "Concatenate", "Conv1D", "Conv2D", "Conv2DTranspose",
+        "Dense", "Dropout", "Flatten", "GroupNorm", "Layer", "LayerNorm", "Multiply", "PReLU", "Product",
+        "RMSNorm", "Reshape", "Residual", "Sequential", "SpatialDropout2D",
     ],
     "fastnet.losses": ["Huber", "Loss", "Poisson", "SigmoidCrossEntropy", "SoftmaxCrossEntropy"],
     "fastnet.metrics": ["Metric"],

@@ -109,6 +109,9 @@ class Graph:
                 if len(readers) != 1:
                     break
                 layer, name = readers[0].layer, readers[0].name
+                if type_name(type(layer)) == "prelu":
+                    behind = "leaky_relu"
+                    break
                 activation = getattr(layer, "activation", None)
                 if (
                     activation is not None

@@ -1,14 +1,14 @@
 """Layers and blocks of layers."""
 
-from fastnet.layers.activation import Activation
+from fastnet.layers.activation import Activation, PReLU
 from fastnet.layers.base import Layer
-from fastnet.layers.blocks import Concat, Residual, Sequential
+from fastnet.layers.blocks import Concat, Multiply, Residual, Sequential
 from fastnet.layers.conv import Conv1D, Conv2D
 from fastnet.layers.conv_transpose import Conv2DTranspose
 from fastnet.layers.dense import Dense
-from fastnet.layers.dropout import Dropout
-from fastnet.layers.merge import Add, Concatenate
-from fastnet.layers.norm import BatchNorm, LayerNorm
+from fastnet.layers.dropout import Dropout, SpatialDropout2D
+from fastnet.layers.merge import Add, Concatenate, Product
+from fastnet.layers.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from fastnet.layers.shape import Flatten, Reshape
 
 __all__ = [
@@ -23,9 +23,15 @@ __all__ = [
     "Dense",
     "Dropout",
     "Flatten",
+    "GroupNorm",
     "Layer",
     "LayerNorm",
+    "Multiply",
+    "PReLU",
+    "Product",
+    "RMSNorm",
     "Reshape",
     "Residual",
     "Sequential",
+    "SpatialDropout2D",
 ]

@@ -1,12 +1,12 @@
-"""An activation as a layer of its own."""
+"""Activations as layers of their own."""
 
 from __future__ import annotations
 
-from fastnet import activations
+from fastnet import activations, checks, initializers
 from fastnet.files import register
 from fastnet.layers.base import Layer
 
-__all__ = ["Activation"]
+__all__ = ["Activation", "PReLU"]
 
 
 @register
@@ -38,3 +38,59 @@ class Activation(Layer):
 
     def config(self):
         return {"activation": self.activation, **super().config()}
+
+
+@register
+class PReLU(Layer):
+    """y = x where x > 0, else a x, with learned slopes a (He, Zhang, Ren & Sun 2015).
+
+    Parameters
+    ----------
+    init : float, str, Initializer or array, default 0.25
+        First slopes; 0.25 is the paper's and PyTorch's (Keras has 0).
+    shared : bool, default False
+        One slope for all channels instead of one for each. (PyTorch's ``num_parameters=1``, its default. Keras shares
+        over `shared_axes`, by default over none: for its slopes of each pixel there is no twin here.)
+
+    Shapes
+    ------
+    x, y (batch, ..., channels); a "weight" (channels,), or (1,) if shared.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnet as fn
+    >>> fn.PReLU().forward(np.array([[-4.0, 2.0]], dtype="float32"))
+    array([[-1.,  2.]], dtype=float32)
+    """
+
+    def __init__(self, *, init=0.25, shared=False, name=None):
+        super().__init__(name=name)
+        if isinstance(init, (int, float)) and not isinstance(init, bool):
+            init = initializers.Constant(checks.real_number("init", init))
+        self.init = initializers.get(init, "init")
+        self.shared = checks.flag("shared", shared)
+
+    def build(self, shape):
+        if not shape:
+            raise ValueError(f"PReLU needs inputs with at least one axis besides the batch; got shape {shape}")
+        self.weight = self.add_parameter("weight", (1,) if self.shared else shape[-1:], init=self.init)
+        return shape
+
+    def _sizes(self, x):
+        return {"rows": x.rows, "channels": x.columns, "single": int(self.shared)}
+
+    def record_forward(self, ctx, x, training):
+        y = ctx.tensor(x.shape)
+        ctx.call("prelu", reads={"x": x, "slope": ctx.value(self.weight)}, writes={"y": y}, in_place=("x", "y"),
+                 work=8 * x.size, **self._sizes(x))  # fmt: skip
+        return ctx.keep(y, x=x)
+
+    def record_backward(self, ctx, dy):
+        dx, dslope = ctx.tensor(dy.shape), ctx.grad(self.weight)
+        ctx.call("prelu_backward", reads={"x": ctx.x, "slope": ctx.value(self.weight), "dy": dy},
+                 writes={"dx": dx, "dslope": dslope}, optional=("dx", "dslope"), in_place=("dy", "dx"),
+                 work=12 * dy.size, accumulate=ctx.adds(dslope), **self._sizes(dy))  # fmt: skip
+        return dx
+
+    def config(self):
+        return {"init": self.init, "shared": self.shared, **super().config()}

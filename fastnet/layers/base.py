@@ -178,5 +178,6 @@ def is_numpy_layer(layer: Layer) -> bool:
 
 
 def type_name(cls: type) -> str:
-    """ "conv2d_transpose" for Conv2DTranspose, "rms_norm" for RMSNorm."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
+    """ "conv2d_transpose" for Conv2DTranspose, "rms_norm" for RMSNorm, "prelu" for PReLU."""
+    name = cls.__name__.replace("ReLU", "Relu")
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z]{2})(?=[A-Z][a-z])|(?<=[0-9]D)(?=[A-Z])", "_", name).lower()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastnet import activations
 from fastnet.files import register
 from fastnet.layers.base import Layer
-from fastnet.layers.merge import Add, Concatenate
+from fastnet.layers.merge import Add, Concatenate, Product
 
-__all__ = ["Block", "Concat", "Residual", "Sequential"]
+__all__ = ["Block", "Concat", "Multiply", "Residual", "Sequential"]
 
 
 def layer_list(argument: str, layers) -> list[Layer]:
@@ -103,15 +103,10 @@ class Residual(Block):
         }
 
 
-@register
-class Concat(Block):
-    """Branches on the same input, their outputs side by side along the last axis.
+class Branches(Block):
+    """Branches on the same input, whose outputs one layer merges."""
 
-    Parameters
-    ----------
-    branches : list of (Layer or list of Layer)
-        An empty list is the input itself (DenseNet).
-    """
+    merge: type[Layer]
 
     def __init__(self, branches, *, name=None):
         super().__init__(name=name)
@@ -120,10 +115,45 @@ class Concat(Block):
         self.branches = [layer_list(f"branches[{i}]", branch) for i, branch in enumerate(branches)]
 
     def expand(self, graph, x):
-        return graph.add(Concatenate(), [graph.chain(branch, x) for branch in self.branches])
+        return graph.add(self.merge(), [graph.chain(branch, x) for branch in self.branches])
 
     def inner(self):
         return [layer for branch in self.branches for layer in branch]
 
     def config(self):
         return {"branches": self.branches, **super().config()}
+
+
+@register
+class Concat(Branches):
+    """Branches on the same input, their outputs side by side along the last axis.
+
+    Parameters
+    ----------
+    branches : list of (Layer or list of Layer)
+        An empty list is the input itself (DenseNet).
+    """
+
+    merge = Concatenate
+
+
+@register
+class Multiply(Branches):
+    """Branches on the same input, their outputs multiplied element by element.
+
+    Parameters
+    ----------
+    branches : list of (Layer or list of Layer)
+        An empty list is the input itself. Outputs have one shape, but that some may be a row for each sample,
+        (channels,) or (1, 1, channels), which multiplies all pixels (squeeze-and-excitation, Hu, Shen & Sun 2018).
+
+    Examples
+    --------
+    >>> import numpy as np, fastnet as fn
+    >>> gate = [fn.Flatten(), fn.Dense(2, activation="relu"), fn.Dense(3, activation="sigmoid")]
+    >>> net = fn.Network([fn.Multiply([[], gate])], input_shape=(4, 4, 3), seed=0)
+    >>> net.predict(np.ones((5, 4, 4, 3))).shape
+    (5, 4, 4, 3)
+    """
+
+    merge = Product

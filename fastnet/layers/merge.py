@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from fastnet import activations
 from fastnet.files import register
 from fastnet.layers.base import Layer
 
-__all__ = ["Add", "Concatenate"]
+__all__ = ["Add", "Concatenate", "Product"]
 
 
 @register
@@ -68,3 +70,70 @@ class Concatenate(Layer):
             parts.append(part)
             start += shape[-1]
         return parts
+
+
+@register
+class Product(Layer):
+    """The inputs multiplied, element by element.
+
+    They have one shape, but that some may be a row for each sample, (channels,) or (1, 1, channels), which
+    multiplies all pixels: the gates of squeeze-and-excitation (Hu, Shen & Sun 2018).
+    """
+
+    many_inputs = True
+
+    def build(self, shape):
+        whole = max(shape, key=lambda s: (math.prod(s), len(s)))
+        for other in shape:
+            if other != whole and not (other and other[-1] == whole[-1] == math.prod(other)):
+                raise ValueError(
+                    f"the inputs of Product must have one shape, or be a row {whole[-1:]}; got {', '.join(map(str, shape))}"
+                )
+        return whole
+
+    def record_forward(self, ctx, x, training):
+        pairs, y = [], x[0]
+        for other in x[1:]:
+            pairs.append((y, other))
+            y = _multiply(ctx, y, other)
+        return ctx.keep(y, pairs=pairs)
+
+    def record_backward(self, ctx, dy):
+        parts = []
+        for a, b in reversed(ctx.pairs):
+            dy, part = _multiply_backward(ctx, a, b, dy)
+            parts.append(part)
+        return [dy, *reversed(parts)]
+
+
+def _sample_size(x):
+    return math.prod(x.shape[1:])
+
+
+def _sizes(x):
+    return {"batch": x.shape[0], "rows": _sample_size(x) // x.columns, "channels": x.columns}
+
+
+def _multiply(ctx, a, b):
+    y = ctx.tensor(max(a.shape, b.shape, key=lambda s: (math.prod(s[1:]), len(s))))
+    if _sample_size(a) == _sample_size(b):
+        ctx.call("multiply", reads={"a": a, "b": b}, writes={"y": y}, in_place=("a", "y"), work=4 * y.size, n=y.size)
+    else:
+        x, w = (a, b) if _sample_size(a) > _sample_size(b) else (b, a)
+        ctx.call("multiply_rows", reads={"x": x, "w": w}, writes={"y": y}, in_place=("x", "y"), work=8 * y.size,
+                 **_sizes(y))  # fmt: skip
+    return y
+
+
+def _multiply_backward(ctx, a, b, dy):
+    """Gradients at a and b."""
+    da, db = ctx.tensor(a.shape), ctx.tensor(b.shape)
+    if _sample_size(a) == _sample_size(b):
+        for factor, target in ((b, da), (a, db)):
+            ctx.call("multiply", reads={"a": dy, "b": factor}, writes={"y": target}, in_place=("a", "y"),
+                     work=4 * dy.size, n=dy.size)  # fmt: skip
+    else:
+        (x, dx), (w, dw) = ((a, da), (b, db)) if _sample_size(a) > _sample_size(b) else ((b, db), (a, da))
+        ctx.call("multiply_rows_backward", reads={"x": x, "w": w, "dy": dy}, writes={"dx": dx, "dw": dw},
+                 optional=("dx", "dw"), in_place=("dy", "dx"), work=12 * dy.size, **_sizes(dy))  # fmt: skip
+    return da, db

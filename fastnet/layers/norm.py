@@ -1,14 +1,17 @@
-"""Batch and layer normalization."""
+"""Normalization of batches, of samples, and of groups of channels."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from fastnet import checks
 from fastnet.files import register
+from fastnet.kernels.sample_norm import checked_groups
 from fastnet.layers.base import Layer
 
-__all__ = ["BatchNorm", "LayerNorm"]
+__all__ = ["BatchNorm", "GroupNorm", "LayerNorm", "RMSNorm"]
 
 
 @register
@@ -186,3 +189,155 @@ class LayerNorm(Layer):
             "center": self.center,
             **super().config(),
         }
+
+
+@register
+class GroupNorm(Layer):
+    """Normalize groups of neighbouring channels of each sample, over all its pixels (Wu & He 2018).
+
+    y = gamma (x - mean) / sqrt(var + epsilon) + beta, with mean and biased variance of a sample's group, as in PyTorch
+    (Keras: epsilon 1e-3). It does the same in training and prediction, whatever the batch.
+
+    Parameters
+    ----------
+    groups : int, default 32
+        It must divide the channels. 1 is layer normalization of a whole image, the number of channels instance
+        normalization.
+    epsilon : float, default 1e-5
+    scale, center : bool, default True
+        Whether there is a gamma ("weight"), a beta ("bias"), each of shape (channels,).
+
+    Raises
+    ------
+    ValueError
+        `groups` doesn't divide the channels; a group would have a single value.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnet as fn
+    >>> net = fn.Network([fn.GroupNorm(2)], input_shape=(4,), seed=0)
+    >>> net.predict(np.array([[1, 3, 10, 30]])).round(3)
+    array([[-1.,  1., -1.,  1.]], dtype=float32)
+    """
+
+    is_norm = True
+
+    def __init__(self, groups=32, *, epsilon=1e-5, scale=True, center=True, name=None):
+        super().__init__(name=name)
+        self.groups = checks.whole_number("groups", groups, least=1)
+        self.epsilon = checks.real_number("epsilon", epsilon, above=0)
+        self.scale = checks.flag("scale", scale)
+        self.center = checks.flag("center", center)
+
+    def build(self, shape):
+        if not shape:
+            raise ValueError(f"GroupNorm needs inputs with at least one axis besides the batch; got shape {shape}")
+        checked_groups(self.groups, shape[-1])
+        if math.prod(shape) == self.groups:
+            raise ValueError(
+                f"groups={self.groups}: inputs of shape {shape} have one value in a group; use fewer groups"
+            )
+        channels = shape[-1:]
+        self.weight = self.add_parameter("weight", channels, init="ones") if self.scale else None
+        self.bias = self.add_parameter("bias", channels, init="zeros") if self.center else None
+        return shape
+
+    def _sizes(self, x):
+        return {"batch": x.shape[0], "rows": math.prod(x.shape[1:-1]), "channels": x.columns, "groups": self.groups}
+
+    def record_forward(self, ctx, x, training):
+        statistics = (x.shape[0], self.groups)
+        y, mean, inverse_std = ctx.tensor(x.shape), ctx.tensor(statistics), ctx.tensor(statistics)
+        ctx.call(
+            "group_norm_forward",
+            reads={"x": x, "gamma": ctx.value(self.weight), "beta": ctx.value(self.bias)},
+            writes={"y": y, "mean": mean, "inverse_std": inverse_std}, in_place=("x", "y"),
+            work=16 * x.size, epsilon=self.epsilon, **self._sizes(x),
+        )  # fmt: skip
+        return ctx.keep(y, x=x, mean=mean, inverse_std=inverse_std)
+
+    def record_backward(self, ctx, dy):
+        dx = ctx.tensor(dy.shape)
+        dgamma, dbeta = ctx.grad(self.weight), ctx.grad(self.bias)
+        ctx.call(
+            "group_norm_backward",
+            reads={"x": ctx.x, "dy": dy, "gamma": ctx.value(self.weight), "mean": ctx.mean,
+                   "inverse_std": ctx.inverse_std},
+            writes={"dx": dx, "dgamma": dgamma, "dbeta": dbeta}, optional=("dx", "dgamma", "dbeta"),
+            in_place=("dy", "dx"), work=20 * dy.size,
+            accumulate_gamma=ctx.adds(dgamma), accumulate_beta=ctx.adds(dbeta), **self._sizes(dy),
+        )  # fmt: skip
+        return dx
+
+    def config(self):
+        return {
+            "groups": self.groups,
+            "epsilon": self.epsilon,
+            "scale": self.scale,
+            "center": self.center,
+            **super().config(),
+        }
+
+
+@register
+class RMSNorm(Layer):
+    """Divide each sample's last axes by their root mean square (Zhang & Sennrich 2019).
+
+    y = gamma x / sqrt(mean(x^2) + epsilon).
+
+    Parameters
+    ----------
+    axes : int, default 1
+        How many of the last axes are normalized together; gamma has their shape.
+    epsilon : float, optional
+        By default the machine epsilon of the network's dtype, as in PyTorch (Keras: 1e-6).
+    scale : bool, default True
+        Whether there is a gamma ("weight").
+
+    Examples
+    --------
+    >>> import numpy as np, fastnet as fn
+    >>> net = fn.Network([fn.RMSNorm()], input_shape=(2,), seed=0)
+    >>> net.predict(np.array([[1, 7]])).round(3)
+    array([[0.2, 1.4]], dtype=float32)
+    """
+
+    is_norm = True
+
+    def __init__(self, *, axes=1, epsilon=None, scale=True, name=None):
+        super().__init__(name=name)
+        self.axes = checks.whole_number("axes", axes, least=1)
+        self.epsilon = None if epsilon is None else checks.real_number("epsilon", epsilon, above=0)
+        self.scale = checks.flag("scale", scale)
+
+    def build(self, shape):
+        if self.axes > len(shape):
+            raise ValueError(f"axes={self.axes}: inputs of shape {shape} have {len(shape)} axes besides the batch")
+        normalized = shape[-self.axes :]
+        self.columns = math.prod(normalized)
+        self.weight = self.add_parameter("weight", normalized, init="ones") if self.scale else None
+        return shape
+
+    def record_forward(self, ctx, x, training):
+        rows = x.size // self.columns
+        y, inverse_rms = ctx.tensor(x.shape), ctx.tensor((rows,))
+        epsilon = float(np.finfo(x.dtype).eps) if self.epsilon is None else self.epsilon
+        ctx.call(
+            "rms_norm_forward",
+            reads={"x": x, "gamma": ctx.value(self.weight)}, writes={"y": y, "inverse_rms": inverse_rms},
+            in_place=("x", "y"), work=8 * x.size, rows=rows, cols=self.columns, epsilon=epsilon,
+        )  # fmt: skip
+        return ctx.keep(y, x=x, inverse_rms=inverse_rms)
+
+    def record_backward(self, ctx, dy):
+        dx, dgamma = ctx.tensor(dy.shape), ctx.grad(self.weight)
+        ctx.call(
+            "rms_norm_backward",
+            reads={"x": ctx.x, "dy": dy, "gamma": ctx.value(self.weight), "inverse_rms": ctx.inverse_rms},
+            writes={"dx": dx, "dgamma": dgamma}, optional=("dx", "dgamma"), in_place=("dy", "dx"),
+            work=16 * dy.size, rows=dy.size // self.columns, cols=self.columns, accumulate_gamma=ctx.adds(dgamma),
+        )  # fmt: skip
+        return dx
+
+    def config(self):
+        return {"axes": self.axes, "epsilon": self.epsilon, "scale": self.scale, **super().config()}

@@ -5,6 +5,7 @@ import pytest
 
 import fastnet as fn
 from fastnet import layers as layer_module
+from fastnet.kernels import random
 
 # type -> (makers of layers that get an input shape, one sample's shape)
 CASES = {
@@ -23,6 +24,29 @@ CASES = {
         (lambda: [fn.Dense(4), fn.LayerNorm(), fn.Dense(2)], (3,)),
         (lambda: [fn.LayerNorm(axes=2, center=False)], (3, 4)),
     ],
+    "GroupNorm": [
+        (lambda: [fn.Dense(6), fn.GroupNorm(3), fn.Dense(2)], (3,)),
+        (lambda: [fn.GroupNorm(1, scale=False), fn.Dense(2)], (3, 2, 4)),
+        (lambda: [fn.Dense(4), fn.GroupNorm(4, center=False), fn.Dense(2)], (3, 2, 4)),
+    ],
+    "RMSNorm": [
+        (lambda: [fn.Dense(4), fn.RMSNorm(), fn.Dense(2)], (3,)),
+        (lambda: [fn.Dense(4), fn.RMSNorm(axes=2, epsilon=0.1), fn.Dense(2)], (3, 4)),
+        (lambda: [fn.RMSNorm(scale=False), fn.Dense(2)], (3,)),
+    ],
+    "PReLU": [
+        (lambda: [fn.Dense(5), fn.PReLU(), fn.Dense(2)], (3, 4)),
+        (lambda: [fn.Dense(5), fn.PReLU(init=-0.5, shared=True), fn.Dense(2)], (3,)),
+    ],
+    "SpatialDropout2D": [(lambda: [fn.Dense(6), fn.SpatialDropout2D(0.5), fn.Dense(2)], (3, 2, 4))],
+    "Multiply": [
+        (lambda: [fn.Multiply([[], [fn.Flatten(), fn.Dense(4, activation="sigmoid")]]), fn.Dense(2)], (3, 2, 4)),
+        (lambda: [fn.Multiply([[fn.Flatten(), fn.Dense(4)], fn.Dense(4)]), fn.Dense(2)], (3, 2, 4)),
+        (lambda: [fn.Multiply([[fn.Flatten(), fn.Dense(4), fn.Reshape((1, 1, 4))], [fn.Flatten(), fn.Dense(4)], []])],
+         (3, 2, 4)),
+        (lambda: [fn.Dense(3), fn.Multiply([[], fn.Dense(3, activation="tanh"), []])], (4,)),
+    ],
+    "Product": [(lambda: [fn.Dense(3), fn.Multiply([[], []])], (4,))],
     "Flatten": [(lambda: [fn.Flatten(), fn.Dense(2)], (2, 3))],
     "Reshape": [(lambda: [fn.Reshape((3, 2)), fn.Dense(2)], (6,))],
     "Sequential": [(lambda: [fn.Sequential([fn.Dense(4, activation="tanh"), fn.Dense(3)])], (2,))],
@@ -96,6 +120,96 @@ def test_dropout_scales_keeps_its_mask_for_backward_and_changes_it_each_time():
     assert np.array_equal(net.forward(x, training=True), x)
 
 
+def test_spatial_dropout_drops_whole_channels_and_the_same_in_backward():
+    net = fn.Network([fn.SpatialDropout2D(0.25)], input_shape=(5, 3, 100), seed=1)
+    x = np.ones((20, 5, 3, 100), np.float32)
+    first = net.forward(x, training=True)
+    assert np.array_equal(first, np.broadcast_to(first[:, :1, :1], first.shape))
+    assert np.array_equal(net.backward(x), first)
+    assert set(np.unique(first)) == {0.0, np.float32(1 / 0.75)}
+    assert abs((first == 0).mean() - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 2000)
+    second = net.forward(x, training=True)
+    assert not np.array_equal(first, second)
+    assert np.array_equal(net.predict(x), x)
+    net[0].rate = 0.0
+    assert np.array_equal(net.forward(x, training=True), x)
+
+
+def test_the_mask_of_spatial_dropout_is_that_of_dropout_on_the_channels():
+    x = np.ones((6, 3, 3, 50), np.float32)
+    key = random.key(3, "here")
+    mask = random.dropout(x[:, 0, 0], 0.5, key=key, count=2)
+    assert np.array_equal(random.spatial_dropout(x, 0.5, key=key, count=2), x * mask[:, None, None])
+
+
+@pytest.mark.parametrize("make, shape, message", [
+    (lambda: fn.GroupNorm(32), (4, 4, 48), "groups=32 must divide the 48 channels; the nearest that do are 24 and 48"),
+    (lambda: fn.GroupNorm(), (4, 4, 16), "groups=32 must divide the 16 channels; the nearest that does is 16"),
+    (lambda: fn.GroupNorm(6), (6,), "groups=6: inputs of shape .* have one value in a group"),
+    (lambda: fn.RMSNorm(axes=3), (4, 4), "axes=3: inputs of shape .* have 2 axes"),
+    (lambda: fn.SpatialDropout2D(0.5), (4, 4), r"needs inputs of shape \(height, width, channels\); got \(4, 4\)"),
+    (lambda: fn.Multiply([[], [fn.Flatten(), fn.Dense(3)]]), (4, 4, 2), r"one shape, or be a row \(2,\); got .*\(3,\)"),
+    (lambda: fn.Multiply([[], fn.Reshape((4, 2, 4))]), (4, 4, 2), "must have one shape"),
+])  # fmt: skip
+def test_shapes_that_do_not_fit(make, shape, message):
+    with pytest.raises(ValueError, match=message):
+        fn.Network([make()], input_shape=shape, seed=0)
+
+
+def test_arguments_that_do_not_fit():
+    for make, message in [
+        (lambda: fn.GroupNorm(0), "groups must be at least 1"),
+        (lambda: fn.GroupNorm(2, epsilon=0), "epsilon must be above 0"),
+        (lambda: fn.RMSNorm(epsilon=-1.0), "epsilon must be above 0"),
+        (lambda: fn.PReLU(init=np.nan), "init must be finite"),
+        (lambda: fn.PReLU(init="zeroes"), "did you mean 'zeros'"),
+        (lambda: fn.SpatialDropout2D(1.0), "rate must be"),
+        (lambda: fn.Multiply([]), "branches must be a list"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            make()
+    for make, message in [
+        (lambda: fn.GroupNorm(2.5), "groups must be a whole number"),
+        (lambda: fn.PReLU(shared=1), "shared must be True or False"),
+        (lambda: fn.PReLU(init=True), "init must be"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            make()
+
+
+def test_new_names_in_paths():
+    net = fn.Network([fn.Dense(4), fn.PReLU(), fn.RMSNorm(), fn.GroupNorm(2)], input_shape=(3,), seed=0)
+    assert list(net.state_dict())[2:] == [
+        "prelu_1.weight",
+        "rms_norm_1.weight",
+        "group_norm_1.weight",
+        "group_norm_1.bias",
+    ]
+    he = fn.Network([fn.Dense(4, activation="relu")], input_shape=(3,), seed=0)
+    assert np.array_equal(net[0].weight.value, he[0].weight.value), "initialized as before another rectifier"
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("kind", ["GroupNorm", "RMSNorm", "PReLU", "SpatialDropout2D", "Multiply", "Residual"])
+def test_threads_do_not_change_a_training_step(kind, threads):
+    layer = {
+        "GroupNorm": lambda: fn.GroupNorm(8), "RMSNorm": fn.RMSNorm, "PReLU": lambda: fn.PReLU(shared=True),
+        "SpatialDropout2D": lambda: fn.SpatialDropout2D(0.3),
+        "Multiply": lambda: fn.Multiply([[], [fn.Flatten(), fn.Dense(48, activation="sigmoid")]]),
+        "Residual": lambda: fn.Residual([fn.Dense(48)], activation="hard_swish"),
+    }[kind]  # fmt: skip
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(21, 9, 8, 20)), rng.normal(size=(21, 9, 8, 2))
+    states = []
+    for n in (1, threads):
+        net = fn.Network([fn.Dense(48), layer(), fn.Dense(2)], input_shape=(9, 8, 20), seed=0)
+        with fn.threads(n):
+            net.fit(x, y, loss="mse", batch_size=21, epochs=2, verbose=0)
+        states.append(net.state_dict())
+    for name, value in states[0].items():
+        assert np.array_equal(value, states[1][name]), name
+
+
 def test_batch_norm_running_statistics_and_freezing():
     net = fn.Network([fn.BatchNorm(momentum=0.5)], input_shape=(2,), seed=0, dtype="float64")
     x = np.array([[1.0, 2.0], [3.0, 6.0], [5.0, 1.0]])
@@ -163,3 +277,45 @@ def test_agrees_with_torch_over_several_steps():
         assert np.allclose(ours.value.T, theirs.detach().numpy(), rtol=1e-9, atol=1e-12), ours.name
     running = [b.numpy() for b in twin.buffers() if b.dim()]
     assert all(np.allclose(a.value, b, rtol=1e-12) for a, b in zip(net.buffers(), running, strict=True))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_images_agree_with_torch_over_several_steps(shared):
+    """GroupNorm, PReLU, hard_swish, RMSNorm and a gate, on (batch, height, width, channels)."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(4, 6, 3, 2, 5)), rng.normal(size=(4, 6, 3, 2, 3))
+    gate = [fn.Flatten(), fn.Dense(4, activation="relu6"), fn.Dense(8, activation="sigmoid")]
+    net = fn.Network(
+        [fn.Dense(8), fn.GroupNorm(4), fn.PReLU(shared=shared), fn.Multiply([[], gate]),
+         fn.Residual([fn.Dense(8), fn.RMSNorm()], activation="hard_swish"), fn.Dense(3)],
+        input_shape=(3, 2, 5), dtype="float64", seed=0,
+    )  # fmt: skip
+    linear = torch.nn.Linear
+    twin = torch.nn.ModuleList([
+        linear(5, 8), torch.nn.GroupNorm(4, 8), torch.nn.PReLU(1 if shared else 8), linear(48, 4), linear(4, 8),
+        linear(8, 8), torch.nn.RMSNorm(8), linear(8, 3),
+    ]).double()  # fmt: skip
+
+    def forward(x):
+        channels_first = torch.movedim(twin[0](x), -1, 1)
+        z = torch.movedim(twin[2](twin[1](channels_first)), 1, -1)
+        w = torch.sigmoid(twin[4](torch.nn.functional.relu6(twin[3](z.reshape(6, 48)))))
+        z = z * w[:, None, None]
+        return twin[7](torch.nn.functional.hardswish(z + twin[6](twin[5](z))))
+
+    ours, theirs = net.parameters(), list(twin.parameters())
+    with torch.no_grad():
+        for a, b in zip(ours, theirs, strict=True):
+            b[...] = torch.tensor(a.value.T.copy())
+    trainer = fn.Trainer(net, loss="mse", optimizer=fn.Adam(0.01))
+    optimizer = torch.optim.Adam(twin.parameters(), lr=0.01)
+    for step in range(4):
+        found = trainer.train_on_batch(x[step], y[step])
+        optimizer.zero_grad()
+        loss = torch.nn.functional.mse_loss(forward(torch.tensor(x[step])), torch.tensor(y[step]))
+        loss.backward()
+        optimizer.step()
+        assert np.isclose(found["loss"], loss.item(), rtol=1e-12)
+    for a, b in zip(ours, theirs, strict=True):
+        assert np.allclose(a.value.T, b.detach().numpy(), rtol=1e-9, atol=1e-12), a.name
