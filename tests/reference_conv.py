@@ -10,10 +10,14 @@ def _windows(x_shape, w_shape, y_shape, stride, padding, dilation):
     for r in range(w_shape[0]):
         for s in range(w_shape[1]):
             y, x = r * dilation[0], s * dilation[1]
-            yield r, s, (
-                slice(None),
-                slice(y, y + (rows - 1) * stride[0] + 1, stride[0]),
-                slice(x, x + (columns - 1) * stride[1] + 1, stride[1]),
+            yield (
+                r,
+                s,
+                (
+                    slice(None),
+                    slice(y, y + (rows - 1) * stride[0] + 1, stride[0]),
+                    slice(x, x + (columns - 1) * stride[1] + 1, stride[1]),
+                ),
             )
 
 

@@ -85,9 +85,7 @@ class Convolution:
             return self._pass("gemm", {"dy": "a", "w": "b", "dx": "c", "bias": "bias"}, numbers)
         tile = self._tile(self.height.size, self.width.size)
         kernel = ("conv_winograd" if tile else self._direct) + "_data"
-        return self._pass(
-            kernel, {name: name for name in ("dy", "w", "dx", "bias")}, self._sizes(tile) | EPILOGUE
-        )
+        return self._pass(kernel, {name: name for name in ("dy", "w", "dx", "bias")}, self._sizes(tile) | EPILOGUE)
 
     def backward_weights(self) -> Pass:
         """dw, and dbias, from x and dy."""

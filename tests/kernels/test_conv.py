@@ -86,7 +86,7 @@ def check(x_shape, w_shape, options, dtype, precise=False):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(convolutions())
 def test_any_convolution(dtype, case):
     check(*case, dtype)
@@ -115,7 +115,9 @@ def test_error_of_winograd(kernel, precise, limit):
     assert error < limit
 
 
-@pytest.mark.parametrize("shape, filters, kernel", [((2, 9, 9, 20), 20, 3), ((2, 9, 9, 3), 20, 3), ((2, 9, 9, 20), 7, 1)])
+@pytest.mark.parametrize(
+    "shape, filters, kernel", [((2, 9, 9, 20), 20, 3), ((2, 9, 9, 3), 20, 3), ((2, 9, 9, 20), 7, 1)]
+)
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
 def test_bias_and_activation(shape, filters, kernel, activation):
     rng = np.random.default_rng(0)

@@ -47,6 +47,18 @@ CASES = {
         (lambda: [fn.Dense(3), fn.Multiply([[], fn.Dense(3, activation="tanh"), []])], (4,)),
     ],
     "Product": [(lambda: [fn.Dense(3), fn.Multiply([[], []])], (4,))],
+    "Conv2D": [
+        (lambda: [fn.Conv2D(4, 3, padding="same", activation="tanh"), fn.Flatten(), fn.Dense(2)], (5, 4, 3)),
+        (lambda: [fn.Conv2D(16, 3, padding="same", activation="silu"), fn.Conv2D(16, 3, padding="same")], (6, 7, 16)),
+        (lambda: [fn.Conv2D(6, (2, 3), stride=2, padding=((1, 0), (0, 2)), groups=2), fn.Conv2D(3, 1)], (5, 6, 4)),
+        (lambda: [fn.Conv2D(3, 3, dilation=2, padding="same", use_bias=False)], (5, 5, 2)),
+    ],
+    "Conv1D": [(lambda: [fn.Conv1D(4, 3, padding="same", stride=2, activation="tanh"), fn.Conv1D(2, 2)], (9, 3))],
+    "Conv2DTranspose": [
+        (lambda: [fn.Conv2DTranspose(4, 3, stride=2, output_padding=1, padding=1, activation="tanh")], (4, 3, 3)),
+        (lambda: [fn.Conv2DTranspose(16, 3, padding="same"), fn.Conv2DTranspose(2, 4, stride=2, padding="same")], (5, 5, 16)),
+        (lambda: [fn.Conv2D(4, 1), fn.Conv2DTranspose(6, 2, groups=2, dilation=2)], (3, 3, 3)),
+    ],
     "Flatten": [(lambda: [fn.Flatten(), fn.Dense(2)], (2, 3))],
     "Reshape": [(lambda: [fn.Reshape((3, 2)), fn.Dense(2)], (6,))],
     "Sequential": [(lambda: [fn.Sequential([fn.Dense(4, activation="tanh"), fn.Dense(3)])], (2,))],
