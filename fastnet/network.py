@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import secrets
 
 import numpy as np
@@ -14,6 +13,7 @@ from fastnet.graph import INPUT, Builder, Graph, Node
 from fastnet.layers.base import Layer
 from fastnet.layers.blocks import Block, layer_list
 from fastnet.parameters import Parameter
+from fastnet.summary import summarize
 from fastnet.training import Trainer
 from fastnet.training.evaluation import Evaluator
 
@@ -359,35 +359,8 @@ class Network(Block):
     # Showing
 
     def summary(self) -> str:
-        """A table: layers, output shapes, parameters, multiply-adds of one sample, bytes of their values."""
-        rows = [("layer", "type", "output", "parameters", "multiply-adds")]
-        seen = set()
-        multiply_adds = 0
-        for node in self.graph.nodes:
-            layer = node.layer
-            shared = id(layer) in seen
-            seen.add(id(layer))
-            count = sum(p.size for p in layer.parameters())
-            cost = _multiply_adds(layer, node.shape)
-            multiply_adds += cost
-            rows.append((node.name, type(layer).__name__, str(node.shape), "(shared)" if shared else f"{count:,}",
-                         f"{cost:,}"))  # fmt: skip
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = [
-            "  ".join(
-                cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
-        ]
-        rule = "-" * len(lines[0])
-        learned = sum(p.size for p in self.parameters())
-        frozen = learned - sum(p.size for p in self.graph.trainable_parameters())
-        buffers = sum(p.size for p in self.buffers())
-        size = (learned + buffers) * np.dtype(self.dtype).itemsize
-        total = f"parameters {learned:,}" + (f" ({frozen:,} frozen)" if frozen else "")
-        total += (f", buffers {buffers:,}" if buffers else "") + f", {_bytes(size)} of {self.dtype}"
-        total += f"; multiply-adds {multiply_adds:,} a sample"
-        return "\n".join([f"input {self.input_shape}", lines[0], rule, *lines[1:], rule, total])
+        """A table: layers, output shapes, parameters, multiply-adds of one sample and memory; and the totals."""
+        return summarize(self.graph, self.dtype)
 
     def __repr__(self):
         kinds = ", ".join(type(layer).__name__ for layer in self.layers[:6])
@@ -482,21 +455,6 @@ def _without_memory(layer: Layer) -> Layer:
         if isinstance(value, Parameter) or name in ("_parameters", "_shapes", "_alone"):
             delattr(bare, name)
     return bare
-
-
-def _multiply_adds(layer: Layer, output_shape) -> int:
-    weight = getattr(layer, "weight", None)
-    if weight is None or len(weight.shape) < 2:
-        return 0
-    return weight.size * math.prod(output_shape[:-1])
-
-
-def _bytes(n: int) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if n < 1024 or unit == "MiB":
-            return f"{n:,.0f} {unit}" if unit == "bytes" else f"{n:,.1f} {unit}"
-        n /= 1024
-    return ""
 
 
 def load(path, *, custom_objects=None) -> Network:

@@ -3,10 +3,9 @@
 import numpy as np
 
 
-def _windows(x_shape, w_shape, y_shape, stride, padding, dilation):
-    """For each tap: its place in the kernel, the pixels of the padded image that it sees, and the padded sizes."""
+def _windows(w_shape, y_shape, stride, dilation):
+    """For each tap: its place in the kernel, and the pixels of the padded image that it sees."""
     rows, columns = y_shape[1:3]
-    (top, bottom), (left, right) = padding
     for r in range(w_shape[0]):
         for s in range(w_shape[1]):
             y, x = r * dilation[0], s * dilation[1]
@@ -36,7 +35,7 @@ def conv2d(x, w, y_shape, *, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(
     channels, filters = w.shape[2], w.shape[3] // groups
     padded = _padded(x, y_shape, w.shape, stride, padding, dilation)
     y = np.zeros(y_shape)
-    for r, s, window in _windows(x.shape, w.shape, y_shape, stride, padding, dilation):
+    for r, s, window in _windows(w.shape, y_shape, stride, dilation):
         for g in range(groups):
             seen = padded[window][..., g * channels : (g + 1) * channels]
             y[..., g * filters : (g + 1) * filters] += seen @ w[r, s, :, g * filters : (g + 1) * filters]
@@ -47,7 +46,7 @@ def conv2d_backward_data(dy, w, x_shape, *, stride=(1, 1), padding=((0, 0), (0, 
     dy, w = np.float64(dy), np.float64(w)
     channels, filters = w.shape[2], w.shape[3] // groups
     padded = _padded(np.zeros(x_shape), dy.shape, w.shape, stride, padding, dilation)
-    for r, s, window in _windows(x_shape, w.shape, dy.shape, stride, padding, dilation):
+    for r, s, window in _windows(w.shape, dy.shape, stride, dilation):
         for g in range(groups):
             part = dy[..., g * filters : (g + 1) * filters] @ w[r, s, :, g * filters : (g + 1) * filters].T
             padded[window][..., g * channels : (g + 1) * channels] += part
@@ -60,7 +59,7 @@ def conv2d_backward_weights(x, dy, w_shape, *, stride=(1, 1), padding=((0, 0), (
     channels, filters = w_shape[2], w_shape[3] // groups
     padded = _padded(x, dy.shape, w_shape, stride, padding, dilation)
     dw = np.zeros(w_shape)
-    for r, s, window in _windows(x.shape, w_shape, dy.shape, stride, padding, dilation):
+    for r, s, window in _windows(w_shape, dy.shape, stride, dilation):
         for g in range(groups):
             seen = padded[window][..., g * channels : (g + 1) * channels]
             part = dy[..., g * filters : (g + 1) * filters]

@@ -1,4 +1,4 @@
-"""``fastnet train``: a dense network for a data set, saved with what prediction needs."""
+"""``fastnet train``: a network for a data set, saved with what prediction needs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ from fastnet.cli.run_directory import HISTORY, MODEL, RunDirectory
 
 HELP = "train a network on the shipped digits or on data of your own"
 DESCRIPTION = (
-    "Train a network of dense layers on the 8 x 8 digits that fastnet ships, on an .npz or CSV file, "
+    "Train a network on the 8 x 8 digits that fastnet ships, on an .npz or CSV file, "
     "or on a folder of IDX files such as MNIST's; test it, and save it with its history."
 )
+
+MODEL_NAMES = ("mlp", "lenet", "vgg_small", "resnet20", "mobilenet_tiny")
+
+# What --hidden and --dropout are by default, where a model takes them.
+HIDDEN, DROPOUT = (256, 128), 0.3
+LEAST_IMAGE = 4  # pixels, from which images get a convolutional network
 
 # Name -> class, and settings where the library's defaults are not a good start by themselves.
 OPTIMIZERS = {
@@ -69,8 +75,16 @@ def add_arguments(parser) -> None:
         type=positive,
         metavar="RATE",
     )
-    add("--hidden", "sizes of the hidden layers, or none", "256,128", type=sizes, metavar="SIZES")
-    add("--dropout", "share of each hidden layer's outputs that a step leaves out", 0.3, type=share, metavar="SHARE")
+    add(
+        "--model",
+        f"{', '.join(MODEL_NAMES)}; by default lenet for images, mlp for tables",
+        type=named(MODEL_NAMES),
+        metavar="NAME",
+    )
+    hidden = ",".join(map(str, HIDDEN))
+    add("--hidden", f"sizes of the hidden layers of mlp, or none; default {hidden}", type=sizes, metavar="SIZES")
+    dropout = f"share of each hidden layer's outputs that a step of mlp leaves out; default {DROPOUT}"
+    add("--dropout", dropout, type=share, metavar="SHARE")
     add(
         "--seed",
         "of weights, order, dropout and the validation part: the same seed gives the same network",
@@ -145,16 +159,34 @@ def _divide(data, arguments):
 
 def build(arguments, data):
     """The network that the options describe."""
+    from fastnet import models
+
+    shape, outputs = data.x.shape[1:], len(data.classes) if data.classes else 1
+    name = arguments.model or _default_model(arguments, shape)
+    if name == "mlp":
+        return _dense_network(arguments, shape, outputs)
+    for option in ("hidden", "dropout"):
+        if getattr(arguments, option) is not None:
+            raise ValueError(f"--{option} describes the model mlp; it doesn't go with --model {name}")
+    return models.MODELS[name](input_shape=shape, classes=outputs, seed=arguments.seed)
+
+
+def _default_model(arguments, shape) -> str:
+    plain = arguments.hidden is None and arguments.dropout is None
+    return "lenet" if plain and len(shape) == 3 and min(shape[:2]) >= LEAST_IMAGE else "mlp"
+
+
+def _dense_network(arguments, input_shape, outputs):
     from fastnet.layers import Dense, Dropout, Flatten
     from fastnet.network import Network
 
-    input_shape = data.x.shape[1:]
     layers = [Flatten()] if len(input_shape) > 1 else []
-    for units in arguments.hidden:
+    dropout = DROPOUT if arguments.dropout is None else arguments.dropout
+    for units in HIDDEN if arguments.hidden is None else arguments.hidden:
         layers.append(Dense(units, activation="relu"))
-        if arguments.dropout:
-            layers.append(Dropout(arguments.dropout))
-    layers.append(Dense(len(data.classes) if data.classes else 1, name="head"))
+        if dropout:
+            layers.append(Dropout(dropout))
+    layers.append(Dense(outputs, name="head"))
     return Network(layers, input_shape=input_shape, seed=arguments.seed)
 
 

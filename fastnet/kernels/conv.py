@@ -52,11 +52,13 @@ def conv2d(
 
     Notes
     -----
-    3x3 and 5x5 kernels of stride 1, with 16 channels or more, are computed by Winograd's method: F(4x4, 3x3)
-    has a rounding error (rms, relative to the result's, 64 channels, float32) of 9e-7, F(4x4, 5x5) of 3e-6, where the direct sum has 4e-7;
-    with `precise` they are F(2x2, 3x3), 3e-7, and F(2x2, 5x5), 9e-7. A NaN or Inf in x reaches all results of
-    the 4x4 (2x2) tiles whose windows see it, not only those that see it themselves. The algorithm depends on the shapes but for
-    the batch: a sample's bits don't depend on the others, nor on the number of threads.
+    3x3 and 5x5 kernels of stride 1, with 16 channels or more, are computed by Winograd's method. Its rounding errors (rms,
+    relative to the result's, 64 channels, float32), where the direct sum has 4e-7: F(4x4, 3x3) 9e-7, F(4x4, 5x5) 3e-6; with
+    `precise` F(2x2, 3x3) 3e-7, F(2x2, 5x5) 9e-7. A NaN or Inf in x reaches all results of the tiles of 4x4 (2x2)
+    whose windows see it, not only those that see it themselves.
+
+    The algorithm depends on the shapes, but for the batch: a sample's bits depend neither on the others nor on the
+    number of threads.
 
     References
     ----------

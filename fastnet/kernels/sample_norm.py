@@ -141,7 +141,9 @@ def group_norm_backward(x, dy, mean, inverse_std, gamma=None) -> tuple[np.ndarra
         if reads[name].ndim != 2 or reads[name].shape[0] != x.shape[0]:
             raise ValueError(f"{name} must have shape ({x.shape[0]}, groups); got {reads[name].shape}")
     if reads["mean"].shape != reads["inverse_std"].shape:
-        raise ValueError(f"inverse_std must have the shape of mean, {reads['mean'].shape}; got {inverse_std.shape}")
+        raise ValueError(
+            f"inverse_std must have the shape of mean, {reads['mean'].shape}; got {reads['inverse_std'].shape}"
+        )
     numbers = _sizes(x, reads["mean"].shape[1]) | {"accumulate_gamma": 0, "accumulate_beta": 0}
     writes = {"dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype), "dbeta": np.empty(channels, x.dtype)}
     call.run("group_norm_backward", x.dtype.name, reads, writes, numbers, 20 * x.size)

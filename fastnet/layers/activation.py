@@ -49,8 +49,8 @@ class PReLU(Layer):
     init : float, str, Initializer or array, default 0.25
         First slopes; 0.25 is the paper's and PyTorch's (Keras has 0).
     shared : bool, default False
-        One slope for all channels instead of one for each. (PyTorch's ``num_parameters=1``, its default. Keras shares
-        over `shared_axes`, by default over none: for its slopes of each pixel there is no twin here.)
+        One slope for all channels instead of one for each: PyTorch's default, ``num_parameters=1``. (Keras by default
+        has one for each pixel and channel.)
 
     Shapes
     ------

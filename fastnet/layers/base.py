@@ -85,6 +85,10 @@ class Layer:
         """The constructor's arguments, to save the layer and make it anew."""
         return {"name": self.name} if self.name else {}
 
+    def multiply_adds(self, shape, output_shape) -> int:
+        """Those of one sample's forward pass, for `summary`; shapes are one sample's, as in `build`."""
+        return 0
+
     # What a layer has
 
     def parameters(self) -> list[Parameter]:

@@ -51,6 +51,9 @@ class ConvLayer(Layer):
         axes = windows.axes(sizes, self.kernel_size, self.stride, self.padding, self.dilation)
         return axes if len(axes) == 2 else (windows.Axis(1, 1, 1, 1, 0, 0, 1), *axes)
 
+    def multiply_adds(self, shape, output_shape):
+        return self.convolution((1, *shape)).multiply_adds
+
     def config(self):
         single = self.dimensions == 1
         return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from fastnet import activations, checks, initializers
 from fastnet.files import register
 from fastnet.layers.base import Layer
@@ -70,6 +72,9 @@ class Dense(Layer):
         dz = self.activation.record_backward(ctx, dy, ctx.z, ctx.y)
         ctx.matmul(ctx.x, dz, trans_a=True, into=ctx.grad(self.weight), column_sums=ctx.grad(self.bias))
         return ctx.matmul(dz, self.weight, trans_b=True)
+
+    def multiply_adds(self, shape, output_shape):
+        return math.prod(shape) * self.units
 
     def config(self):
         return {

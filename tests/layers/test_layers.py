@@ -189,7 +189,7 @@ def test_arguments_that_do_not_fit():
             make()
 
 
-def test_new_names_in_paths():
+def test_names_of_types_with_capitals():
     net = fn.Network([fn.Dense(4), fn.PReLU(), fn.RMSNorm(), fn.GroupNorm(2)], input_shape=(3,), seed=0)
     assert list(net.state_dict())[2:] == [
         "prelu_1.weight",

@@ -1,0 +1,71 @@
+"""The table of a graph's layers: shapes, parameters, multiply-adds, memory."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastnet.graph import Graph
+
+__all__ = ["summarize"]
+
+HEADINGS = ("layer", "type", "output", "parameters", "multiply-adds", "memory")
+LEFT = 3  # columns of text; the others are numbers
+
+
+def summarize(graph: Graph, dtype: str) -> str:
+    """One line a layer, and the totals.
+
+    Multiply-adds are those of the products and convolutions of one sample (of a direct sum, where Winograd's method needs
+    fewer), forward; training takes three times as many. The memory is that of the layer's parameters and of its output
+    for one sample.
+    """
+    itemsize = np.dtype(dtype).itemsize
+    rows = [HEADINGS]
+    seen = set()
+    multiply_adds = activations = 0
+    for node in graph.nodes:
+        layer = node.layer
+        parameters = [] if id(layer) in seen else layer.parameters()
+        count = "(shared)" if id(layer) in seen and layer.parameters() else f"{sum(p.size for p in parameters):,}"
+        seen.add(id(layer))
+        shapes = [graph.shape_of(name) for name in node.inputs]
+        cost = layer.multiply_adds(shapes if layer.many_inputs else shapes[0], node.shape)
+        output = math.prod(node.shape)
+        size = (sum(p.size for p in parameters) + output) * itemsize
+        multiply_adds += cost
+        activations += output
+        rows.append((node.name, type(layer).__name__, str(node.shape), count, f"{cost:,}", in_bytes(size)))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i < LEFT else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    rule = "-" * len(lines[0])
+    totals = _totals(graph, dtype, itemsize, multiply_adds, activations)
+    return "\n".join([f"input {graph.input_shape}", lines[0], rule, *lines[1:], rule, totals])
+
+
+def _totals(graph, dtype, itemsize, multiply_adds, activations) -> str:
+    learned = sum(p.size for p in graph.parameters.values() if p.trainable)
+    frozen = learned - sum(p.size for p in graph.trainable_parameters())
+    buffers = sum(p.size for p in graph.parameters.values() if not p.trainable)
+    parts = [f"parameters {learned:,}" + (f" ({frozen:,} frozen)" if frozen else "")]
+    if buffers:
+        parts.append(f"buffers {buffers:,}")
+    parts.append(f"{in_bytes((learned + buffers) * itemsize)} of {dtype}")
+    return (
+        f"{', '.join(parts)}; a sample: multiply-adds {multiply_adds:,}, "
+        f"activations {in_bytes(activations * itemsize)}"
+    )
+
+
+def in_bytes(n: int) -> str:
+    """A number of bytes in the unit that suits it."""
+    if n < 1024:
+        return f"{n:,} B"
+    return f"{n / 1024:,.1f} KiB" if n < 1 << 20 else f"{n / (1 << 20):,.1f} MiB"
