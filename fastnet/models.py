@@ -97,9 +97,9 @@ def vgg_small(*, input_shape, classes, seed=None) -> Network:
 def resnet20(*, input_shape, classes, seed=None) -> Network:
     """Three stages of three residual blocks, of 16, 32 and 64 filters, for small images (He, Zhang, Ren & Sun 2016).
 
-    A block is two 3x3 convolutions without bias, each with batch normalization, and relu between and behind. The first block of the
-    second and third stage has stride 2, and a 1x1 convolution with batch normalization as its shortcut (option B of the paper, whose
-    networks for CIFAR-10 have option A: zeros instead of new channels).
+    A block is two 3x3 convolutions without bias, each with batch normalization, and relu between and behind. The first
+    block of the second and third stage has stride 2, and as its shortcut a 1x1 convolution with batch normalization
+    (option B of the paper; its networks for CIFAR-10 have option A, zeros instead of new channels).
 
     Parameters
     ----------
@@ -122,9 +122,7 @@ def resnet20(*, input_shape, classes, seed=None) -> Network:
         return layers.Residual(inner, shortcut=shortcut, activation="relu")
 
     stem = [*normalized(16, 3), layers.Activation("relu")]
-    blocks = [
-        block(filters, 2 if filters > 16 and index == 0 else 1) for filters in (16, 32, 64) for index in range(3)
-    ]
+    blocks = [block(filters, 2 if filters > 16 and index == 0 else 1) for filters in (16, 32, 64) for index in range(3)]
     head = [layers.GlobalAvgPool2D(), layers.Dense(classes)]
     return _network([*stem, *blocks, *head], _image("resnet20", input_shape, 1), classes, seed)
 

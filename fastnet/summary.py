@@ -59,8 +59,7 @@ def _totals(graph, dtype, itemsize, multiply_adds, activations) -> str:
         parts.append(f"buffers {buffers:,}")
     parts.append(f"{in_bytes((learned + buffers) * itemsize)} of {dtype}")
     return (
-        f"{', '.join(parts)}; a sample: multiply-adds {multiply_adds:,}, "
-        f"activations {in_bytes(activations * itemsize)}"
+        f"{', '.join(parts)}; a sample: multiply-adds {multiply_adds:,}, activations {in_bytes(activations * itemsize)}"
     )
 
 

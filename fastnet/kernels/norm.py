@@ -118,7 +118,7 @@ def batch_norm(x, gamma=None, beta=None, *, epsilon: float = 1e-5, out=None) -> 
     y = call.output("out", out, x.shape, x.dtype)
     checks.same_or_apart("out", y, x=x)
     statistics = BatchStatistics(*(np.empty(channels, x.dtype) for _ in range(3)))
-    numbers = {"rows": rows, "channels": channels, "epsilon": epsilon}
+    numbers = {"rows": rows, "channels": channels, "activation": 0, "epsilon": epsilon, "alpha": 0.0}
     writes = {"y": y} | statistics._asdict()
     call.run("batch_norm_forward", x.dtype.name, {"x": x} | parameters, writes, numbers, 12 * x.size)
     return y, statistics
@@ -162,7 +162,7 @@ def batch_norm_inference(
     vectors = as_vectors(
         x.dtype, channels, _OPTIONAL, gamma=gamma, beta=beta, running_mean=running_mean, running_var=running_var
     )
-    numbers = {"rows": rows, "channels": channels, "epsilon": as_epsilon(epsilon)}
+    numbers = {"rows": rows, "channels": channels, "activation": 0, "epsilon": as_epsilon(epsilon), "alpha": 0.0}
     y = call.output("out", out, x.shape, x.dtype)
     checks.same_or_apart("out", y, x=x)
     call.run("batch_norm_inference", x.dtype.name, {"x": x} | vectors, {"y": y}, numbers, 8 * x.size)

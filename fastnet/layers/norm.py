@@ -60,7 +60,7 @@ class BatchNorm(Layer):
         y = ctx.tensor(x.shape)
         gamma, beta = ctx.value(self.weight), ctx.value(self.bias)
         running_mean, running_variance = ctx.value(self.running_mean), ctx.value(self.running_variance)
-        sizes = {"rows": x.rows, "channels": x.columns, "epsilon": self.epsilon}
+        sizes = {"rows": x.rows, "channels": x.columns, "activation": 0, "epsilon": self.epsilon, "alpha": 0.0}
         if not training or not self.trainable:
             ctx.call(
                 "batch_norm_inference",

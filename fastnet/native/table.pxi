@@ -240,10 +240,10 @@ add("scale", "x y | n | factor", sizeof(ScaleArgs), scale_array)
 add("fill", "y | n | value", sizeof(FillArgs), fill_array)
 add("copy_2d", "x y | rows cols ldx ldy |", sizeof(Copy2dArgs), copy_2d)
 
-add("batch_norm_forward", "x gamma beta y mean inverse_std unbiased_variance shared | rows channels | epsilon",
+add("batch_norm_forward", "x gamma beta added y mean inverse_std unbiased_variance shared | rows channels activation | epsilon alpha",
     sizeof(BatchNormForwardArgs), batch_norm_statistics, batch_norm_join, batch_norm_normalize,
     NULL, batch_norm_forward_shared)
-add("batch_norm_inference", "x gamma beta running_mean running_var y | rows channels | epsilon",
+add("batch_norm_inference", "x gamma beta running_mean running_var added y | rows channels activation | epsilon alpha",
     sizeof(BatchNormInferenceArgs), batch_norm_inference)
 add("batch_norm_backward",
     "x dy gamma mean inverse_std dx dgamma dbeta shared | rows channels accumulate_gamma accumulate_beta |",

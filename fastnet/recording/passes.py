@@ -38,12 +38,14 @@ class Store(NamedTuple):
     """What a kernel can do to its result as it stores it.
 
     `output` is the result's field. `activation`: apply one (fields activation, alpha). `gate`: multiply by the slope of
-    an activation at a tensor of the result's shape (fields gate, gate_activation, gate_alpha).
+    an activation at a tensor of the result's shape (fields gate, gate_activation, gate_alpha). `added`: add a tensor of
+    the result's shape (field added), before the activation.
     """
 
     output: str
     activation: bool = True
     gate: bool = False
+    added: bool = False
 
 
 #: The kernels that can, if they don't `accumulate`.
@@ -52,13 +54,19 @@ STORES = {
     "add": Store("y", gate=True),
     **{f"conv_{kind}": Store("y", gate=True) for kind in ("direct", "winograd")},
     **{f"conv_{kind}_data": Store("dx", gate=True) for kind in ("direct", "winograd")},
+    "batch_norm_forward": Store("y", added=True),
+    "batch_norm_inference": Store("y", added=True),
     "depthwise": Store("y", gate=True),
     "depthwise_data": Store("dx", gate=True),
 }
 
 
+#: Calls that may move into the one before them, and the fields in which they may read its result.
+MOVABLE = {"activation": ("x",), "activation_backward": ("dy",), "add": ("a", "b")}
+
+
 def fuse(recording: Recording) -> None:
-    """Move activations, and the slopes that backward multiplies by, into the store of the call before them."""
+    """Move activations, the slopes that backward multiplies by, and sums into the store of the call before them."""
     nodes = recording.nodes
     readers = Counter(t.storage for node in nodes for t in node.inputs())
     readers.update(t.storage for t in recording.kept)
@@ -67,15 +75,19 @@ def fuse(recording: Recording) -> None:
     dropped = set()
     for index, node in enumerate(nodes):
         at = index
-        if node.kernel in ("activation", "activation_backward"):
-            source = node.reads["x" if node.kernel == "activation" else "dy"].storage
+        for source_field in MOVABLE.get(node.kernel, ()):
+            source = node.reads[source_field].storage
             before = stored.get(source)
-            if before is not None and readers[source] == 1 and source.memory is None:
-                # What a gate reads must be there by then.
-                others = [t.storage for t in node.reads.values() if t.storage is not source]
-                if all(written.get(storage, -1) < before for storage in others) and _fuse_into(nodes[before], node):
-                    dropped.add(index)
-                    at, node = before, nodes[before]
+            if before is None or readers[source] != 1 or source.memory is not None:
+                continue
+            # What else it reads must be there by then.
+            others = [t.storage for t in node.reads.values() if t.storage is not source]
+            if all(written.get(storage, -1) < before for storage in others) and _fuse_into(
+                nodes[before], node, source_field
+            ):
+                dropped.add(index)
+                at, node = before, nodes[before]
+                break
         written.update((t.storage, at) for t in node.outputs())
         store = STORES.get(node.kernel)
         if store is not None and store.output in node.writes:
@@ -83,7 +95,8 @@ def fuse(recording: Recording) -> None:
     _drop(recording, dropped)
 
 
-def _fuse_into(call: Node, node: Node) -> bool:
+def _fuse_into(call: Node, node: Node, source: str) -> bool:
+    """Let `call` do what `node` does to its result, which the node reads as field `source`; False if it cannot."""
     store, numbers = STORES[call.kernel], call.numbers
     if numbers["activation"] or "gate" in call.reads or numbers.get("accumulate"):
         return False
@@ -91,6 +104,14 @@ def _fuse_into(call: Node, node: Node) -> bool:
         if not store.activation:
             return False
         numbers.update(activation=node.numbers["kind"], alpha=node.numbers["alpha"])
+        call.writes[store.output] = node.writes["y"]
+    elif node.kernel == "add":
+        other = node.reads["b" if source == "a" else "a"]
+        overwritten = None if call.in_place is None else call.reads[call.in_place[0]].storage
+        if not store.added or "added" in call.reads or "gate" in node.reads or other.storage is overwritten:
+            return False
+        call.reads["added"] = other
+        numbers.update(activation=node.numbers["activation"], alpha=node.numbers["alpha"])
         call.writes[store.output] = node.writes["y"]
     else:
         saved = node.reads["saved"]

@@ -1,13 +1,14 @@
 # Batch normalization over the rows of a matrix, forward.
 #
 #   forward     mean and variance of each channel over the rows;  inverse_std = 1 / sqrt(variance + epsilon)
-#               y = (x - mean) inverse_std gamma + beta;  unbiased_variance = variance rows / (rows - 1)
+#               y = activation((x - mean) inverse_std gamma + beta + added);  unbiased_variance = variance rows / (rows - 1)
 #   inference   the same y with running_mean and running_var
 #   commit      running = (1 - momentum) running + momentum new, where control has no bad status
 #
 # rows channels   of x and y                                gamma beta  in [channels], or NULL for ones and zeros
 # mean inverse_std unbiased_variance                        out [channels]
-# control         in, or NULL                               y may be x
+# added           in, like x, or NULL for zeros             y may be x
+# control         in, or NULL
 #
 # Algorithm: the tiles of norm.pxi; x is read twice. Phase 1: mean and M2 = sum of (x - mean)^2 of each tile. Eight
 # rows at a time are held in registers: their mean, their squared deviations from it, and both joined to those of the
@@ -25,6 +26,7 @@ cdef struct BatchNormForwardArgs:
     const real* x
     const real* gamma
     const real* beta
+    const real* added
     real* y
     real* mean
     real* inverse_std
@@ -32,7 +34,9 @@ cdef struct BatchNormForwardArgs:
     real* shared
     Py_ssize_t rows
     Py_ssize_t channels
+    Py_ssize_t activation
     double epsilon
+    double alpha
 
 cdef struct BatchNormInferenceArgs:
     const real* x
@@ -40,10 +44,13 @@ cdef struct BatchNormInferenceArgs:
     const real* beta
     const real* running_mean
     const real* running_var
+    const real* added
     real* y
     Py_ssize_t rows
     Py_ssize_t channels
+    Py_ssize_t activation
     double epsilon
+    double alpha
 
 cdef struct BatchNormCommitArgs:
     const real* mean
@@ -175,20 +182,28 @@ cdef inline void normalize_part(int g, const NormTile* t, const real* scale, Py_
     cdef vf mean = vload_upto(t.mean + j, n)
     cdef vf scales = vload_upto(scale + j, n)
     cdef vf shift = load_or(t.beta, <real>0, j, n)
+    cdef vf floor = vset(<real>0 if t.activation == RELU else -<real>INFINITY)
     cdef Py_ssize_t k = r * t.channels + j
+    cdef vf y
     cdef int i
     for i in range(g):
-        vstore_upto(t.out + k, vfma(vload_upto(t.x + k, n) - mean, scales, shift), n)
+        y = vfma(vload_upto(t.x + k, n) - mean, scales, shift)
+        if t.added != NULL:
+            y = y + vload_upto(t.added + k, n)
+        vstore_upto(t.out + k, vmax(floor, y), n)
         k += t.channels
 
 
 cdef inline void normalize_rows(int g, const NormTile* t, const real* scale, Py_ssize_t r) noexcept nogil:
-    cdef Py_ssize_t j
+    cdef Py_ssize_t j, i
     for j from 0 <= j <= t.width - LANES by LANES:
         normalize_part(g, t, scale, r, j, LANES)
     j = t.width // LANES * LANES
     if j < t.width:
         normalize_part(g, t, scale, r, j, t.width - j)
+    if t.activation > RELU:
+        for i in range(r, r + g):
+            activate(t.activation, t.alpha, t.out + i * t.channels, t.out + i * t.channels, t.width)
 
 
 cdef void normalize_tiles(const NormTile* m, int thread, int n_threads) noexcept nogil:
@@ -208,6 +223,8 @@ cdef void batch_norm_normalize(const void* args, int thread, int n_threads) noex
     cdef const BatchNormForwardArgs* b = <const BatchNormForwardArgs*>args
     cdef NormTile m = norm_tiles(b.rows, b.channels)
     m.x = b.x
+    m.added = b.added
+    m.activation, m.alpha = b.activation, b.alpha
     m.out = b.y
     m.gamma = b.gamma
     m.beta = b.beta
@@ -220,6 +237,8 @@ cdef void batch_norm_inference(const void* args, int thread, int n_threads) noex
     cdef const BatchNormInferenceArgs* b = <const BatchNormInferenceArgs*>args
     cdef NormTile m = norm_tiles(b.rows, b.channels)
     m.x = b.x
+    m.added = b.added
+    m.activation, m.alpha = b.activation, b.alpha
     m.out = b.y
     m.gamma = b.gamma
     m.beta = b.beta

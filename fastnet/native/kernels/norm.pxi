@@ -1,7 +1,7 @@
 # Tiles of a matrix whose columns are channels: what the batch normalizations share.
 #
 # rows channels   of the contiguous matrices
-# x dy out        matrices [rows, channels]       gamma beta mean inverse_std variance  vectors [channels]
+# x dy added out  matrices [rows, channels]       gamma beta mean inverse_std variance  vectors [channels]
 # partial         results of each tile and channel: matrices [down, channels], one after the other
 #
 # A tile is 1024 channels wide, or as wide as the matrix, and 64 to 256 rows high. Within it, vectors of channels are
@@ -17,6 +17,7 @@ cdef enum:
 cdef struct NormTile:
     const real* x
     const real* dy
+    const real* added
     real* out
     const real* gamma
     const real* beta
@@ -25,6 +26,8 @@ cdef struct NormTile:
     const real* variance
     real* partial
     double epsilon
+    double alpha
+    Py_ssize_t activation
     Py_ssize_t rows
     Py_ssize_t width
     Py_ssize_t channels
@@ -59,6 +62,7 @@ cdef NormTile tile_at(const NormTile* m, Py_ssize_t i) noexcept nogil:
     t.width = min(m.channels - channel, <Py_ssize_t>NORM_WIDTH)
     t.x = advanced(m.x, row * m.channels + channel)
     t.dy = advanced(m.dy, row * m.channels + channel)
+    t.added = advanced(m.added, row * m.channels + channel)
     t.out = <real*>advanced(m.out, row * m.channels + channel)
     t.gamma = advanced(m.gamma, channel)
     t.beta = advanced(m.beta, channel)
