@@ -7,8 +7,8 @@
 #
 # Algorithm: F(4x4, 3x3) needs 36 multiply-adds where the direct sum needs 144, F(2x2, 3x3) 16 of 36, F(4x4, 5x5) 64 of 400,
 # F(2x2, 5x5) 36 of 100 (Lavin & Gray 2016). Phase 1 transforms the weights, into panels of NR filters for each e. In phase 2 a thread
-# takes blocks of TILES tiles: transforms their inputs, multiplies them with one group of panels after the other by the strips of
-# gemm_strip.pxi, and transforms the products back, while all of it stays in L2. Vectors are over channels and filters; a tile reads
+# takes blocks of TILES tiles: transforms their inputs, multiplies them with one group of panels after the other,
+# and transforms the products back, while all of it stays in L2. Vectors are over channels and filters; a tile reads
 # its pixels through pointers, those outside of the image from a row of zeros. The input gradient is the same
 # convolution of dy with the kernel turned by 180 degrees and channels and filters exchanged.
 #
@@ -207,33 +207,83 @@ cdef inline void inputs_of_tiles(Py_ssize_t t, Py_ssize_t m, const Winograd* g, 
 
 # --- products --------------------------------------------------------------------------------------------
 
-cdef void multiply(const Winograd* g, const real* v, real* products, Py_ssize_t n, Py_ssize_t k0,
-                   Py_ssize_t width) noexcept nogil:
+cdef inline void point_tiles(Py_ssize_t h, Py_ssize_t nv, Py_ssize_t strips, const real* v, Py_ssize_t ldv, const real* u, Py_ssize_t depth,
+                             real* m, Py_ssize_t ldm) noexcept nogil:
+    """M = V U for strips of h tiles and nv vectors of filters. (The loop over the strips keeps sums in registers.)"""
+    cdef vf c[MR_NARROW * NV]
+    cdef vf b[NV]
+    cdef vf x
+    cdef const real* rows[4]
+    cdef const real* pu
+    cdef Py_ssize_t strip_number, i, j, k
+    for strip_number in range(strips):
+        for i in range(h):
+            for j in range(nv):
+                c[i * nv + j] = vzero()
+        for i in range(4):
+            rows[i] = v + i * 3 * ldv
+        pu = u
+        for k in range(depth):
+            for j in range(nv):
+                b[j] = vload(pu + j * LANES)
+            pu += nv * LANES
+            for i in range(h):
+                # Rows in groups of three: one pointer each, the others by the address's scale.
+                x = vset(rows[i // 3][i % 3 * ldv])
+                for j in range(nv):
+                    c[i * nv + j] = vfma(x, b[j], c[i * nv + j])
+            for i in range((h + 2) // 3):
+                rows[i] += 1
+        for i in range(h):
+            for j in range(nv):
+                vstore(m + i * ldm + j * LANES, c[i * nv + j])
+        v += h * ldv
+        m += h * ldm
+
+
+cdef inline void point_tiles_of_width(Py_ssize_t nv, Py_ssize_t h, Py_ssize_t strips, const real* v, Py_ssize_t ldv, const real* u,
+                                      Py_ssize_t depth, real* m, Py_ssize_t ldm) noexcept nogil:
+    cdef bint narrow = nv <= 2 and MR_NARROW > MR
+    if h == 1: point_tiles(1, nv, strips, v, ldv, u, depth, m, ldm)
+    elif h == 2: point_tiles(2, nv, strips, v, ldv, u, depth, m, ldm)
+    elif h == 3: point_tiles(3, nv, strips, v, ldv, u, depth, m, ldm)
+    elif h == 4: point_tiles(4, nv, strips, v, ldv, u, depth, m, ldm)
+    elif h == 5: point_tiles(5, nv, strips, v, ldv, u, depth, m, ldm)
+    elif h == 6: point_tiles(6, nv, strips, v, ldv, u, depth, m, ldm)
+    elif narrow and h == 7: point_tiles(7, nv, strips, v, ldv, u, depth, m, ldm)
+    elif narrow and h == 8: point_tiles(8, nv, strips, v, ldv, u, depth, m, ldm)
+    elif narrow and h == 9: point_tiles(9, nv, strips, v, ldv, u, depth, m, ldm)
+    elif narrow and h == 10: point_tiles(10, nv, strips, v, ldv, u, depth, m, ldm)
+    elif narrow and h == 11: point_tiles(11, nv, strips, v, ldv, u, depth, m, ldm)
+    elif narrow and h == 12: point_tiles(12, nv, strips, v, ldv, u, depth, m, ldm)
+
+
+cdef void point_product(Py_ssize_t h, Py_ssize_t width, Py_ssize_t strips, const real* v, Py_ssize_t ldv, const real* u,
+                        Py_ssize_t depth, real* m, Py_ssize_t ldm) noexcept nogil:
+    if width <= LANES: point_tiles_of_width(1, h, strips, v, ldv, u, depth, m, ldm)
+    elif NV == 2 or width <= 2 * LANES: point_tiles_of_width(2, h, strips, v, ldv, u, depth, m, ldm)
+    elif NV > 2 and width <= 3 * LANES: point_tiles_of_width(3, h, strips, v, ldv, u, depth, m, ldm)
+    elif NV > 3: point_tiles_of_width(4, h, strips, v, ldv, u, depth, m, ldm)
+
+
+cdef void multiply(const Winograd* g, const real* v, real* products, Py_ssize_t n, Py_ssize_t k0, Py_ssize_t width) noexcept nogil:
     """M_e = V_e U_e for n tiles and `width` columns from k0 on, whole vectors."""
-    cdef Strip s
-    cdef Py_ssize_t e, k, i, strips, part, h
-    s.bias = s.gate = NULL
-    s.copy = NULL
-    s.lda, s.ldc, s.ldgate = g.ldv, g.group, 0
-    s.K, s.panels, s.start, s.add, s.check, s.bad = g.args.C, 1, FROM_ZERO, False, False, False
-    s.floor = -<real>INFINITY
-    s.width = LANES
-    s.b_step = 0
+    cdef Py_ssize_t e, k, part, strips, h, higher
+    cdef const real* a
+    cdef const real* u
+    cdef real* m
     for e in range(g.t * g.t):
         for k from 0 <= k < width by NR:
             part = min(<Py_ssize_t>NR, width - k)
-            s.b = panel_row(g, e, 0, k0 + k)
-            s.ldb = part
             strips = MR_NARROW if part <= 2 * LANES else MR
             strips = (n + strips - 1) // strips
-            s.a = v + e * g.v_matrix
-            s.c = products + e * g.m_matrix + k
-            for i in range(strips):
-                h = n // strips + (i < n % strips)
-                strip_along_rows(h, part, &s)
-                # A strip leaves its own copy of the arguments as it was.
-                s.a = s.a + h * s.lda
-                s.c = s.c + h * s.ldc
+            h, higher = n // strips, n % strips         # the first strips are one tile higher
+            a, u, m = v + e * g.v_matrix, panel_row(g, e, 0, k0 + k), products + e * g.m_matrix + k
+            if higher:
+                point_product(h + 1, part, higher, a, g.ldv, u, g.args.C, m, g.group)
+            a += higher * (h + 1) * g.ldv
+            m += higher * (h + 1) * g.group
+            point_product(h, part, strips - higher, a, g.ldv, u, g.args.C, m, g.group)
 
 
 # --- results ------------------------------------------------------------------------------------------
