@@ -98,8 +98,8 @@ cdef Py_ssize_t conv_winograd_weights_scratch(const void* args) noexcept nogil:
 
 # --- a chunk -----------------------------------------------------------------------------------------------
 
-cdef inline void transform_gradient(Py_ssize_t t, Py_ssize_t m, const real** pixels, Py_ssize_t k, Py_ssize_t n, Py_ssize_t i0, Py_ssize_t i1,
-                                    real* d, Py_ssize_t ldd, real* sums) noexcept nogil:
+cdef inline void transform_gradient(bint regular, Py_ssize_t t, Py_ssize_t m, const Patch* patch, Py_ssize_t k, Py_ssize_t n, Py_ssize_t i0,
+                                    Py_ssize_t i1, real* d, Py_ssize_t ldd, real* sums) noexcept nogil:
     """Rows i0 .. i1 of D = G dy G^T, of n filters from k on; the sum of dy is added to `sums`, if there are."""
     cdef vf half[MOST_POINTS * 4]
     cdef vf column[MOST_POINTS]
@@ -107,7 +107,7 @@ cdef inline void transform_gradient(Py_ssize_t t, Py_ssize_t m, const real** pix
     cdef Py_ssize_t i, j
     for j in range(m):
         for i in range(m):
-            column[i] = vload_upto(pixels[i * m + j] + k, n)
+            column[i] = vload_upto(pixel_of(regular, m, patch, i, j) + k, n)
             total = total + column[i]
         kernel_points(t, m, column, 1, half + j, m)
     if sums != NULL:
@@ -118,27 +118,35 @@ cdef inline void transform_gradient(Py_ssize_t t, Py_ssize_t m, const real** pix
             vstore(d + (i * t + j) * ldd, column[j])
 
 
+cdef inline void transform_gradients(bint regular, Py_ssize_t t, Py_ssize_t m, const Patch* patch, Py_ssize_t K, Py_ssize_t i0, Py_ssize_t i1,
+                                     real* d, Py_ssize_t ldd, real* sums) noexcept nogil:
+    cdef Py_ssize_t k
+    for k from 0 <= k <= K - LANES by LANES:
+        transform_gradient(regular, t, m, patch, k, LANES, i0, i1, d + k, ldd, sums)
+    k = K // LANES * LANES
+    if k < K:
+        transform_gradient(regular, t, m, patch, k, K - k, i0, i1, d + k, ldd, sums)
+
+
 cdef inline void transform_chunk(Py_ssize_t t, Py_ssize_t m, const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first,
                                  Py_ssize_t n, real* v, real* d, const real* zeros, real* sums) noexcept nogil:
     cdef const ConvWinogradWeightsArgs* a = g.args
-    cdef const real* pixels[MOST_POINTS * MOST_POINTS]
-    cdef Py_ssize_t i, tile, image, y0, x0, c
+    cdef Patch patch
+    cdef Py_ssize_t i, tile, image, y0, x0
     for i in range(n):
         image = (first + i) // (g.down * g.across)
         tile = (first + i) % (g.down * g.across)
         y0, x0 = tile // g.across * m, tile % g.across * m
-        point_at_pixels(t, a.x + image * a.H * a.W * a.C, a.H, a.W, a.C, y0 - a.ph, x0 - a.pw, zeros, pixels)
-        for c from share.c0 <= c < share.c1 by LANES:
-            if a.C - c >= LANES:
-                transform_input(t, pixels, c, LANES, share.i0, share.i1, v + i * g.ldv + c, g.v_matrix)
-            else:
-                transform_input(t, pixels, c, a.C - c, share.i0, share.i1, v + i * g.ldv + c, g.v_matrix)
-        point_at_pixels(m, a.dy + image * a.P * a.Q * a.K, a.P, a.Q, a.K, y0, x0, zeros, pixels)
-        for c from 0 <= c < a.K by LANES:
-            if a.K - c >= LANES:
-                transform_gradient(t, m, pixels, c, LANES, share.i0, share.i1, d + i * g.ldd + c, g.d_matrix, sums)
-            else:
-                transform_gradient(t, m, pixels, c, a.K - c, share.i0, share.i1, d + i * g.ldd + c, g.d_matrix, sums)
+        patch_at(t, a.x + image * a.H * a.W * a.C, a.H, a.W, a.C, y0 - a.ph, x0 - a.pw, zeros, &patch)
+        if patch.regular:
+            transform_inputs(True, t, &patch, share.c0, share.c1, a.C, share.i0, share.i1, v + i * g.ldv, g.v_matrix)
+        else:
+            transform_inputs(False, t, &patch, share.c0, share.c1, a.C, share.i0, share.i1, v + i * g.ldv, g.v_matrix)
+        patch_at(m, a.dy + image * a.P * a.Q * a.K, a.P, a.Q, a.K, y0, x0, zeros, &patch)
+        if patch.regular:
+            transform_gradients(True, t, m, &patch, a.K, share.i0, share.i1, d + i * g.ldd, g.d_matrix, sums)
+        else:
+            transform_gradients(False, t, m, &patch, a.K, share.i0, share.i1, d + i * g.ldd, g.d_matrix, sums)
 
 
 cdef void add_products(const WinogradWeights* g, const WeightsShare* share, Py_ssize_t n, bint first, const real* v, const real* d,
