@@ -24,9 +24,10 @@ _NAMES = {
     "fastnet.graph": ["Node"],
     "fastnet.initializers": ["Initializer"],
     "fastnet.layers": [
-        "Activation", "Add", "BatchNorm", "Concat", "Concatenate", "Conv1D", "Conv2D", "Conv2DTranspose",
-        "Dense", "Dropout", "Flatten", "GroupNorm", "Layer", "LayerNorm", "Multiply", "PReLU", "Product",
-        "RMSNorm", "Reshape", "Residual", "Sequential", "SpatialDropout2D",
+        "Activation", "Add", "AvgPool1D", "AvgPool2D", "BatchNorm", "Concat", "Concatenate", "Conv1D", "Conv2D",
+        "Conv2DTranspose", "Crop2D", "Dense", "Dropout", "Flatten", "GlobalAvgPool2D", "GlobalMaxPool2D",
+        "GroupNorm", "Layer", "LayerNorm", "MaxPool1D", "MaxPool2D", "Multiply", "PReLU", "Product", "RMSNorm",
+        "ReflectPad2D", "Reshape", "Residual", "Sequential", "SpatialDropout2D", "UpSample2D", "ZeroPad2D",
     ],
     "fastnet.losses": ["Huber", "Loss", "Poisson", "SigmoidCrossEntropy", "SoftmaxCrossEntropy"],
     "fastnet.metrics": ["Metric"],

@@ -26,6 +26,8 @@ _NAMES = {
     ],
     "rectifier": ["prelu", "prelu_backward"],
     "sample_norm": ["group_norm", "group_norm_backward", "rms_norm", "rms_norm_backward"],
+    "pool": ["avg_pool", "avg_pool_backward", "max_pool", "max_pool_backward"],
+    "resample": ["crop", "crop_backward", "pad", "pad_backward", "upsample", "upsample_backward"],
     "update": ["adagrad_update", "adam_update", "gradient_norm", "rmsprop_update", "sgd_update"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

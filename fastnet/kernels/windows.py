@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fastnet import checks
 
-__all__ = ["Axis", "axes", "pair"]
+__all__ = ["Axis", "axes", "borders", "padding", "pair"]
 
 PADDINGS = ("same", "valid")
 
@@ -48,15 +48,22 @@ def padding(value, count: int = 2) -> str | tuple[tuple[int, int], ...]:
     """
     if isinstance(value, str):
         return checks.choice("padding", value, PADDINGS)
+    return borders("padding", value, count)
+
+
+def borders(argument: str, value, count: int = 2) -> tuple[tuple[int, int], ...]:
+    """(before, after) for each of the `count` axes, from that, a whole number, or one for each axis."""
     if isinstance(value, (tuple, list)):
         if len(value) == count and all(isinstance(part, (tuple, list)) for part in value):
-            return tuple(pair("padding", part, least=0) for part in value)
+            return tuple(pair(argument, part, least=0) for part in value)
         if count == 1 and len(value) == 2:
-            return (pair("padding", value, least=0),)
-    return tuple((n, n) for n in pair("padding", value, count=count, least=0))
+            return (pair(argument, value, least=0),)
+    return tuple((n, n) for n in pair(argument, value, count=count, least=0))
 
 
-def axes(sizes, kernel, stride, padded, dilation, *, ceil: bool = False) -> tuple[Axis, ...]:
+def axes(
+    sizes, kernel, stride, padded, dilation, *, ceil: bool = False, argument: str = "kernel_size"
+) -> tuple[Axis, ...]:
     """The windows along each axis of an image of these sizes.
 
     Parameters
@@ -69,6 +76,8 @@ def axes(sizes, kernel, stride, padded, dilation, *, ceil: bool = False) -> tupl
         only, agrees there.
     ceil : bool
         Round the number of windows up: a last window may reach beyond the padding, if it starts before it.
+    argument : str
+        What the caller calls `kernel`, for the error.
 
     Raises
     ------
@@ -87,7 +96,7 @@ def axes(sizes, kernel, stride, padded, dilation, *, ceil: bool = False) -> tupl
             room = size + before + after - extent
             if room < 0:
                 raise ValueError(
-                    f"kernel_size {tuple(kernel)}" + (f" with dilation {tuple(dilation)}" if max(dilation) > 1 else "")
+                    f"{argument} {tuple(kernel)}" + (f" with dilation {tuple(dilation)}" if max(dilation) > 1 else "")
                     + f" is larger than the padded input: axis {i} has {size} + {before} + {after} elements, the window "
                     f"needs {extent}; use padding='same', or a larger input"
                 )  # fmt: skip

@@ -9,29 +9,41 @@ from fastnet.layers.dense import Dense
 from fastnet.layers.dropout import Dropout, SpatialDropout2D
 from fastnet.layers.merge import Add, Concatenate, Product
 from fastnet.layers.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from fastnet.layers.pool import AvgPool1D, AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool1D, MaxPool2D
+from fastnet.layers.resample import Crop2D, ReflectPad2D, UpSample2D, ZeroPad2D
 from fastnet.layers.shape import Flatten, Reshape
 
 __all__ = [
     "Activation",
     "Add",
+    "AvgPool1D",
+    "AvgPool2D",
     "BatchNorm",
     "Concat",
     "Concatenate",
     "Conv1D",
     "Conv2D",
     "Conv2DTranspose",
+    "Crop2D",
     "Dense",
     "Dropout",
     "Flatten",
+    "GlobalAvgPool2D",
+    "GlobalMaxPool2D",
     "GroupNorm",
     "Layer",
     "LayerNorm",
+    "MaxPool1D",
+    "MaxPool2D",
     "Multiply",
     "PReLU",
     "Product",
     "RMSNorm",
+    "ReflectPad2D",
     "Reshape",
     "Residual",
     "Sequential",
     "SpatialDropout2D",
+    "UpSample2D",
+    "ZeroPad2D",
 ]

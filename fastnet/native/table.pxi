@@ -66,6 +66,11 @@ cdef extern from "vec.h" nogil:
     vi viand(vi a, vi b)
     vi vior(vi a, vi b)
     vi vixor(vi a, vi b)
+    vm vieq(vi a, vi b)
+    vi viload_bytes(const uint8_t* p, Py_ssize_t n)
+    void vistore_bytes(uint8_t* p, vi v, Py_ssize_t n)
+    vi viload_ints(const int32_t* p, Py_ssize_t n)
+    void vistore_ints(int32_t* p, vi v, Py_ssize_t n)
     vf vscale(vf p, vf t)
     vf vproduct_error(vf a, vf b, vf p)
     vu vuset(uint32_t x)
@@ -130,6 +135,9 @@ include "kernels/group_norm.pxi"
 include "kernels/rms_norm.pxi"
 include "kernels/prelu.pxi"
 include "kernels/multiply_rows.pxi"
+include "kernels/pool.pxi"
+include "kernels/pool_backward.pxi"
+include "kernels/resample.pxi"
 include "kernels/probe.pxi"
 include "kernels/loss.pxi"
 include "kernels/loss_elementwise.pxi"
@@ -272,6 +280,19 @@ add("group_norm_backward",
 add("rms_norm_forward", "x gamma y inverse_rms | rows cols | epsilon", sizeof(RmsNormForwardArgs), rms_norm_forward)
 add("rms_norm_backward", "x dy gamma inverse_rms dx dgamma shared | rows cols accumulate_gamma |",
     sizeof(RmsNormBackwardArgs), rms_norm_backward_rows, rms_norm_backward_join, NULL, NULL, rms_norm_backward_shared)
+
+add("max_pool", "x y argmax | N H W C P Q R S sh sw ph pw wide |", sizeof(MaxPoolArgs), max_pool)
+add("max_pool_backward", "dy argmax dx | N H W C P Q R S sh sw ph pw wide |",
+    sizeof(MaxPoolBackwardArgs), max_pool_backward)
+add("average_pool", "x y | N H W C P Q R S sh sw ph pw HP WP divisor |", sizeof(AveragePoolArgs), average_pool)
+add("average_pool_backward", "dy dx | N H W C P Q R S sh sw ph pw HP WP divisor |",
+    sizeof(AveragePoolBackwardArgs), average_pool_backward)
+add("upsample_linear", "x y | N H W C fh fw |", sizeof(UpsampleArgs), upsample_linear)
+add("upsample_linear_backward", "dy dx | N H W C fh fw |", sizeof(UpsampleBackwardArgs), upsample_linear_backward)
+add("zero_pad", "x y | N H W C top bottom left right |", sizeof(PadArgs), zero_pad)
+add("crop", "x y | N H W C top bottom left right |", sizeof(PadArgs), crop)
+add("reflect_pad", "x y | N H W C top bottom left right |", sizeof(PadArgs), reflect_pad)
+add("reflect_pad_backward", "dy dx | N H W C top bottom left right |", sizeof(PadBackwardArgs), reflect_pad_backward)
 
 add("probe_fma", "y | n |", sizeof(ProbeFmaArgs), probe_fma)
 add("probe_stream", "w g m v | n |", sizeof(ProbeStreamArgs), probe_stream)

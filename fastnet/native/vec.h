@@ -420,6 +420,62 @@ FN_INLINE vf vproduct_error(vf a, vf b, vf p) {
 #endif
 }
 
+/* --- whole numbers of less width, one for each lane ------------------------ */
+
+typedef uint8_t fn_bytes __attribute__((vector_size(FN_VECTOR_BYTES / sizeof(real))));
+typedef int32_t fn_ints __attribute__((vector_size(FN_VECTOR_BYTES / sizeof(real) * 4)));
+
+FN_INLINE vm vieq(vi a, vi b) {
+#if FN_AVX512
+    return FN_PICK(_mm512_cmpeq_epi32_mask((__m512i)a, (__m512i)b), _mm512_cmpeq_epi64_mask((__m512i)a, (__m512i)b));
+#else
+    return a == b;
+#endif
+}
+
+/* Lanes 0 <= i < n (n may exceed LANES) from or to bytes, or int32; what is loaded beyond them is zero. */
+FN_INLINE vi viload_bytes(const uint8_t *p, intptr_t n) {
+    fn_bytes b = {0};
+    if (n >= LANES) {
+        memcpy(&b, p, sizeof b);
+    } else {
+#if FN_AVX512
+        __m128i part = _mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1), p);
+        memcpy(&b, &part, sizeof b);
+#else
+        for (intptr_t i = 0; i < n; i++) b[i] = p[i];
+#endif
+    }
+    return __builtin_convertvector(b, vi);
+}
+FN_INLINE void vistore_bytes(uint8_t *p, vi v, intptr_t n) {
+    fn_bytes b = __builtin_convertvector(v, fn_bytes);
+    if (n >= LANES) {
+        memcpy(p, &b, sizeof b);
+        return;
+    }
+#if FN_AVX512
+    __m128i part = _mm_setzero_si128();
+    memcpy(&part, &b, sizeof b);
+    _mm_mask_storeu_epi8(p, (__mmask16)((1u << n) - 1), part);
+#else
+    for (intptr_t i = 0; i < n; i++) p[i] = b[i];
+#endif
+}
+FN_INLINE vi viload_ints(const int32_t *p, intptr_t n) {
+    fn_ints b = {0};
+    if (n >= LANES) memcpy(&b, p, sizeof b);
+    else
+        for (intptr_t i = 0; i < n; i++) b[i] = p[i];
+    return __builtin_convertvector(b, vi);
+}
+FN_INLINE void vistore_ints(int32_t *p, vi v, intptr_t n) {
+    fn_ints b = __builtin_convertvector(v, fn_ints);
+    if (n >= LANES) memcpy(p, &b, sizeof b);
+    else
+        for (intptr_t i = 0; i < n; i++) p[i] = b[i];
+}
+
 /* --- over the lanes: a binary tree, the same for every caller ------------- */
 
 /* Lane i takes part with lane i ^ (LANES / 2), then i ^ (LANES / 4), ...: all lanes end up equal. */
