@@ -72,6 +72,22 @@ CASES = {
         (lambda: [fn.Concat([[], []])], (2, 3)),
     ],
     "Add": [(lambda: [fn.Residual([], activation="tanh")], (4,))],
+    "MaxPool2D": [(lambda: [fn.MaxPool2D(2)], (5, 6, 3)), (lambda: [fn.Dense(3), fn.MaxPool2D(3, stride=2, padding=1)], (5, 6, 2))],
+    "MaxPool1D": [(lambda: [fn.MaxPool1D(3, stride=2, padding="same"), fn.Dense(2)], (7, 3))],
+    "AvgPool2D": [
+        (lambda: [fn.AvgPool2D(2, ceil_mode=True)], (5, 6, 3)),
+        (lambda: [fn.Dense(3), fn.AvgPool2D(3, stride=1, padding=((1, 0), (2, 1)), count_include_pad=False)], (5, 6, 2)),
+    ],
+    "AvgPool1D": [(lambda: [fn.AvgPool1D(3, padding=(1, 2))], (7, 3))],
+    "GlobalAvgPool2D": [(lambda: [fn.GlobalAvgPool2D(), fn.Dense(2)], (3, 4, 5)), (lambda: [fn.GlobalAvgPool2D(keep_dims=True)], (3, 4, 5))],
+    "GlobalMaxPool2D": [(lambda: [fn.GlobalMaxPool2D(), fn.Dense(2)], (3, 4, 5)), (lambda: [fn.GlobalMaxPool2D(keep_dims=True)], (17, 16, 2))],
+    "UpSample2D": [
+        (lambda: [fn.UpSample2D((2, 3))], (3, 4, 2)),
+        (lambda: [fn.Dense(3), fn.UpSample2D(interpolation="bilinear")], (3, 4, 2)),
+    ],
+    "ZeroPad2D": [(lambda: [fn.Dense(3), fn.ZeroPad2D(((1, 0), (2, 3)))], (3, 4, 2))],
+    "ReflectPad2D": [(lambda: [fn.Dense(3), fn.ReflectPad2D(((1, 2), (3, 0)))], (3, 4, 2))],
+    "Crop2D": [(lambda: [fn.Dense(3), fn.Crop2D((1, 0))], (3, 4, 2))],
     "Concatenate": [(lambda: [fn.Concat([fn.Dense(17), fn.Dense(1)]), fn.Dense(2)], (3,))],
 }  # fmt: skip
 FLAT = [
