@@ -26,8 +26,9 @@ _NAMES = {
     "fastnet.layers": [
         "Activation", "Add", "AvgPool1D", "AvgPool2D", "BatchNorm", "Concat", "Concatenate", "Conv1D", "Conv2D",
         "Conv2DTranspose", "Crop2D", "Dense", "Dropout", "Flatten", "GlobalAvgPool2D", "GlobalMaxPool2D",
-        "GroupNorm", "Layer", "LayerNorm", "MaxPool1D", "MaxPool2D", "Multiply", "PReLU", "Product", "RMSNorm",
-        "ReflectPad2D", "Reshape", "Residual", "Sequential", "SpatialDropout2D", "UpSample2D", "ZeroPad2D",
+        "GroupNorm", "Layer", "LayerNorm", "MaxPool1D", "MaxPool2D", "Multiply", "Normalize", "PReLU",
+        "Product", "RMSNorm", "ReflectPad2D", "Reshape", "Residual", "Sequential", "SpatialDropout2D",
+        "UpSample2D", "ZeroPad2D",
     ],
     "fastnet.losses": ["Huber", "Loss", "Poisson", "SigmoidCrossEntropy", "SoftmaxCrossEntropy"],
     "fastnet.metrics": ["Metric"],
@@ -36,8 +37,8 @@ _NAMES = {
     "fastnet.training": ["Callback", "EarlyStopping", "History", "ModelCheckpoint", "Trainer"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
-_MODULES = ["activations", "config", "datasets", "initializers", "kernels", "layers", "losses", "metrics", "models",
-            "optimizers", "training"]  # fmt: skip
+_MODULES = ["activations", "augment", "config", "datasets", "initializers", "kernels", "layers", "losses", "metrics",
+            "models", "optimizers", "training"]  # fmt: skip
 
 __all__ = sorted([*_MODULE_OF, *_MODULES])  # noqa: PLE0605
 

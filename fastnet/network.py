@@ -256,8 +256,8 @@ class Network(Block):
     # Training
 
     def fit(self, x, y, *, epochs=1, batch_size=32, loss=None, optimizer=None, metrics=(), validation=None,
-            sample_weight=None, class_weight=None, callbacks=(), shuffle=True, drop_last=False, clip_norm=None,
-            on_nonfinite="raise", verbose=1):  # fmt: skip
+            sample_weight=None, class_weight=None, callbacks=(), shuffle=True, drop_last=False, augment=(),
+            clip_norm=None, on_nonfinite="raise", verbose=1):  # fmt: skip
         """Train, with a fresh optimizer.
 
         Parameters
@@ -280,6 +280,9 @@ class Network(Block):
             A new order each epoch, keyed by the seed and the count of epochs.
         drop_last : bool, default False
             Leave out the last batch where it is smaller.
+        augment : list of operations from `fastnet.augment`, optional
+            Random changes of the training data: ``[RandomCrop(4), RandomFlip(), Cutout(8), Mixup()]``. Validation data and
+            batches of `Trainer.train_on_batch` are taken as they are.
         clip_norm : float, optional
             Scale gradients so that their norm over all parameters is at most this.
         on_nonfinite : {"raise", "stop", "continue"}
@@ -309,7 +312,7 @@ class Network(Block):
         return trainer.fit(
             x, y, epochs=epochs, batch_size=batch_size, validation=validation, sample_weight=sample_weight,
             class_weight=class_weight, callbacks=callbacks, shuffle=shuffle, drop_last=drop_last,
-            on_nonfinite=on_nonfinite, verbose=verbose,
+            augment=augment, on_nonfinite=on_nonfinite, verbose=verbose,
         )  # fmt: skip
 
     def evaluate(self, x, y, *, loss=None, metrics=None, batch_size=None, sample_weight=None) -> dict[str, float]:

@@ -22,7 +22,8 @@ _NAMES = {
         "layer_norm_backward",
     ],
     "random": [
-        "dropout", "normal", "orthogonal", "permutation", "random_bits", "spatial_dropout", "truncated_normal", "uniform",
+        "beta", "dropout", "normal", "orthogonal", "permutation", "random_bits", "spatial_dropout", "truncated_normal",
+        "uniform",
     ],
     "rectifier": ["prelu", "prelu_backward"],
     "sample_norm": ["group_norm", "group_norm_backward", "rms_norm", "rms_norm_backward"],

@@ -87,7 +87,8 @@ def gather(x, order=None, *, dtype=None, out=None) -> np.ndarray:
         stride = x.strides[0] // x.itemsize
     width = y.size // rows if rows else 0
     reads = {"source": x, "order": order}
-    numbers = {"rows": rows, "width": width, "stride": stride, "kind": kind, "check": 0, "start": 0}
+    numbers = {"rows": rows, "width": width, "stride": stride, "kind": kind, "check": 0, "start": 0,
+               "scale": 1.0}  # fmt: skip
     call.run("gather", dtype.name, reads, {"y": y}, numbers, 4 * y.size)
     return y
 

@@ -20,7 +20,8 @@ from fastnet.kernels import call
 from fastnet.native.plan import ControlBlock
 
 __all__ = [
-    "dropout", "key", "normal", "orthogonal", "permutation", "random_bits", "spatial_dropout", "truncated_normal", "uniform",
+    "beta", "dropout", "key", "normal", "orthogonal", "permutation", "random_bits", "spatial_dropout",
+    "truncated_normal", "uniform",
 ]  # fmt: skip
 
 _MOST = 1 << 32  # elements of one draw: what the counter can number
@@ -307,6 +308,49 @@ def truncated_normal(
     out = _target(shape, dtype, out)
     fields = _fields(out.size, key, seed, path, count) | {"mean": mean, "std": std, "low": low, "high": high}
     return _draw("random_truncated_normal", out, fields, 200 * out.size)
+
+
+def beta(n: int, alpha: float, *, seed: int | None = None, path: str = "", key=None, count: int = 0) -> np.ndarray:
+    """Numbers between 0 and 1 with the symmetric beta distribution, Beta(alpha, alpha).
+
+    Parameters
+    ----------
+    n : int
+    alpha : float
+        Above 0: below 1 most numbers are near 0 or near 1, with 1 they are uniform, above 1 most are near 1/2.
+    seed, path : int, str
+        The stream, as for :func:`key`; or instead
+    key : tuple of two ints
+        what that function gave.
+    count : int
+        Which draw of the stream, 0 to 2^32 - 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of another kind or out of its range.
+
+    References
+    ----------
+    Devroye 1996, "Random variate generation in one line of code".
+
+    Examples
+    --------
+    >>> from fastnet.kernels import random
+    >>> y = random.beta(1000, 0.2, seed=0, path="mixup")
+    >>> bool((y >= 0).all() and (y <= 1).all() and abs(y.mean() - 0.5) < 0.05)
+    True
+    """
+    y = np.empty(checks.whole_number("n", n, least=0))
+    _countable("n", y.shape)
+    alpha = checks.real_number("alpha", alpha, above=0)
+    fields = _fields(len(y), key, seed, path, count) | {"alpha": alpha}
+    call.run("random_beta", "float64", {}, {"y": y}, fields, 300 * len(y), keep=False)
+    return y
 
 
 def orthogonal(

@@ -9,6 +9,7 @@ from fastnet.layers.dense import Dense
 from fastnet.layers.dropout import Dropout, SpatialDropout2D
 from fastnet.layers.merge import Add, Concatenate, Product
 from fastnet.layers.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from fastnet.layers.normalize import Normalize
 from fastnet.layers.pool import AvgPool1D, AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool1D, MaxPool2D
 from fastnet.layers.resample import Crop2D, ReflectPad2D, UpSample2D, ZeroPad2D
 from fastnet.layers.shape import Flatten, Reshape
@@ -36,6 +37,7 @@ __all__ = [
     "MaxPool1D",
     "MaxPool2D",
     "Multiply",
+    "Normalize",
     "PReLU",
     "Product",
     "RMSNorm",

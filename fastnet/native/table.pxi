@@ -58,6 +58,7 @@ cdef extern from "vec.h" nogil:
     real vsum(vf v)
     real vgreatest(vf v)
     void vtranspose(vf* r)
+    vf vpermute(vf v, vi order)
     vi vbits(vf a)
     vf vfrombits(vi a)
     vi visplat(ireal x)
@@ -126,6 +127,8 @@ include "kernels/metric.pxi"
 include "kernels/random.pxi"
 include "kernels/distributions.pxi"
 include "kernels/orthogonal.pxi"
+include "kernels/augment.pxi"
+include "kernels/mixup.pxi"
 include "kernels/elementwise.pxi"
 include "kernels/norm.pxi"
 include "kernels/batch_norm.pxi"
@@ -214,8 +217,15 @@ add("check_finite", "x control | n code |", sizeof(CheckFiniteArgs), check_finit
 add("step_begin", "learning_rates control | |", sizeof(StepBeginArgs), step_begin)
 add("step_end", "control | batch |", sizeof(StepEndArgs), step_end)
 add("check_result", "result control | |", sizeof(CheckResultArgs), check_result)
-add("gather", "source order y control | rows width stride kind check start |", sizeof(GatherArgs), gather)
+add("gather", "source order y control | rows width stride kind check start | scale", sizeof(GatherArgs), gather)
 add("gather_labels", "source order y control | rows stride kind classes start |", sizeof(GatherLabelsArgs), gather_labels)
+add("gather_images",
+    "source order crops flips brightness contrast cutouts y control scratch"
+    " | rows height width channels stride kind check start pad_y pad_x reflect flip_x flip_y cut_y cut_x scratch_stride"
+    " | scale brighter sharper fill",
+    sizeof(GatherImagesArgs), gather_images, NULL, NULL, gather_images_scratch)
+add("mix_rows", "x partners share y | rows width |", sizeof(MixRowsArgs), mix_rows)
+add("mix_labels", "labels partners share y | rows classes |", sizeof(MixLabelsArgs), mix_labels)
 add("count_correct", "prediction labels targets weights sums control | rows classes top_k kind |",
     sizeof(CountCorrectArgs), count_correct)
 add("regression_sums", "prediction targets weights sums control | rows cols kind |",
@@ -228,14 +238,15 @@ add("sigmoid_cross_entropy", "logits targets weights dlogits partials result con
 add("regression_loss", "prediction targets weights dprediction partials result control | rows cols kind | delta",
     sizeof(RegressionArgs), regression_begin, regression_rows, regression_end)
 
-add("random_bits", "y | n key_0 key_1 count |", sizeof(RandomBitsArgs), random_bits)
+add("random_bits", "y control | n key_0 key_1 count |", sizeof(RandomBitsArgs), random_bits)
 add("random_uniform", "y | n key_0 key_1 count | low high", sizeof(RandomUniformArgs), random_uniform)
 add("random_normal", "y | n key_0 key_1 count | mean std", sizeof(RandomNormalArgs), random_normal)
 add("random_truncated_normal", "y | n key_0 key_1 count | mean std low high",
     sizeof(RandomTruncatedNormalArgs), random_truncated_normal)
+add("random_beta", "y control | n key_0 key_1 count | alpha", sizeof(RandomBetaArgs), random_beta)
 add("orthogonalize", "a shared | rows cols |", sizeof(OrthogonalizeArgs), orthogonalize_factor, orthogonalize_form, NULL,
     NULL, orthogonalize_shared)
-add("shuffle", "order | n key_0 key_1 count |", sizeof(ShuffleArgs), shuffle)
+add("shuffle", "order control | n key_0 key_1 count |", sizeof(ShuffleArgs), shuffle)
 add("dropout", "x y control | n key_0 key_1 | rate", sizeof(DropoutArgs), dropout)
 add("spatial_dropout", "x y control | batch rows channels key_0 key_1 | rate", sizeof(SpatialDropoutArgs), spatial_dropout)
 

@@ -358,6 +358,22 @@ FN_INLINE vm visnan(vf a) { return vnot(veq(a, a)); }
 
 FN_INLINE void vtranspose(vf *r) { FN_STAGES(FN_EXCHANGE, ) }
 
+/* Lane i of the result is lane order[i] of v, 0 <= order[i] < LANES. */
+FN_INLINE vf vpermute(vf v, vi order) {
+#if FN_AVX512
+    return (vf)FN_PICK(_mm512_permutexvar_ps((__m512i)order, (__m512)v),
+                       _mm512_permutexvar_pd((__m512i)order, (__m512d)v));
+#elif FN_AVX2 && !FN_DOUBLE
+    return (vf)_mm256_permutevar8x32_ps((__m256)v, (__m256i)order);
+#elif defined(__clang__)
+    vf r = v;
+    for (int i = 0; i < LANES; i++) r[i] = v[order[i]];
+    return r;
+#else
+    return __builtin_shuffle(v, order);
+#endif
+}
+
 /* Over the lanes of each of r[0] ... r[LANES - 1]: lane i of the result is from r[i]. A transpose whose
  * stages halve the vectors as they go. The order is a binary tree of neighbours, the same for each. */
 #define FN_HALVE(d, op)                                   \

@@ -29,12 +29,23 @@ class Feed:
         Whether an order (int64) is bound besides, else samples are taken as they lie.
     checked : bool
         Whether NaN, Inf and labels are looked for while gathering, because nobody has yet.
+    augmentation : augment.Augmentation, optional
+        How samples and targets are changed at random.
+    images : datasets.Images, optional
+        What decodes `x` while it is used.
     """
 
-    def __init__(self, x, targets, weights, *, ordered: bool, checked: bool):
+    def __init__(self, x, targets, weights, *, ordered: bool, checked: bool, augmentation=None, images=None):
         self.x, self.targets, self.weights = x, targets, weights
         self.ordered, self.checked = ordered, checked
+        self.augmentation = augmentation
+        self.images = images
         self.memories = {name: Memory(name) for name in ("x", "y", "weights", "order")}
+
+    @property
+    def scale(self) -> float:
+        """What samples are multiplied by while they are gathered."""
+        return 1.0 if self.images is None else self.images.scale
 
     def key(self) -> tuple:
         """What a recording depends on: forms, not contents."""
@@ -42,16 +53,22 @@ class Feed:
         return (
             x.dtype, x.shape[1:], x.strides[0], y.dtype, y.shape[1:], y.strides[0], self.targets.classes,
             None if self.weights is None else self.weights.strides[0], self.ordered, self.checked,
+            None if self.augmentation is None else self.augmentation.key(), self.scale,
         )  # fmt: skip
 
     def record(self, recording: Recording, batch: int):
         """Record the gather of `batch` samples; returns x, target and weights as tensors."""
-        x = self._gather(recording, "x", self.x, batch, self.x.shape[1:], self.checked)
+        augmentation = self.augmentation
+        if augmentation is not None and augmentation.on_images:
+            x = augmentation.record_gather(recording, self._source(recording, "x", self.x), (batch, *self.x.shape[1:]),
+                                           **self._numbers(self.x, self.checked, self.scale))  # fmt: skip
+        else:
+            x = self._gather(recording, "x", self.x, batch, self.x.shape[1:], self.checked, self.scale)
         if self.targets.is_labels:
             target = recording.tensor((batch,), np.int32)
             array = self.targets.array
             recording.call(
-                "gather_labels", **self._source(recording, "y", array, target), work=4 * batch,
+                "gather_labels", **self._source(recording, "y", array), writes={"y": target}, work=4 * batch,
                 rows=batch, stride=_stride(array), kind=KINDS[array.dtype.name],
                 classes=self.targets.classes, start=0,
             )  # fmt: skip
@@ -60,23 +77,33 @@ class Feed:
         weights = None
         if self.weights is not None:
             weights = self._gather(recording, "weights", self.weights, batch, (), self.checked)
+        if augmentation is not None:
+            return augmentation.record_mix(recording, x, target, self.targets.classes, weights)
         return x, target, weights
 
-    def _source(self, recording, name, array, y):
+    def _source(self, recording, name, array):
         source = recording.outside(self.memories[name], array.shape, array.dtype)
         order = recording.outside(self.memories["order"], (1,), np.int64) if self.ordered else None
         return {
             "reads": {"source": source, "order": order},
-            "writes": {"y": y},
             "updates": {"control": recording.control_field()},
         }
 
-    def _gather(self, recording, name, array, batch, shape, check):
+    @staticmethod
+    def _numbers(array, check: bool, scale: float) -> dict:
+        return {
+            "stride": _stride(array),
+            "kind": KINDS[array.dtype.name],
+            "check": int(check),
+            "start": 0,
+            "scale": scale,
+        }
+
+    def _gather(self, recording, name, array, batch, shape, check, scale=1.0):
         y = recording.tensor((batch, *shape))
         recording.call(
-            "gather", **self._source(recording, name, array, y), work=4 * y.size,
-            rows=batch, width=y.size // batch, stride=_stride(array),
-            kind=KINDS[array.dtype.name], check=int(check), start=0,
+            "gather", **self._source(recording, name, array), writes={"y": y}, work=4 * y.size,
+            rows=batch, width=y.size // batch, **self._numbers(array, check, scale),
         )  # fmt: skip
         return y
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from fastnet import checks, labels, losses, optimizers
+from fastnet.augment import Augmentation
 from fastnet.execution import Programs
 from fastnet.kernels import random
 from fastnet.metrics import get_all as get_all_metrics
@@ -108,7 +109,7 @@ class Trainer:
     # One step at a time
 
     def train_on_batch(self, x, y, sample_weight=None) -> dict[str, float]:
-        """One update on one batch: checks, forward, loss, backward, clip, update.
+        """One update on one batch, as it is given: checks, forward, loss, backward, clip, update.
 
         Returns
         -------
@@ -234,14 +235,17 @@ class Trainer:
     # Many steps
 
     def fit(self, x, y, *, epochs=1, batch_size=32, validation=None, sample_weight=None, class_weight=None,
-            callbacks=(), shuffle=True, drop_last=False, on_nonfinite="raise", verbose=1) -> History:  # fmt: skip
+            callbacks=(), shuffle=True, drop_last=False, augment=(), on_nonfinite="raise", verbose=1) -> History:  # fmt: skip
         """Train for some epochs; `Network.fit` explains the parameters. Can be called again to go on."""
         checks.whole_number("epochs", epochs, least=0)
         batch_size = checks.whole_number("batch_size", batch_size, least=1)
         checks.choice("on_nonfinite", on_nonfinite, ["raise", "stop", "continue"])
         callbacks = _callbacks(callbacks)
         evaluator = Evaluator(self.net.executor, self.loss, self.metrics)
+        augmentation = Augmentation(augment, self.net.input_shape, self.net.seed)
+        self._check_mixing(augmentation)
         feed, validation = self._data(evaluator, x, y, validation, sample_weight, class_weight)
+        feed.augmentation = augmentation if augmentation.operations else None
         n = len(feed.x)
         if drop_last and n < batch_size:
             raise ValueError(f"drop_last=True with batch_size={batch_size} leaves nothing of {n} samples")
@@ -270,6 +274,15 @@ class Trainer:
                     self.history.stopped = self._stop
                     break
         return self.history
+
+    def _check_mixing(self, augmentation) -> None:
+        """Refuse to mix where the loss knows class numbers only."""
+        output = self.net.output_shape
+        if augmentation.mixup is not None and self.loss.takes_labels(np.empty((1, *output), self.net.dtype), output):
+            raise ValueError(
+                f"augment: Mixup makes targets of shape (n, {', '.join(map(str, output))}), which the loss "
+                f"{type(self.loss).__name__} does not take"
+            )
 
     def _data(self, evaluator, x, y, validation, sample_weight, class_weight):
         """Check all data before the first step; returns the feeds of training and validation."""

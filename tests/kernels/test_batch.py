@@ -98,7 +98,7 @@ def test_errors(x, order, error, match):
         gather(np.ones(3), dtype="int8")
 
 
-def run(x, rows, dtype="float32", order=None, check=1, start=0, cursor=0, status=0):
+def run(x, rows, dtype="float32", order=None, check=1, start=0, cursor=0, status=0, scale=1.0):
     """The kernel with a control, as a plan has it."""
     control = ControlBlock()
     control.cursor, control.status = cursor, status
@@ -112,6 +112,7 @@ def run(x, rows, dtype="float32", order=None, check=1, start=0, cursor=0, status
         "kind": KINDS[x.dtype.name],
         "check": check,
         "start": start,
+        "scale": scale,
     }
     call.run("gather", dtype, reads, {"y": y, "control": control.block}, numbers, 4 * y.size)
     return y, control.status
@@ -121,6 +122,14 @@ def test_cursor_and_start():
     x, order = data("int16", (20, 3)), np.random.default_rng(0).permutation(20)
     np.testing.assert_array_equal(run(x, 4, order=order, cursor=6)[0], x[order[6:10]])
     np.testing.assert_array_equal(run(x, 4, start=5, cursor=6)[0], x[11:15])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["uint8", "float32", "float64"])
+def test_scale(kind, dtype):
+    x = data(kind, (5, 301))
+    factor = np.dtype(dtype).type(1 / 255)
+    np.testing.assert_array_equal(run(x, 5, dtype, scale=float(factor))[0], x.astype(dtype) * factor)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

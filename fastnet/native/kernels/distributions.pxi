@@ -1,7 +1,8 @@
-# Normal and truncated normal numbers, from the words of random.pxi.
+# Normal, truncated normal and symmetric beta numbers, from the words of random.pxi.
 #
 #   random_normal            y = mean + std z
 #   random_truncated_normal  the same with z between low and high, in units of std
+#   random_beta              Beta(alpha, alpha), always double; the count is control.forward where there is a control
 #
 # n key_0 key_1 count: as in random.pxi           y  out [n]
 #
@@ -14,10 +15,14 @@
 # + - * / and square roots are used, with every product rounded by itself (`dproduct`): the bits don't depend on
 # the C library or on the instruction set. One element after the other: 10-20 ns each.
 #
-# Threads take whole chunks of 128 elements.
+# Beta: y = 1/2 + s / (2 sqrt(1 + p / ((1 - p) c^2))) with p = u^(1 / alpha), c = sin(v pi / 2), uniform u and v and a
+# random sign s; no rejection. u and v as above from words 0 to 3 of the element's own chunk of words, s from word 4.
+#
+# Threads take whole chunks of 128 elements, of random_beta single ones.
 #
 # Source: Wichura 1988, "Algorithm AS 241: the percentage points of the normal distribution" (PPND16, relative
-# error 1e-16). Phi: Abramowitz & Stegun 1964, 26.2.11 (series) and 26.2.14 (continued fraction).
+# error 1e-16). Phi: Abramowitz & Stegun 1964, 26.2.11 (series) and 26.2.14 (continued fraction). Beta: Devroye 1996,
+# "Random variate generation in one line of code".
 
 cdef struct RandomNormalArgs:
     real* y
@@ -38,6 +43,15 @@ cdef struct RandomTruncatedNormalArgs:
     double std
     double low
     double high
+
+cdef struct RandomBetaArgs:
+    double* y
+    const Control* control
+    Py_ssize_t n
+    Py_ssize_t key_0
+    Py_ssize_t key_1
+    Py_ssize_t count
+    double alpha
 
 
 # --- elementary functions -----------------------------------------------------------------------
@@ -205,3 +219,33 @@ cdef void random_truncated_normal(const void* args, int thread, int n_threads) n
             z = normal_quantile(below + dproduct(inside, u), above + dproduct(inside, 1 - u))
             z = min(max(z, r.low), r.high)
             r.y[q * RANDOM_CHUNK + i] = <real>(r.mean + dproduct(r.std, z))
+
+
+# --- symmetric beta numbers ---------------------------------------------------------------------
+
+# (-1)^i (pi / 2)^(2 i + 1) / (2 i + 1)!:  sin(v pi / 2) = v (c[0] + c[1] v^2 + ...), 0 <= v <= 1
+cdef double[11] SINE_SERIES = [
+    1.5707963267948966, -0.6459640975062463, 0.07969262624616704, -0.004681754135318688, 0.00016044118478735983,
+    -3.5988432352120853e-06, 5.692172921967926e-08, -6.688035109811467e-10, 6.066935731106195e-12,
+    -4.377065467313742e-14, 2.571422892860473e-16,
+]
+
+
+cdef inline double symmetric_beta(const uint32_t* words, double alpha) noexcept nogil:
+    cdef double exponent_of_p = natural_log(open_unit(words[0], words[1])) / alpha
+    cdef double v = open_unit(words[2], words[3])
+    cdef double c = dproduct(v, polynomial(SINE_SERIES, 10, dproduct(v, v)))
+    cdef double p = exponential(exponent_of_p) if exponent_of_p > -700 else 0
+    cdef double q = dproduct(1 - p, dproduct(c, c))
+    cdef double half = dproduct(0.5, sqrt(q / (q + p)))
+    return 0.5 + half if words[4] >> 31 else 0.5 - half
+
+
+cdef void random_beta(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef const RandomBetaArgs* r = <const RandomBetaArgs*>args
+    cdef uint32_t words[RANDOM_CHUNK]
+    cdef Py_ssize_t i
+    for i in range(thread * r.n // n_threads, (thread + 1) * r.n // n_threads):
+        random_words(words, <uint32_t>r.key_0, <uint32_t>r.key_1, <uint32_t>(i * RANDOM_BLOCKS),
+                     count_of(r.control, r.count))
+        r.y[i] = symmetric_beta(words, r.alpha)

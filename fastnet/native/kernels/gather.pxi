@@ -4,7 +4,7 @@
 # order    in, int64, or NULL: numbers of the rows; the batch begins at order[cursor]
 # y        out [rows, width], contiguous       control  in: cursor; out: status. NULL: cursor 0, no status
 #
-#   y[r] = source[order[cursor + r]]           or source[start + cursor + r] where order is NULL
+#   y[r] = scale source[order[cursor + r]]     or scale source[start + cursor + r] where order is NULL
 #
 # Threads take columns of all rows, as they do in the products that follow. Rows of the build's own dtype are copied by
 # vectors, and a row's copying prefetches a later row, which the hardware cannot guess in a shuffled order; into L2, as L1
@@ -41,6 +41,7 @@ cdef struct GatherArgs:
     Py_ssize_t kind
     Py_ssize_t check
     Py_ssize_t start
+    double scale
 
 
 cdef Py_ssize_t bytes_of_kind(Py_ssize_t kind) noexcept nogil:
@@ -118,6 +119,13 @@ cdef inline vf copy_elements(const real* x, real* y, Py_ssize_t n, vf zeros, bin
     return zeros
 
 
+cdef inline void scale_elements(real* y, Py_ssize_t n, real factor) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef vf f = vset(factor)
+    for i from 0 <= i < n by LANES:
+        vstore_upto(y + i, vload_upto(y + i, n - i) * f, n - i)
+
+
 cdef inline void gather_columns(const GatherArgs* args, Py_ssize_t first, Py_ssize_t end, bint check) noexcept nogil:
     cdef GatherArgs a = args[0]
     cdef Py_ssize_t size = bytes_of_kind(a.kind)
@@ -147,6 +155,8 @@ cdef inline void gather_columns(const GatherArgs* args, Py_ssize_t first, Py_ssi
                 convert(row + j * size, a.kind, y, n)
                 if check:
                     zeros = copy_elements(y, y, n, zeros, check)
+            if a.scale != 1:
+                scale_elements(y, n, <real>a.scale)
     if check and vany(visnan(zeros)):
         report(a.control, BAD_INPUT)
 

@@ -33,6 +33,7 @@ cdef enum:
 
 cdef struct RandomBitsArgs:
     uint32_t* y                 # out [n]
+    const Control* control      # in, or NULL: its `forward` is the count
     Py_ssize_t n
     Py_ssize_t key_0
     Py_ssize_t key_1
@@ -49,6 +50,7 @@ cdef struct RandomUniformArgs:
 
 cdef struct ShuffleArgs:
     int64_t* order              # out [n]
+    const Control* control      # in, or NULL: its `forward` is the count
     Py_ssize_t n
     Py_ssize_t key_0
     Py_ssize_t key_1
@@ -141,6 +143,10 @@ cdef inline uint32_t second_words(Py_ssize_t q) noexcept nogil:
     return <uint32_t>(q * RANDOM_BLOCKS) + (<uint32_t>1 << 31)
 
 
+cdef inline uint32_t count_of(const Control* control, Py_ssize_t count) noexcept nogil:
+    return <uint32_t>(count if control == NULL else control.forward)
+
+
 cdef inline Py_ssize_t random_chunks(Py_ssize_t n) noexcept nogil:
     return (n + RANDOM_CHUNK - 1) // RANDOM_CHUNK
 
@@ -151,7 +157,8 @@ cdef void random_bits(const void* args, int thread, int n_threads) noexcept nogi
     cdef Py_ssize_t chunks = random_chunks(r.n)
     cdef Py_ssize_t q
     for q in range(thread * chunks // n_threads, (thread + 1) * chunks // n_threads):
-        random_words(words, <uint32_t>r.key_0, <uint32_t>r.key_1, <uint32_t>(q * RANDOM_BLOCKS), <uint32_t>r.count)
+        random_words(words, <uint32_t>r.key_0, <uint32_t>r.key_1, <uint32_t>(q * RANDOM_BLOCKS),
+                     count_of(r.control, r.count))
         memcpy(r.y + q * RANDOM_CHUNK, words, min(r.n - q * RANDOM_CHUNK, <Py_ssize_t>RANDOM_CHUNK) * sizeof(uint32_t))
 
 
@@ -231,7 +238,7 @@ cdef void shuffle(const void* args, int thread, int n_threads) noexcept nogil:
         return
     source.key_0 = <uint32_t>s.key_0
     source.key_1 = <uint32_t>s.key_1
-    source.count = <uint32_t>s.count
+    source.count = count_of(s.control, s.count)
     source.block = 0
     source.used = RANDOM_CHUNK
     for i in range(s.n):
