@@ -101,7 +101,7 @@ class Convolution:
 
     @property
     def _direct(self) -> str:
-        return "conv_direct"
+        return "depthwise" if 1 < self.groups == self.channels == self.filters else "conv_direct"
 
     @property
     def _is_product(self) -> bool:

@@ -119,6 +119,8 @@ include "kernels/conv_winograd_transform.pxi"
 include "kernels/conv_winograd.pxi"
 include "kernels/conv_winograd_weights.pxi"
 include "kernels/conv_direct_weights.pxi"
+include "kernels/conv_depthwise.pxi"
+include "kernels/conv_depthwise_weights.pxi"
 include "kernels/update.pxi"
 include "kernels/step.pxi"
 include "kernels/gradient.pxi"
@@ -195,6 +197,18 @@ add("conv_winograd_weights",
     "x dy dw dbias control scratch shared | N H W C P Q K R ph pw m accumulate accumulate_bias scratch_stride |",
     sizeof(ConvWinogradWeightsArgs), conv_winograd_weights, conv_winograd_weights_end, NULL,
     conv_winograd_weights_scratch, conv_winograd_weights_shared)
+add("depthwise",
+    "x w bias gate y scratch shared"
+    " | N H W C P Q K R S sh sw eh ew ph pw G activation gate_activation scratch_stride | alpha gate_alpha",
+    sizeof(ConvArgs), depthwise, NULL, NULL, depthwise_scratch)
+add("depthwise_data",
+    "dy w bias gate dx scratch shared"
+    " | N H W C P Q K R S sh sw eh ew ph pw G activation gate_activation scratch_stride | alpha gate_alpha",
+    sizeof(ConvDataArgs), depthwise_data, NULL, NULL, depthwise_data_scratch)
+add("depthwise_weights",
+    "x dy dw dbias control scratch shared"
+    " | N H W C P Q K R S sh sw eh ew ph pw G accumulate accumulate_bias scratch_stride |",
+    sizeof(ConvWeightsArgs), depthwise_weights, depthwise_weights_end, NULL, depthwise_weights_scratch, depthwise_weights_shared)
 
 add("activation", "x y | n kind | alpha", sizeof(ActivationArgs), activation)
 add("activation_backward", "saved dy dx | n kind | alpha", sizeof(ActivationBackwardArgs), activation_backward)

@@ -1,0 +1,248 @@
+# Depthwise convolution: the gradient of the weights.
+#
+#   dw[r, s, c] = sum over n, p, q of x[source of pixel and tap][c] dy[n, p, q, c]
+#
+# The legends of conv.pxi and conv_depthwise.pxi.
+#
+# Algorithm: rows of dy in chunks, each with sums of its own. A row is cut into segments that stay in L1 with the rows of x
+# that they see. Along a segment the sums of up to three kernel rows by 1, 2, 3 or 5 taps are in registers for a vector of
+# channels, and so are BESIDE pixels of dy: each vector of x is read once for these, and multiplied by all that see it.
+# Pixels at the ends of a row have only the taps that are inside of the image.
+#
+# Order of summation: for each tap the pixels of a row, those at its ends first, then rows, then chunks: by the shape alone.
+#
+# Shared: the sums of each chunk [R S taps, and dy's own][whole vectors of C]. Scratch: rows of x, and their kernel rows.
+
+cdef enum:
+    CHUNKS = 32             # at most
+    CHUNK_ROWS = 4          # at least, of all but one chunk
+    BESIDE = 2 * NV         # pixels: the sums and they fit the registers
+    SEGMENT_BYTES = 24 << 10
+
+cdef struct DepthwiseWeights:
+    const ConvWeightsArgs* args
+    Taps down
+    Taps across
+    Py_ssize_t chunks
+    Py_ssize_t lds          # elements from sum to sum
+    Py_ssize_t segment      # pixels
+
+# Some pixels of a row, some of their taps.
+cdef struct Products:
+    const real* x[3]        # the first tap of the first pixel, in the row of each kernel row
+    real* sums[3]           # of the first tap
+    const real* dy
+    Py_ssize_t pixels
+    Py_ssize_t x_step       # from pixel to pixel
+    Py_ssize_t C
+    Py_ssize_t lds
+
+
+cdef DepthwiseWeights depthwise_weights_of(const void* args) noexcept nogil:
+    cdef const ConvWeightsArgs* a = <const ConvWeightsArgs*>args
+    cdef DepthwiseWeights d
+    d.args = a
+    d.down = taps_of(a.H, a.P, a.R, a.sh, a.eh, a.ph, False, 0)
+    d.across = taps_of(a.W, a.Q, a.S, a.sw, a.ew, a.pw, False, 0)
+    d.chunks = min(max(a.N * a.P // CHUNK_ROWS, 1), <Py_ssize_t>CHUNKS)
+    d.lds = whole_vectors(a.C)
+    d.segment = max(SEGMENT_BYTES // ((a.R * a.sw + 1) * a.C * <Py_ssize_t>sizeof(real)) // BESIDE, 1) * BESIDE
+    return d
+
+
+cdef Py_ssize_t depthwise_weights_shared(const void* args) noexcept nogil:
+    cdef DepthwiseWeights d = depthwise_weights_of(args)
+    return d.chunks * (d.args.R * d.args.S + 1) * d.lds * sizeof(real)
+
+
+cdef Py_ssize_t depthwise_weights_scratch(const void* args) noexcept nogil:
+    cdef const ConvWeightsArgs* a = <const ConvWeightsArgs*>args
+    return a.R * (sizeof(void*) + sizeof(Py_ssize_t))
+
+
+# --- products ----------------------------------------------------------------------------------------------------
+
+cdef inline void sum_products(Py_ssize_t rows, Py_ssize_t taps, Py_ssize_t step, bint part, const Products* s, Py_ssize_t c0,
+                              Py_ssize_t c1) noexcept nogil:
+    """The sums of rows x taps, for channels c0 .. c1: whole vectors, or `part` of one. One tap has any step."""
+    cdef vf sums[10]
+    cdef vf dy[BESIDE]
+    cdef vf x
+    cdef const real* pdy
+    cdef const real* px
+    cdef Py_ssize_t c, r, i, t, q, n = c1 - c0
+    for c from c0 <= c < c1 by LANES:
+        for r in range(rows):
+            for t in range(taps):
+                sums[r * taps + t] = vload(s.sums[r] + t * s.lds + c)
+        pdy = s.dy + c
+        for q from 0 <= q <= s.pixels - BESIDE by BESIDE:
+            for i in range(BESIDE):
+                dy[i] = load_some(pdy + i * s.C, part, n)
+            pdy += BESIDE * s.C
+            for r in range(rows):
+                px = s.x[r] + q * s.x_step + c
+                if taps == 1:
+                    for i in range(BESIDE):
+                        sums[r] = vfma(load_some(px + i * s.x_step, part, n), dy[i], sums[r])
+                else:
+                    for i in range((BESIDE - 1) * step + taps):
+                        x = load_some(px + i * s.C, part, n)
+                        for t in range(taps):
+                            if i >= t and (i - t) % step == 0 and (i - t) // step < BESIDE:
+                                sums[r * taps + t] = vfma(x, dy[(i - t) // step], sums[r * taps + t])
+        for q in range(s.pixels // BESIDE * BESIDE, s.pixels):
+            dy[0] = load_some(pdy, part, n)
+            pdy += s.C
+            for r in range(rows):
+                for t in range(taps):
+                    x = load_some(s.x[r] + q * s.x_step + t * s.C + c, part, n)
+                    sums[r * taps + t] = vfma(x, dy[0], sums[r * taps + t])
+        for r in range(rows):
+            for t in range(taps):
+                vstore(s.sums[r] + t * s.lds + c, sums[r * taps + t])
+
+
+cdef inline void all_products(Py_ssize_t rows, Py_ssize_t taps, Py_ssize_t step, const Products* s) noexcept nogil:
+    cdef Py_ssize_t whole = s.C // LANES * LANES
+    if whole:
+        sum_products(rows, taps, step, False, s, 0, whole)
+    if whole < s.C:
+        sum_products(rows, taps, step, True, s, whole, s.C)
+
+
+cdef inline void products_of_taps(Py_ssize_t taps, Py_ssize_t step, Py_ssize_t rows, const Products* s) noexcept nogil:
+    if rows == 1: all_products(1, taps, step, s)
+    elif rows == 2: all_products(2, taps, step, s)
+    elif taps <= 3: all_products(3, taps, step, s)
+
+
+cdef void products_of(Py_ssize_t rows, Py_ssize_t taps, Py_ssize_t step, const Products* s) noexcept nogil:
+    if taps == 1: products_of_taps(1, 1, rows, s)
+    elif taps == 2: products_of_taps(2, 1, rows, s)
+    elif taps == 3 and step == 1: products_of_taps(3, 1, rows, s)
+    elif taps == 3: products_of_taps(3, 2, rows, s)
+    elif step == 1: products_of_taps(5, 1, rows, s)
+    else: products_of_taps(5, 2, rows, s)
+
+
+# --- rows --------------------------------------------------------------------------------------------------------
+
+cdef inline Py_ssize_t taps_together(Py_ssize_t left, Py_ssize_t step, Py_ssize_t spread) noexcept nogil:
+    """How many of the taps that are left have sums in registers at a time."""
+    if spread > 1 or step > 2:
+        return 1
+    if left == 5 or left > 6:
+        return 5
+    if left >= 3:
+        return 3
+    return left if step == 1 else 1
+
+
+cdef void add_pixels(const DepthwiseWeights* d, const real** rows, const Py_ssize_t* numbers, Py_ssize_t n_rows, const real* dy,
+                     real* sums, Py_ssize_t q0, Py_ssize_t q1, Py_ssize_t t0, Py_ssize_t t1) noexcept nogil:
+    """Pixels q0 .. q1 of a row, whose taps t0 .. t1 are all inside of the image."""
+    cdef const Taps* across = &d.across
+    cdef Products s
+    cdef Py_ssize_t r, t, i, taps, beside, step = across.step if q1 - q0 > 1 else 1
+    cdef Py_ssize_t C = d.args.C
+    s.C, s.lds, s.x_step, s.pixels = C, d.lds, across.step * C, q1 - q0
+    s.dy = dy + q0 * C
+    t = t0
+    while t < t1:
+        taps = taps_together(t1 - t, step, across.spread)
+        r = 0
+        while r < n_rows:
+            beside = min(n_rows - r, <Py_ssize_t>(2 if taps == 5 else 3))
+            for i in range(beside):
+                s.x[i] = rows[r + i] + (q0 * across.step + across.offset + t * across.spread) * C
+                s.sums[i] = sums + (numbers[r + i] * d.args.S + t) * d.lds
+            products_of(beside, taps, step, &s)
+            r += beside
+        t += taps
+
+
+cdef void add_clipped(const DepthwiseWeights* d, const real** rows, const Py_ssize_t* numbers, Py_ssize_t n_rows, const real* dy,
+                      real* sums, Py_ssize_t q) noexcept nogil:
+    """A pixel at an end of the row."""
+    cdef Py_ssize_t x = q * d.across.step + d.across.offset, first = 0, last = d.across.n
+    while first < last and x + first * d.across.spread < 0:
+        first += 1
+    while first < last and x + (last - 1) * d.across.spread >= d.args.W:
+        last -= 1
+    add_pixels(d, rows, numbers, n_rows, dy, sums, q, q + 1, first, last)
+
+
+cdef inline void add_vectors(const real* dy, Py_ssize_t C, Py_ssize_t pixels, real* sums, bint part, Py_ssize_t c0,
+                             Py_ssize_t c1) noexcept nogil:
+    cdef vf total
+    cdef Py_ssize_t c, q, n = c1 - c0
+    for c from c0 <= c < c1 by LANES:
+        total = vload(sums + c)
+        for q from 0 <= q <= pixels - 4 by 4:
+            total = total + (
+                (load_some(dy + q * C + c, part, n) + load_some(dy + (q + 1) * C + c, part, n))
+                + (load_some(dy + (q + 2) * C + c, part, n) + load_some(dy + (q + 3) * C + c, part, n))
+            )
+        for q in range(pixels // 4 * 4, pixels):
+            total = total + load_some(dy + q * C + c, part, n)
+        vstore(sums + c, total)
+
+
+cdef void add_dy(const real* dy, Py_ssize_t C, Py_ssize_t pixels, real* sums) noexcept nogil:
+    """The sums of dy over some pixels."""
+    cdef Py_ssize_t whole = C // LANES * LANES
+    add_vectors(dy, C, pixels, sums, False, 0, whole)
+    if whole < C:
+        add_vectors(dy, C, pixels, sums, True, whole, C)
+
+
+cdef void depthwise_weights(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef DepthwiseWeights d = depthwise_weights_of(args)
+    cdef const ConvWeightsArgs* a = d.args
+    cdef const real** rows = <const real**>(<char*>a.scratch + thread * a.scratch_stride)
+    cdef Py_ssize_t* numbers = <Py_ssize_t*>(rows + a.R)
+    cdef Py_ssize_t chunk, row, r, y, q, n_rows, image, size = (a.R * a.S + 1) * d.lds
+    cdef real* sums
+    cdef const real* dy
+    for chunk in range(thread * d.chunks // n_threads, (thread + 1) * d.chunks // n_threads):
+        sums = a.shared + chunk * size
+        memset(sums, 0, size * sizeof(real))
+        for row in range(chunk * a.N * a.P // d.chunks, (chunk + 1) * a.N * a.P // d.chunks):
+            image = row // a.P
+            n_rows = 0
+            for r in range(a.R):
+                y = row % a.P * a.sh + d.down.offset + r * a.eh
+                if 0 <= y < a.H:
+                    rows[n_rows], numbers[n_rows] = a.x + (image * a.H + y) * a.W * a.C, r
+                    n_rows += 1
+            dy = a.dy + row * a.Q * a.C
+            for q in range(d.across.begin):
+                add_clipped(&d, rows, numbers, n_rows, dy, sums, q)
+            for q in range(d.across.end, a.Q):
+                add_clipped(&d, rows, numbers, n_rows, dy, sums, q)
+            for q from d.across.begin <= q < d.across.end by d.segment:
+                add_pixels(&d, rows, numbers, n_rows, dy, sums, q, min(q + d.segment, d.across.end), 0, a.S)
+            if a.dbias != NULL:
+                add_dy(dy, a.C, a.Q, sums + a.R * a.S * d.lds)
+
+
+# --- the weights -------------------------------------------------------------------------------------------------
+
+cdef void depthwise_weights_end(const void* args, int thread, int n_threads) noexcept nogil:
+    cdef DepthwiseWeights d = depthwise_weights_of(args)
+    cdef const ConvWeightsArgs* a = d.args
+    cdef Py_ssize_t taps = a.R * a.S, last = taps + (a.dbias != NULL), tap, c, chunk
+    cdef const real* sums
+    cdef real* to
+    cdef vf x, infinite = vzero()
+    for tap in range(thread * last // n_threads, (thread + 1) * last // n_threads):
+        to = a.dw + tap * a.C if tap < taps else a.dbias
+        for c from 0 <= c < a.C by LANES:
+            sums = a.shared + tap * d.lds + c
+            x = vload(sums)
+            for chunk in range(1, d.chunks):
+                x = x + vload(sums + chunk * (taps + 1) * d.lds)
+            write_sum(to + c, x, a.C - c, a.accumulate if tap < taps else a.accumulate_bias, &infinite)
+    if a.control != NULL and vany(visnan(infinite)):
+        report(a.control, BAD_GRADIENT)
