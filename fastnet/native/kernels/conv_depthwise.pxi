@@ -126,6 +126,7 @@ cdef inline void block_of_pixels(Py_ssize_t h, Py_ssize_t taps, Py_ssize_t step,
     """
     cdef vf y[WIDE_BLOCK]
     cdef vf w[5]
+    cdef vf window[5]
     cdef vf x, start, floor = vset(s.floor)
     cdef const real* px
     cdef const real* pw
@@ -141,12 +142,17 @@ cdef inline void block_of_pixels(Py_ssize_t h, Py_ssize_t taps, Py_ssize_t step,
             if taps:
                 for t in range(taps):
                     w[t] = load_some(pw + t * s.w_apart, part, n)
-                for i in range((h - 1) * step + taps):
-                    x = load_some(px, part, n)
-                    px += s.C
+                for i in range(taps - step):
+                    window[i] = load_some(px + i * s.C, part, n)
+                px += (taps - step) * s.C
+                for i in range(h):
+                    for t in range(step):
+                        window[taps - step + t] = load_some(px + t * s.C, part, n)
+                    px += step * s.C
                     for t in range(taps):
-                        if i >= t and (i - t) % step == 0 and (i - t) // step < h:
-                            y[(i - t) // step] = vfma(x, w[t], y[(i - t) // step])
+                        y[i] = vfma(window[t], w[t], y[i])
+                    for t in range(taps - step):
+                        window[t] = window[t + step]
             else:
                 for t in range(s.taps):
                     w[0] = load_some(pw, part, n)

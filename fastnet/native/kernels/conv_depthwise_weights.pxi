@@ -5,8 +5,7 @@
 # The legends of conv.pxi and conv_depthwise.pxi.
 #
 # Algorithm: rows of dy in chunks, each with sums of its own. A row is cut into segments that stay in L1 with the rows of x
-# that they see. Along a segment the sums of up to three kernel rows by 1, 2, 3 or 5 taps are in registers for a vector of
-# channels, and so are BESIDE pixels of dy: each vector of x is read once for these, and multiplied by all that see it.
+# that they see. Along a segment the sums of up to three kernel rows by 1, 2, 3 or 5 taps are in registers for a vector of channels.
 # Pixels at the ends of a row have only the taps that are inside of the image.
 #
 # Order of summation: for each tap the pixels of a row, those at its ends first, then rows, then chunks: by the shape alone.
@@ -16,7 +15,7 @@
 cdef enum:
     CHUNKS = 32             # at most
     CHUNK_ROWS = 4          # at least, of all but one chunk
-    BESIDE = 2 * NV         # pixels: the sums and they fit the registers
+    MOST_SUMS = 10          # in registers
     SEGMENT_BYTES = 24 << 10
 
 cdef struct DepthwiseWeights:
@@ -34,6 +33,7 @@ cdef struct Products:
     const real* dy
     Py_ssize_t pixels
     Py_ssize_t x_step       # from pixel to pixel
+    Py_ssize_t x_spread     # from tap to tap
     Py_ssize_t C
     Py_ssize_t lds
 
@@ -46,7 +46,7 @@ cdef DepthwiseWeights depthwise_weights_of(const void* args) noexcept nogil:
     d.across = taps_of(a.W, a.Q, a.S, a.sw, a.ew, a.pw, False, 0)
     d.chunks = min(max(a.N * a.P // CHUNK_ROWS, 1), <Py_ssize_t>CHUNKS)
     d.lds = whole_vectors(a.C)
-    d.segment = max(SEGMENT_BYTES // ((a.R * a.sw + 1) * a.C * <Py_ssize_t>sizeof(real)) // BESIDE, 1) * BESIDE
+    d.segment = max(SEGMENT_BYTES // ((a.R * a.sw + 1) * a.C * <Py_ssize_t>sizeof(real)) , 4)
     return d
 
 
@@ -62,81 +62,46 @@ cdef Py_ssize_t depthwise_weights_scratch(const void* args) noexcept nogil:
 
 # --- products ----------------------------------------------------------------------------------------------------
 
-cdef inline void sum_products(Py_ssize_t rows, Py_ssize_t taps, Py_ssize_t step, bint part, const Products* s, Py_ssize_t c0,
+cdef inline void sum_products(Py_ssize_t rows, Py_ssize_t taps, bint part, const Products* args, Py_ssize_t c0,
                               Py_ssize_t c1) noexcept nogil:
-    """The sums of rows x taps, for channels c0 .. c1: whole vectors, or `part` of one. One tap has any step."""
-    cdef vf sums[10]
-    cdef vf dy[BESIDE]
-    cdef vf x
+    """The sums of rows x taps, for channels c0 .. c1: whole vectors, or `part` of one."""
+    cdef Products s = args[0]
+    cdef vf sums[MOST_SUMS]
+    cdef vf dy
     cdef const real* pdy
-    cdef const real* px
-    cdef Py_ssize_t c, r, i, t, q, n = c1 - c0
+    cdef const real* px[3]
+    cdef Py_ssize_t c, r, t, q, n = c1 - c0
     for c from c0 <= c < c1 by LANES:
         for r in range(rows):
+            px[r] = s.x[r] + c
             for t in range(taps):
                 sums[r * taps + t] = vload(s.sums[r] + t * s.lds + c)
         pdy = s.dy + c
-        for q from 0 <= q <= s.pixels - BESIDE by BESIDE:
-            for i in range(BESIDE):
-                dy[i] = load_some(pdy + i * s.C, part, n)
-            pdy += BESIDE * s.C
-            for r in range(rows):
-                px = s.x[r] + q * s.x_step + c
-                if taps == 1:
-                    for i in range(BESIDE):
-                        sums[r] = vfma(load_some(px + i * s.x_step, part, n), dy[i], sums[r])
-                else:
-                    for i in range((BESIDE - 1) * step + taps):
-                        x = load_some(px + i * s.C, part, n)
-                        for t in range(taps):
-                            if i >= t and (i - t) % step == 0 and (i - t) // step < BESIDE:
-                                sums[r * taps + t] = vfma(x, dy[(i - t) // step], sums[r * taps + t])
-        for q in range(s.pixels // BESIDE * BESIDE, s.pixels):
-            dy[0] = load_some(pdy, part, n)
+        for q in range(s.pixels):
+            dy = load_some(pdy, part, n)
             pdy += s.C
             for r in range(rows):
                 for t in range(taps):
-                    x = load_some(s.x[r] + q * s.x_step + t * s.C + c, part, n)
-                    sums[r * taps + t] = vfma(x, dy[0], sums[r * taps + t])
+                    sums[r * taps + t] = vfma(load_some(px[r] + t * s.x_spread, part, n), dy, sums[r * taps + t])
+                px[r] += s.x_step
         for r in range(rows):
             for t in range(taps):
                 vstore(s.sums[r] + t * s.lds + c, sums[r * taps + t])
 
 
-cdef inline void all_products(Py_ssize_t rows, Py_ssize_t taps, Py_ssize_t step, const Products* s) noexcept nogil:
+cdef inline void products_of_channels(Py_ssize_t rows, Py_ssize_t taps, const Products* s) noexcept nogil:
     cdef Py_ssize_t whole = s.C // LANES * LANES
     if whole:
-        sum_products(rows, taps, step, False, s, 0, whole)
+        sum_products(rows, taps, False, s, 0, whole)
     if whole < s.C:
-        sum_products(rows, taps, step, True, s, whole, s.C)
+        sum_products(rows, taps, True, s, whole, s.C)
 
 
-cdef inline void products_of_taps(Py_ssize_t taps, Py_ssize_t step, Py_ssize_t rows, const Products* s) noexcept nogil:
-    if rows == 1: all_products(1, taps, step, s)
-    elif rows == 2: all_products(2, taps, step, s)
-    elif taps <= 3: all_products(3, taps, step, s)
-
-
-cdef void products_of(Py_ssize_t rows, Py_ssize_t taps, Py_ssize_t step, const Products* s) noexcept nogil:
-    if taps == 1: products_of_taps(1, 1, rows, s)
-    elif taps == 2: products_of_taps(2, 1, rows, s)
-    elif taps == 3 and step == 1: products_of_taps(3, 1, rows, s)
-    elif taps == 3: products_of_taps(3, 2, rows, s)
-    elif step == 1: products_of_taps(5, 1, rows, s)
-    else: products_of_taps(5, 2, rows, s)
-
-
-# --- rows --------------------------------------------------------------------------------------------------------
-
-cdef inline Py_ssize_t taps_together(Py_ssize_t left, Py_ssize_t step, Py_ssize_t spread) noexcept nogil:
-    """How many of the taps that are left have sums in registers at a time."""
-    if spread > 1 or step > 2:
-        return 1
-    if left == 5 or left > 6:
-        return 5
-    if left >= 3:
-        return 3
-    return left if step == 1 else 1
+cdef inline void products_of_rows(Py_ssize_t rows, Py_ssize_t taps, const Products* s) noexcept nogil:
+    if taps == 1: products_of_channels(rows, 1, s)
+    elif taps == 2: products_of_channels(rows, 2, s)
+    elif taps == 3: products_of_channels(rows, 3, s)
+    elif rows < 3: products_of_channels(rows, 5, s)
 
 
 cdef void add_pixels(const DepthwiseWeights* d, const real** rows, const Py_ssize_t* numbers, Py_ssize_t n_rows, const real* dy,
@@ -144,20 +109,23 @@ cdef void add_pixels(const DepthwiseWeights* d, const real** rows, const Py_ssiz
     """Pixels q0 .. q1 of a row, whose taps t0 .. t1 are all inside of the image."""
     cdef const Taps* across = &d.across
     cdef Products s
-    cdef Py_ssize_t r, t, i, taps, beside, step = across.step if q1 - q0 > 1 else 1
+    cdef Py_ssize_t r, t, i, taps, beside
     cdef Py_ssize_t C = d.args.C
-    s.C, s.lds, s.x_step, s.pixels = C, d.lds, across.step * C, q1 - q0
+    s.C, s.lds, s.x_step, s.x_spread, s.pixels = C, d.lds, across.step * C, across.spread * C, q1 - q0
     s.dy = dy + q0 * C
     t = t0
     while t < t1:
-        taps = taps_together(t1 - t, step, across.spread)
+        taps = t1 - t
+        taps = 5 if taps == 5 or taps > 6 else min(taps, <Py_ssize_t>3)
         r = 0
         while r < n_rows:
             beside = min(n_rows - r, <Py_ssize_t>(2 if taps == 5 else 3))
             for i in range(beside):
                 s.x[i] = rows[r + i] + (q0 * across.step + across.offset + t * across.spread) * C
                 s.sums[i] = sums + (numbers[r + i] * d.args.S + t) * d.lds
-            products_of(beside, taps, step, &s)
+            if beside == 1: products_of_rows(1, taps, &s)
+            elif beside == 2: products_of_rows(2, taps, &s)
+            else: products_of_rows(3, taps, &s)
             r += beside
         t += taps
 
