@@ -31,11 +31,22 @@ def _leave_checkout() -> None:
         return
 
 
+def narrow(isa: str) -> dict[str, str]:
+    """The environment in which fastnet and its peers use no instructions beyond `isa`.
+
+    onnxruntime has no such setting; its cases leave it out.
+    """
+    names = {"FASTNET_ISA": isa, "ATEN_CPU_CAPABILITY": isa}
+    names |= {"ONEDNN_MAX_CPU_ISA": isa.upper(), "MKL_ENABLE_INSTRUCTIONS": isa.upper()}
+    return names | {"OPENBLAS_CORETYPE": "Haswell"}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.split("\n")[0])
     parser.add_argument("--threads", default="1,2", help="numbers of threads (default 1,2)")
     parser.add_argument("--filter", default="", help="only cases whose group or name has this text")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each case (default 3)")
+    parser.add_argument("--isa", choices=["avx2"], help="use no instructions beyond these, on either side")
     parser.add_argument("--json", help="write all figures here")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -53,8 +64,11 @@ def main() -> int:
             xla = f"--xla_cpu_multi_thread_eigen={'true' if int(threads) > 1 else 'false'}"
             if int(threads) == 1:
                 xla += " intra_op_parallelism_threads=1"
+            if arguments.isa:
+                xla += f" --xla_cpu_max_isa={arguments.isa.upper()}"
             environment = {
                 **os.environ,
+                **(narrow(arguments.isa) if arguments.isa else {}),
                 "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads,
                 "XLA_FLAGS": xla,
             }  # fmt: skip

@@ -10,9 +10,9 @@ import time
 
 import numpy as np
 
-from bench import machine, networks
+from bench import conv_cases, conv_networks, machine, networks
 from bench.networks import Case
-from bench.timing import interleave, repeat
+from bench.timing import available, repeat, timed
 
 NETWORKS = [
     Case((64, 64, 10), 32, 1600),
@@ -59,7 +59,7 @@ def machine_line() -> str:
     import fastnet
 
     versions = [f"fastnet {fastnet.__version__} ({fastnet.config.isa()})", f"numpy {np.__version__}"]
-    for package in ("torch", "jax", "sklearn"):
+    for package in ("torch", "jax", "sklearn", "onnxruntime"):
         try:
             versions.append(f"{package} {__import__(package).__version__}")
         except ImportError:
@@ -76,35 +76,6 @@ def print_row(row: dict) -> None:
     extra = "  ".join(f"{name} {value:.3g}" for name, value in row.get("figures", {}).items())
     print(f"{row['group']:<10} {row['case']}\n    {times}\n    ratio: {ratios}", flush=True)
     print(f"    busy CPUs: {cpus or 'one each'}\n    {extra}", flush=True)
-
-
-def timed(contenders: dict, seconds: float, figures=None) -> dict:
-    import fastnet
-
-    timing = interleave(contenders, seconds=seconds, pause=0.05 if fastnet.get_num_threads() > 1 else 0.0)
-    names = [name for name in timing.seconds if name not in ("fastnet", "fma", "stream")]
-    return {
-        "median": {name: timing.median(name) for name in timing.seconds},
-        "best": {name: timing.best(name) for name in timing.seconds},
-        "ratio": {name: timing.ratio(name) for name in names},
-        "cpus": timing.cpus,
-        "figures": figures(timing) if figures else {},
-    }
-
-
-def available(peers: dict) -> dict:
-    """The peers that are installed."""
-    packages = {"torch": "torch", "jax": "jax", "sklearn": "sklearn"}
-    found = {}
-    for name, make in peers.items():
-        package = next((p for key, p in packages.items() if name.startswith(key)), None)
-        try:
-            if package:
-                __import__(package)
-            found[name] = make
-        except ImportError:
-            print(f"    {name}: {package} is not installed")
-    return found
 
 
 def train(threads: int):
@@ -262,4 +233,13 @@ def import_case(rounds: int = 15):
     return {"median": medians, "best": {}, "ratio": {}, "figures": {"ms over numpy": over * 1e3}}
 
 
-GROUPS = {"gemm": gemm, "optimizers": optimizers, "train": train, "import": imports}
+GROUPS = {
+    "gemm": gemm,
+    "optimizers": optimizers,
+    "train": train,
+    "conv": conv_cases.passes,
+    "conv train": conv_networks.train,
+    "conv predict": conv_networks.predict,
+    "conv memory": conv_networks.memory,
+    "import": imports,
+}

@@ -81,3 +81,48 @@ def repeat(function):
             function()
 
     return call
+
+
+def timed(contenders: dict, seconds: float, figures=None, *, best_of=(), ours=("fastnet",)) -> dict:
+    """A row of the results.
+
+    Parameters
+    ----------
+    figures : callable, optional
+        ``figures(timing)`` gives further numbers by name.
+    best_of : tuple of str
+        Peers in several settings ("torch" for all names that begin so), of which the one with the least median
+        counts as "torch best", over each of `ours`.
+    """
+    import fastnet
+
+    timing = interleave(contenders, seconds=seconds, pause=0.05 if fastnet.get_num_threads() > 1 else 0.0)
+    ratios = {name: timing.ratio(name) for name in timing.seconds if name not in ("fastnet", "fma", "stream")}
+    for peer in best_of:
+        settings = [name for name in timing.seconds if name.startswith(peer)]
+        if settings:
+            best = min(settings, key=timing.median)
+            for base in ours:
+                ratios[f"{peer} best" + ("" if base == "fastnet" else f" over {base}")] = timing.ratio(best, base)
+    return {
+        "median": {name: timing.median(name) for name in timing.seconds},
+        "best": {name: timing.best(name) for name in timing.seconds},
+        "ratio": ratios,
+        "cpus": timing.cpus,
+        "figures": figures(timing) if figures else {},
+    }
+
+
+def available(peers: dict) -> dict:
+    """The peers that are installed."""
+    packages = {"torch": "torch", "jax": "jax", "sklearn": "sklearn", "onnxruntime": "onnxruntime"}
+    found = {}
+    for name, make in peers.items():
+        package = next((p for key, p in packages.items() if name.startswith(key)), None)
+        try:
+            if package:
+                __import__(package)
+            found[name] = make
+        except ImportError:
+            print(f"    {name}: {package} is not installed")
+    return found

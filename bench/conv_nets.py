@@ -1,0 +1,101 @@
+"""The networks of the benchmarks of convolutions, described once, and built alike in fastnet and its peers.
+
+A network is a list of layers: tuples of a kind, and what it needs. Weights are drawn in the order of the walk
+through that list, as fastnet has them: kernels (height, width, channels, filters), matrices (inputs, outputs).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+EPSILON = 1e-5
+MOMENTUM = 0.1  # of running statistics
+
+
+def conv(filters, kernel, *, stride=1, padding=None, bias=True, relu=False):
+    return ("conv", filters, kernel, stride, kernel // 2 if padding is None else padding, bias, relu)
+
+
+def norm(relu=False):
+    return ("norm", relu)
+
+
+def dense(units, relu=False):
+    return ("dense", units, relu)
+
+
+def residual(filters, stride):
+    """He et al. 2016; a shortcut that changes the shape is a convolution by 1x1 (their option B)."""
+    inner = [conv(filters, 3, stride=stride, bias=False), norm(relu=True), conv(filters, 3, bias=False), norm()]
+    return ("residual", inner, [conv(filters, 1, stride=stride, bias=False), norm()] if stride > 1 else [])
+
+
+POOL, GLOBAL, FLATTEN = ("pool",), ("global",), ("flatten",)
+LENET = [
+    conv(32, 5, relu=True), POOL, conv(64, 5, relu=True), POOL, FLATTEN, dense(128, relu=True), dense(10),
+]  # fmt: skip
+VGG_SMALL = [
+    conv(64, 3, relu=True), conv(64, 3, relu=True), POOL, conv(128, 3, relu=True), conv(128, 3, relu=True), POOL,
+    FLATTEN, dense(256, relu=True), dense(10),
+]  # fmt: skip
+RESNET_20 = [
+    conv(16, 3, bias=False), norm(relu=True),
+    *[residual(16, 1)] * 3, residual(32, 2), *[residual(32, 1)] * 2, residual(64, 2), *[residual(64, 1)] * 2,
+    GLOBAL, dense(10),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Net:
+    name: str
+    layers: list
+    input_shape: tuple[int, int, int]
+    optimizer: str
+    classes: int = 10
+
+    def weights(self) -> list[np.ndarray]:
+        return self._walk()[0]
+
+    @property
+    def multiply_adds(self) -> tuple[int, int]:
+        """Of one sample's direct sums, forward and in a whole step: the first layer needs no input gradient."""
+        products = self._walk()[1]
+        return sum(products), 3 * sum(products) - products[0]
+
+    def _walk(self):
+        rng, arrays, products = np.random.default_rng(1), [], []
+
+        def add(fan_in, shape):
+            arrays.append(rng.normal(0, math.sqrt(2 / fan_in), shape).astype(np.float32))
+
+        def walk(layers, shape):
+            for kind, *given in layers:
+                if kind == "conv":
+                    filters, kernel, stride, padding, bias, _ = given
+                    height, width, channels = shape
+                    add(kernel * kernel * channels, (kernel, kernel, channels, filters))
+                    if bias:
+                        arrays.append(np.zeros(filters, np.float32))
+                    shape = (*((size + 2 * padding - kernel) // stride + 1 for size in (height, width)), filters)
+                    products.append(math.prod(shape) * kernel * kernel * channels)
+                elif kind == "norm":
+                    arrays.extend([np.ones(shape[-1], np.float32), np.zeros(shape[-1], np.float32)])
+                elif kind == "residual":
+                    walk(given[1], shape)
+                    shape = walk(given[0], shape)
+                elif kind == "dense":
+                    add(math.prod(shape), (math.prod(shape), given[0]))
+                    arrays.append(np.zeros(given[0], np.float32))
+                    products.append(math.prod(shape) * given[0])
+                    shape = (given[0],)
+                else:
+                    shape = {"pool": (shape[0] // 2, shape[1] // 2, shape[-1]), "global": shape[-1:]}.get(
+                        kind, (math.prod(shape),)
+                    )
+            return shape
+
+        walk(self.layers, self.input_shape)
+        return arrays, products

@@ -1,0 +1,2 @@
+def train(threads): return ()
+predict = memory = train
