@@ -81,7 +81,7 @@ class Normalize(Layer):
             "batch_norm_inference",
             reads={"x": x, "running_mean": ctx.value(self.shift), "running_var": ctx.value(self.variance)},
             writes={"y": y}, in_place=("x", "y"), work=8 * x.size,
-            rows=x.rows, channels=x.columns, epsilon=0.0,
+            rows=x.rows, channels=x.columns, activation=0, epsilon=0.0, alpha=0.0,
         )  # fmt: skip
         return ctx.keep(y)
 

@@ -436,7 +436,7 @@ FN_INLINE vf vproduct_error(vf a, vf b, vf p) {
 #endif
 }
 
-/* --- whole numbers of less width, one for each lane ------------------------ */
+/* --- narrower whole numbers, one for each lane ---------------------------- */
 
 typedef uint8_t fn_bytes __attribute__((vector_size(FN_VECTOR_BYTES / sizeof(real))));
 typedef int32_t fn_ints __attribute__((vector_size(FN_VECTOR_BYTES / sizeof(real) * 4)));
@@ -449,7 +449,33 @@ FN_INLINE vm vieq(vi a, vi b) {
 #endif
 }
 
-/* Lanes 0 <= i < n (n may exceed LANES) from or to bytes, or int32; what is loaded beyond them is zero. */
+/* All lanes from bytes, and to bytes. Through registers: a narrowing store is slow, and compilers convert in many steps. */
+FN_INLINE vi fn_from_bytes(fn_bytes b) {
+#if FN_AVX512 || FN_AVX2
+    __m128i whole = _mm_setzero_si128();
+    memcpy(&whole, &b, sizeof b);
+#endif
+#if FN_AVX512
+    return (vi)FN_PICK(_mm512_cvtepu8_epi32(whole), _mm512_cvtepu8_epi64(whole));
+#elif FN_AVX2
+    return (vi)FN_PICK(_mm256_cvtepu8_epi32(whole), _mm256_cvtepu8_epi64(whole));
+#else
+    return __builtin_convertvector(b, vi);
+#endif
+}
+FN_INLINE fn_bytes fn_to_bytes(vi v) {
+#if FN_AVX512
+    __m128i whole = FN_PICK(_mm512_cvtepi32_epi8((__m512i)v), _mm512_cvtepi64_epi8((__m512i)v));
+    __asm__("" : "+v"(whole)); /* or the compiler joins it with the store */
+    fn_bytes b;
+    memcpy(&b, &whole, sizeof b);
+    return b;
+#else
+    return __builtin_convertvector(v, fn_bytes);
+#endif
+}
+
+/* Lanes 0 <= i < n (n may exceed LANES) from and to bytes or int32; what is loaded beyond them is zero. */
 FN_INLINE vi viload_bytes(const uint8_t *p, intptr_t n) {
     fn_bytes b = {0};
     if (n >= LANES) {
@@ -462,10 +488,10 @@ FN_INLINE vi viload_bytes(const uint8_t *p, intptr_t n) {
         for (intptr_t i = 0; i < n; i++) b[i] = p[i];
 #endif
     }
-    return __builtin_convertvector(b, vi);
+    return fn_from_bytes(b);
 }
 FN_INLINE void vistore_bytes(uint8_t *p, vi v, intptr_t n) {
-    fn_bytes b = __builtin_convertvector(v, fn_bytes);
+    fn_bytes b = fn_to_bytes(v);
     if (n >= LANES) {
         memcpy(p, &b, sizeof b);
         return;

@@ -59,6 +59,7 @@ CASES = {
         (lambda: [fn.Conv2DTranspose(16, 3, padding="same"), fn.Conv2DTranspose(2, 4, stride=2, padding="same")], (5, 5, 16)),
         (lambda: [fn.Conv2D(4, 1), fn.Conv2DTranspose(6, 2, groups=2, dilation=2)], (3, 3, 3)),
     ],
+    "Normalize": [(lambda: [fn.Normalize([0.5, 1.0], [2.0, 0.5]), fn.Dense(3)], (4, 2))],
     "Flatten": [(lambda: [fn.Flatten(), fn.Dense(2)], (2, 3))],
     "Reshape": [(lambda: [fn.Reshape((3, 2)), fn.Dense(2)], (6,))],
     "Sequential": [(lambda: [fn.Sequential([fn.Dense(4, activation="tanh"), fn.Dense(3)])], (2,))],

@@ -126,9 +126,12 @@ cdef inline void max_vectors(int count, int kind, const MaxPoolArgs* a, const Wi
             tap = vfrombits(visplat(<ireal>(r * a.windows.S + s)))
             for i in range(count):
                 v = vload_upto(x + r * row + s * a.windows.C + i * LANES, n)
-                wins = vor(vgt(v, best[i]), visnan(v))
-                best[i] = vselect(wins, v, best[i])
-                if kind != ARGMAX_NONE:
+                if kind == ARGMAX_NONE:
+                    # The maximum keeps a NaN that is there; one that comes is put in.
+                    best[i] = vselect(visnan(v), v, vmax(v, best[i]))
+                else:
+                    wins = vor(vgt(v, best[i]), visnan(v))
+                    best[i] = vselect(wins, v, best[i])
                     place[i] = vselect(wins, tap, place[i])
     for i in range(count):
         vstore_upto(a.y + t.y + j + i * LANES, best[i], n)

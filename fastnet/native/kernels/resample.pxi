@@ -116,12 +116,11 @@ cdef void upsample_linear(const void* args, int thread, int n_threads) noexcept 
             y += a.C
 
 
-cdef inline real linear_share(Py_ssize_t place, Py_ssize_t pixel, Py_ssize_t factor, Py_ssize_t size) noexcept nogil:
-    """The weight of an input pixel in the output pixel at `place`."""
-    cdef Between b = between(place, factor, size)
-    if b.low == b.high:
-        return 1 if b.low == pixel else 0
-    return 1 - b.weight if b.low == pixel else b.weight if b.high == pixel else 0
+cdef inline real linear_share(Py_ssize_t place, Py_ssize_t pixel, Py_ssize_t factor, Py_ssize_t size, real scale) noexcept nogil:
+    """The weight of an input pixel in the output pixel at `place`; `scale` is 1 / (2 factor)."""
+    cdef Py_ssize_t halves = min(max(2 * place + 1 - factor, <Py_ssize_t>0), 2 * factor * (size - 1))
+    cdef Py_ssize_t distance = halves - 2 * factor * pixel
+    return max(1 - scale * <real>(distance if distance > 0 else -distance), <real>0)
 
 
 cdef inline Py_ssize_t first_place(Py_ssize_t pixel, Py_ssize_t factor) noexcept nogil:
@@ -137,12 +136,13 @@ cdef inline void collect_shares(const UpsampleBackwardArgs* a, const real* image
                                 Py_ssize_t j, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t Q = a.W * a.fw
     cdef Py_ssize_t p, q
+    cdef real down = <real>1 / <real>(2 * a.fh), across = <real>1 / <real>(2 * a.fw)
     cdef vf total = vzero(), line
     for p in range(first_place(h, a.fh), end_place(h, a.fh, a.H)):
         line = vzero()
         for q in range(first_place(v, a.fw), end_place(v, a.fw, a.W)):
-            line = vfma(vload_upto(image + (p * Q + q) * a.C + j, n), vset(linear_share(q, v, a.fw, a.W)), line)
-        total = vfma(line, vset(linear_share(p, h, a.fh, a.H)), total)
+            line = vfma(vload_upto(image + (p * Q + q) * a.C + j, n), vset(linear_share(q, v, a.fw, a.W, across)), line)
+        total = vfma(line, vset(linear_share(p, h, a.fh, a.H, down)), total)
     vstore_upto(dx + j, total, n)
 
 
