@@ -66,6 +66,7 @@ cdef struct Pixels:
     const real** weights
     Py_ssize_t n_rows
     Py_ssize_t taps
+    const real* ahead       # the source row that the next row of results adds
     Py_ssize_t x            # elements from a row's begin to the first tap of the first pixel, and from pixel to pixel
     Py_ssize_t x_step
     Py_ssize_t x_spread     # from tap to tap
@@ -162,6 +163,8 @@ cdef inline void block_of_pixels(Py_ssize_t h, Py_ssize_t taps, Py_ssize_t step,
                     pw += s.w_apart
         to = s.y + c
         for i in range(h):
+            if h > 1:
+                prefetch_l2(s.ahead + s.x + c + i * s.x_step)
             y[i] = vmax(floor, y[i])
             if s.gated:
                 x = load_some(<const real*>(<const char*>(to + i * s.y_stride) + s.gate_apart), part, n)
@@ -264,6 +267,8 @@ cdef void depthwise_row(const Depthwise* d, Py_ssize_t image, Py_ssize_t p) noex
             d.rows[s.n_rows] = d.x + (image * d.H + y) * d.W * d.C
             d.weights[s.n_rows] = d.w + r * d.S * d.C
             s.n_rows += 1
+    # One row of the source further on; where there is none, an address is harmless.
+    s.ahead = d.x + (image * d.H + p // down.stride * down.step + down.offset + down.n * down.spread) * d.W * d.C
     s.floor = <real>0 if d.activation == RELU else -<real>INFINITY
     s.gated = d.gate != NULL and d.gate_activation == RELU
     s.gate_apart = <const char*>d.gate - <const char*>d.y

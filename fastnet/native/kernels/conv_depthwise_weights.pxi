@@ -34,6 +34,8 @@ cdef struct Products:
     Py_ssize_t pixels
     Py_ssize_t x_step       # from pixel to pixel
     Py_ssize_t x_spread     # from tap to tap
+    Py_ssize_t ahead        # elements from dy to the next row, from x to the one that it adds
+    Py_ssize_t x_ahead
     Py_ssize_t C
     Py_ssize_t lds
 
@@ -79,6 +81,8 @@ cdef inline void sum_products(Py_ssize_t rows, Py_ssize_t taps, bint part, const
         pdy = s.dy + c
         for q in range(s.pixels):
             dy = load_some(pdy, part, n)
+            prefetch_l2(pdy + s.ahead)
+            prefetch_l2(px[rows - 1] + s.x_ahead)
             pdy += s.C
             for r in range(rows):
                 for t in range(taps):
@@ -113,6 +117,7 @@ cdef void add_pixels(const DepthwiseWeights* d, const real** rows, const Py_ssiz
     cdef Py_ssize_t C = d.args.C
     s.C, s.lds, s.x_step, s.x_spread, s.pixels = C, d.lds, across.step * C, across.spread * C, q1 - q0
     s.dy = dy + q0 * C
+    s.ahead, s.x_ahead = d.args.Q * C, d.args.W * C
     t = t0
     while t < t1:
         taps = t1 - t
