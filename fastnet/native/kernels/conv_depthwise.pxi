@@ -73,7 +73,8 @@ cdef struct Pixels:
     Py_ssize_t w            # from a row's weights to those of the first tap, and from tap to tap
     Py_ssize_t w_apart
     real* y
-    Py_ssize_t y_stride     # from pixel to pixel
+    Py_ssize_t y_stride     # from pixel to pixel, to the next row
+    Py_ssize_t y_ahead
     const real* bias
     Py_ssize_t gate_apart   # bytes from an element of y to that of the gate
     bint gated              # by the slope of relu
@@ -165,6 +166,7 @@ cdef inline void block_of_pixels(Py_ssize_t h, Py_ssize_t taps, Py_ssize_t step,
         for i in range(h):
             if h > 1:
                 prefetch_l2(s.ahead + s.x + c + i * s.x_step)
+                prefetch_l2(to + i * s.y_stride + s.y_ahead)
             y[i] = vmax(floor, y[i])
             if s.gated:
                 x = load_some(<const real*>(<const char*>(to + i * s.y_stride) + s.gate_apart), part, n)
@@ -267,6 +269,7 @@ cdef void depthwise_row(const Depthwise* d, Py_ssize_t image, Py_ssize_t p) noex
             d.rows[s.n_rows] = d.x + (image * d.H + y) * d.W * d.C
             d.weights[s.n_rows] = d.w + r * d.S * d.C
             s.n_rows += 1
+    s.y_ahead = d.Q * d.C
     # One row of the source further on; where there is none, an address is harmless.
     s.ahead = d.x + (image * d.H + p // down.stride * down.step + down.offset + down.n * down.spread) * d.W * d.C
     s.floor = <real>0 if d.activation == RELU else -<real>INFINITY
