@@ -41,7 +41,14 @@ DEBUG = os.environ.get("FASTNET_DEBUG", "0") == "1"
 # -O3: at -O2 the tiles of the products stay loops (a fifth of the speed).
 # -fno-math-errno, -fno-trapping-math: sqrt and comparisons become single instructions.
 # Never -ffast-math: it deletes NaN tests and changes the FPU mode of the whole process.
-KERNEL_FLAGS = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+# -fno-inline-functions-called-once: in one great function GCC no longer sees that Winograd's coefficients are constants.
+KERNEL_FLAGS = [
+    "-O3",
+    "-fno-inline-functions-called-once",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+]
 COMMON_FLAGS = ["-fvisibility=hidden", "-Wno-unused-function"]
 LINK_FLAGS = ["-Wl,-s"] if sys.platform.startswith("linux") and not DEBUG else []
 OPENMP = {

@@ -80,8 +80,14 @@ CASES = {
         (lambda: [fn.Dense(3), fn.AvgPool2D(3, stride=1, padding=((1, 0), (2, 1)), count_include_pad=False)], (5, 6, 2)),
     ],
     "AvgPool1D": [(lambda: [fn.AvgPool1D(3, padding=(1, 2))], (7, 3))],
-    "GlobalAvgPool2D": [(lambda: [fn.GlobalAvgPool2D(), fn.Dense(2)], (3, 4, 5)), (lambda: [fn.GlobalAvgPool2D(keep_dims=True)], (3, 4, 5))],
-    "GlobalMaxPool2D": [(lambda: [fn.GlobalMaxPool2D(), fn.Dense(2)], (3, 4, 5)), (lambda: [fn.GlobalMaxPool2D(keep_dims=True)], (17, 16, 2))],
+    "GlobalAvgPool2D": [
+        (lambda: [fn.GlobalAvgPool2D(), fn.Dense(2)], (3, 4, 5)),
+        (lambda: [fn.GlobalAvgPool2D(keep_dims=True)], (3, 4, 5)),
+    ],
+    "GlobalMaxPool2D": [
+        (lambda: [fn.GlobalMaxPool2D(), fn.Dense(2)], (3, 4, 5)),
+        (lambda: [fn.GlobalMaxPool2D(keep_dims=True)], (17, 16, 2)),
+    ],
     "UpSample2D": [
         (lambda: [fn.UpSample2D((2, 3))], (3, 4, 2)),
         (lambda: [fn.Dense(3), fn.UpSample2D(interpolation="bilinear")], (3, 4, 2)),

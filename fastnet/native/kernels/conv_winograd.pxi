@@ -382,17 +382,58 @@ cdef inline void outputs_of_tiles(Py_ssize_t t, Py_ssize_t m, const Winograd* g,
 
 # --- kernels --------------------------------------------------------------------------------------------
 
-cdef inline void compute_block(Py_ssize_t t, Py_ssize_t m, const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* scratch) noexcept nogil:
+# Each tile's code is a function of its own (setup.py keeps GCC from joining them: in a great one it forgets which values
+# are constants).
+
+cdef void inputs_of_block(const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* v, const real* zeros) noexcept nogil:
+    if g.t == 4: inputs_of_tiles_4(g, first, n, v, zeros)
+    elif g.t == 8: inputs_of_tiles_8(g, first, n, v, zeros)
+    elif g.args.m == 4: inputs_of_tiles_6(g, 4, first, n, v, zeros)
+    else: inputs_of_tiles_6(g, 2, first, n, v, zeros)
+
+
+cdef void inputs_of_tiles_4(const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* v, const real* zeros) noexcept nogil:
+    inputs_of_tiles(4, 2, g, first, n, v, zeros)
+
+
+cdef void inputs_of_tiles_6(const Winograd* g, Py_ssize_t m, Py_ssize_t first, Py_ssize_t n, real* v, const real* zeros) noexcept nogil:
+    inputs_of_tiles(6, m, g, first, n, v, zeros)
+
+
+cdef void inputs_of_tiles_8(const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* v, const real* zeros) noexcept nogil:
+    inputs_of_tiles(8, 4, g, first, n, v, zeros)
+
+
+cdef void outputs_4_2(const Winograd* g, Py_ssize_t first, Py_ssize_t n, const real* products, Py_ssize_t k, Py_ssize_t width) noexcept nogil:
+    outputs_of_tiles(4, 2, g, first, n, products, k, width)
+
+
+cdef void outputs_6_4(const Winograd* g, Py_ssize_t first, Py_ssize_t n, const real* products, Py_ssize_t k, Py_ssize_t width) noexcept nogil:
+    outputs_of_tiles(6, 4, g, first, n, products, k, width)
+
+
+cdef void outputs_6_2(const Winograd* g, Py_ssize_t first, Py_ssize_t n, const real* products, Py_ssize_t k, Py_ssize_t width) noexcept nogil:
+    outputs_of_tiles(6, 2, g, first, n, products, k, width)
+
+
+cdef void outputs_8_4(const Winograd* g, Py_ssize_t first, Py_ssize_t n, const real* products, Py_ssize_t k, Py_ssize_t width) noexcept nogil:
+    outputs_of_tiles(8, 4, g, first, n, products, k, width)
+
+
+cdef void compute_block(const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* scratch) noexcept nogil:
     """n tiles from `first` on."""
     cdef real* v = scratch
-    cdef real* products = v + t * t * g.v_matrix
-    cdef real* zeros = products + t * t * g.m_matrix
+    cdef real* products = v + g.t * g.t * g.v_matrix
+    cdef real* zeros = products + g.t * g.t * g.m_matrix
     cdef Py_ssize_t k, width
-    inputs_of_tiles(t, m, g, first, n, v, zeros)
+    inputs_of_block(g, first, n, v, zeros)
     for k from 0 <= k < g.args.K by g.group:
         width = min(g.group, g.args.K - k)
         multiply(g, v, products, n, k, whole_vectors(width))
-        outputs_of_tiles(t, m, g, first, n, products, k, width)
+        if g.t == 4: outputs_4_2(g, first, n, products, k, width)
+        elif g.t == 8: outputs_8_4(g, first, n, products, k, width)
+        elif g.args.m == 4: outputs_6_4(g, first, n, products, k, width)
+        else: outputs_6_2(g, first, n, products, k, width)
 
 
 cdef void compute_tiles(const Winograd* g, int thread, int n_threads) noexcept nogil:
@@ -403,10 +444,7 @@ cdef void compute_tiles(const Winograd* g, int thread, int n_threads) noexcept n
     for block in range(thread * blocks // n_threads, (thread + 1) * blocks // n_threads):
         first = block * g.tiles // blocks
         n = (block + 1) * g.tiles // blocks - first
-        if g.t == 4: compute_block(4, 2, g, first, n, scratch)
-        elif g.t == 8: compute_block(8, 4, g, first, n, scratch)
-        elif g.args.m == 4: compute_block(6, 4, g, first, n, scratch)
-        else: compute_block(6, 2, g, first, n, scratch)
+        compute_block(g, first, n, scratch)
 
 
 cdef Py_ssize_t conv_winograd_shared(const void* args) noexcept nogil:

@@ -149,6 +149,28 @@ cdef inline void transform_chunk(Py_ssize_t t, Py_ssize_t m, const WinogradWeigh
             transform_gradients(False, t, m, &patch, a.K, share.i0, share.i1, d + i * g.ldd, g.d_matrix, sums)
 
 
+# Each tile's code is a function of its own, as in conv_winograd.pxi.
+
+cdef void chunk_4_2(const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first, Py_ssize_t n, real* v, real* d, const real* zeros,
+                    real* sums) noexcept nogil:
+    transform_chunk(4, 2, g, share, first, n, v, d, zeros, sums)
+
+
+cdef void chunk_6_4(const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first, Py_ssize_t n, real* v, real* d, const real* zeros,
+                    real* sums) noexcept nogil:
+    transform_chunk(6, 4, g, share, first, n, v, d, zeros, sums)
+
+
+cdef void chunk_6_2(const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first, Py_ssize_t n, real* v, real* d, const real* zeros,
+                    real* sums) noexcept nogil:
+    transform_chunk(6, 2, g, share, first, n, v, d, zeros, sums)
+
+
+cdef void chunk_8_4(const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first, Py_ssize_t n, real* v, real* d, const real* zeros,
+                    real* sums) noexcept nogil:
+    transform_chunk(8, 4, g, share, first, n, v, d, zeros, sums)
+
+
 cdef void add_products(const WinogradWeights* g, const WeightsShare* share, Py_ssize_t n, bint first, const real* v, const real* d,
                        real* sums) noexcept nogil:
     """S_e += V_e^T D_e, of n tiles."""
@@ -184,13 +206,14 @@ cdef void add_products(const WinogradWeights* g, const WeightsShare* share, Py_s
 
 # --- phase 1: the sums ---------------------------------------------------------------------------------------
 
-cdef inline void sum_chunks(Py_ssize_t t, Py_ssize_t m, const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first,
+cdef void sum_chunks(const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first,
                            Py_ssize_t n, real* scratch, real* sums) noexcept nogil:
     """S, and the sums of dy behind it, of n tiles from `first` on."""
     cdef real* v = scratch
-    cdef real* d = v + t * t * g.v_matrix
-    cdef real* zeros = d + t * t * g.d_matrix
-    cdef real* bias_sums = sums + t * t * g.s_matrix
+    cdef real* d = v + g.t * g.t * g.v_matrix
+    cdef real* zeros = d + g.t * g.t * g.d_matrix
+    cdef real* bias_sums = sums + g.t * g.t * g.s_matrix
+    cdef real* summed = bias_sums if share.sums_bias else NULL
     cdef Py_ssize_t chunks = (n + g.chunk - 1) // g.chunk
     cdef Py_ssize_t chunk, at, count
     if share.sums_bias:
@@ -198,7 +221,10 @@ cdef inline void sum_chunks(Py_ssize_t t, Py_ssize_t m, const WinogradWeights* g
     for chunk in range(chunks):
         at = chunk * n // chunks
         count = (chunk + 1) * n // chunks - at
-        transform_chunk(t, m, g, share, first + at, count, v, d, zeros, bias_sums if share.sums_bias else NULL)
+        if g.t == 4: chunk_4_2(g, share, first + at, count, v, d, zeros, summed)
+        elif g.t == 8: chunk_8_4(g, share, first + at, count, v, d, zeros, summed)
+        elif g.args.m == 4: chunk_6_4(g, share, first + at, count, v, d, zeros, summed)
+        else: chunk_6_2(g, share, first + at, count, v, d, zeros, summed)
         add_products(g, share, count, chunk == 0, v, d, sums)
 
 
@@ -230,10 +256,7 @@ cdef void conv_winograd_weights(const void* args, int thread, int n_threads) noe
         first = half * g.tiles // g.halves
         n = (half + 1) * g.tiles // g.halves - first
         sums = g.args.shared + half * g.half_sums
-        if g.t == 4: sum_chunks(4, 2, &g, &share, first, n, scratch, sums)
-        elif g.t == 8: sum_chunks(8, 4, &g, &share, first, n, scratch, sums)
-        elif g.args.m == 4: sum_chunks(6, 4, &g, &share, first, n, scratch, sums)
-        else: sum_chunks(6, 2, &g, &share, first, n, scratch, sums)
+        sum_chunks(&g, &share, first, n, scratch, sums)
 
 
 # --- phase 2: the weights --------------------------------------------------------------------------------------
