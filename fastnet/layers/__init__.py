@@ -4,6 +4,7 @@ from fastnet.layers.activation import Activation, PReLU
 from fastnet.layers.base import Layer
 from fastnet.layers.blocks import Concat, Multiply, Residual, Sequential
 from fastnet.layers.conv import Conv1D, Conv2D
+from fastnet.layers.conv_depthwise import DepthwiseConv2D, SeparableConv2D
 from fastnet.layers.conv_transpose import Conv2DTranspose
 from fastnet.layers.dense import Dense
 from fastnet.layers.dropout import Dropout, SpatialDropout2D
@@ -27,6 +28,7 @@ __all__ = [
     "Conv2DTranspose",
     "Crop2D",
     "Dense",
+    "DepthwiseConv2D",
     "Dropout",
     "Flatten",
     "GlobalAvgPool2D",
@@ -44,6 +46,7 @@ __all__ = [
     "ReflectPad2D",
     "Reshape",
     "Residual",
+    "SeparableConv2D",
     "Sequential",
     "SpatialDropout2D",
     "UpSample2D",

@@ -43,6 +43,20 @@ def convolutions(draw, winograd=False):
     return (batch, height, width, channels), (*kernel, channels // groups, filters), options
 
 
+@st.composite
+def depthwise_convolutions(draw):
+    """One filter for each channel, among them images of one pixel and kernels that are mostly outside."""
+    kernel = draw(st.sampled_from([(3, 3), (3, 3), (5, 5), (2, 3), (7, 4)]))
+    channels = draw(st.integers(2, 40))
+    stride = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    dilation = draw(st.sampled_from([(1, 1), (1, 1), (2, 1), (1, 3), (2, 2)]))
+    padding = draw(st.tuples(*[st.tuples(st.integers(0, 4), st.integers(0, 4))] * 2))
+    needed = (max(1, (kernel[i] - 1) * dilation[i] + 1 - sum(padding[i])) for i in range(2))
+    height, width = (draw(st.integers(n, n + more)) for n, more in zip(needed, (6, 24), strict=True))
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": channels}
+    return (draw(st.sampled_from([1, 3, 20])), height, width, channels), (*kernel, 1, channels), options
+
+
 def arrays(x_shape, w_shape, options, dtype, precise=False):
     chosen = conv_module.geometry(x_shape, w_shape[:2], w_shape[3], precise=precise, **options)
     rng = np.random.default_rng(0)
@@ -92,6 +106,15 @@ def test_any_convolution(dtype, case):
     check(*case, dtype)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@settings(deadline=None, max_examples=100)
+@given(depthwise_convolutions())
+def test_depthwise_convolutions(dtype, case):
+    chosen = conv_module.geometry(case[0], case[1][:2], case[1][3], precise=False, **case[2])
+    assert chosen.forward().kernel == "depthwise"
+    check(*case, dtype)
+
+
 @pytest.mark.parametrize("precise", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @settings(deadline=None, max_examples=60)
@@ -126,6 +149,25 @@ def test_bias_and_activation(shape, filters, kernel, activation):
     plain = fn.kernels.conv2d(x, w, padding="same")
     y = fn.kernels.conv2d(x, w, padding="same", bias=bias, activation=activation)
     np.testing.assert_allclose(y, fn.kernels.activate(plain + bias, activation), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
+@pytest.mark.parametrize("channels, width", [(19, 13), (16, 2)])
+def test_bias_and_activation_of_depthwise_convolutions(channels, width, activation):
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(2, 5, width, channels)), rng.normal(size=(3, 3, 1, channels))
+    options = {"padding": "same", "groups": channels}
+    bias = rng.normal(size=channels)
+    plain = fn.kernels.conv2d(x, w, **options)
+    y = fn.kernels.conv2d(x, w, bias=bias, activation=activation, **options)
+    np.testing.assert_allclose(y, fn.kernels.activate(plain + bias, activation), rtol=1e-10, atol=1e-10)
+
+
+def test_depthwise_convolutions_leave_out_what_is_outside():
+    w = np.ones((3, 3, 1, 4))
+    w[0] = np.nan
+    y = fn.kernels.conv2d(np.ones((1, 4, 9, 4)), w, padding="same", groups=4)
+    assert np.isnan(y[0, 1:]).all() and not np.isnan(y[0, 0]).any()
 
 
 @pytest.mark.parametrize("channels, precise", [(2, False), (20, False), (20, True), (64, False)])

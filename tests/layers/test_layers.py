@@ -95,6 +95,15 @@ CASES = {
     "ZeroPad2D": [(lambda: [fn.Dense(3), fn.ZeroPad2D(((1, 0), (2, 3)))], (3, 4, 2))],
     "ReflectPad2D": [(lambda: [fn.Dense(3), fn.ReflectPad2D(((1, 2), (3, 0)))], (3, 4, 2))],
     "Crop2D": [(lambda: [fn.Dense(3), fn.Crop2D((1, 0))], (3, 4, 2))],
+    "DepthwiseConv2D": [
+        (lambda: [fn.DepthwiseConv2D(3, padding="same", activation="tanh"), fn.DepthwiseConv2D((2, 3), stride=2)], (5, 6, 3)),
+        (lambda: [fn.DepthwiseConv2D(3, padding=1, multiplier=2, dilation=2, use_bias=False)], (4, 3, 2)),
+        (lambda: [fn.DepthwiseConv2D(3, padding="same", activation="silu")], (1, 1, 19)),
+    ],
+    "SeparableConv2D": [
+        (lambda: [fn.SeparableConv2D(4, 3, padding="same", stride=2, activation="gelu")], (5, 4, 3)),
+        (lambda: [fn.SeparableConv2D(2, (2, 3), multiplier=3, use_bias=False), fn.SeparableConv2D(1, 2)], (4, 5, 2)),
+    ],
     "Concatenate": [(lambda: [fn.Concat([fn.Dense(17), fn.Dense(1)]), fn.Dense(2)], (3,))],
 }  # fmt: skip
 FLAT = [
