@@ -53,7 +53,7 @@ def lenet(*, input_shape, classes, seed=None) -> Network:
     Examples
     --------
     >>> import fastnet as fn
-    >>> fn.models.lenet(input_shape=(28, 28, 1), classes=10, seed=0).count_parameters()
+    >>> sum(p.size for p in fn.models.lenet(input_shape=(28, 28, 1), classes=10, seed=0).parameters())
     454922
     """
     return _network(

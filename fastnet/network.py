@@ -359,6 +359,45 @@ class Network(Block):
             names[node.name] = name
         return names[self.graph.output]
 
+    def up_to(self, name: str) -> Network:
+        """The part of the network that computes one layer's output, made of the same layers.
+
+        For transfer: freeze it, and put a new head behind it. Weights are shared with this network, not copied.
+
+        Parameters
+        ----------
+        name : str
+            A layer's.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        KeyError
+            There is no layer of that name.
+
+        Examples
+        --------
+        >>> import fastnet as fn
+        >>> trained = fn.models.resnet20(input_shape=(16, 16, 3), classes=10, seed=0)
+        >>> body = trained.up_to("global_avg_pool2d_1")
+        >>> body.trainable = False
+        >>> net = fn.Network([body, fn.Dense(3, name="head")], input_shape=(16, 16, 3), seed=0)
+        >>> [parameter.name for parameter in net.graph.trainable_parameters()]
+        ['head.weight', 'head.bias']
+        """
+        self[name]
+        needed, nodes = {name}, []
+        for node in reversed(self.graph.nodes):
+            if node.name in needed:
+                needed.update(node.inputs)
+                nodes.append(Node(node.name, node.layer, list(node.inputs), node.stream))
+        return Network.from_nodes(
+            nodes[::-1], input_shape=self.input_shape, output=name, dtype=self.dtype, seed=self.seed
+        )
+
     # Showing
 
     def summary(self) -> str:

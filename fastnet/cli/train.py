@@ -270,7 +270,8 @@ def _description(arguments, data, results, history, seconds) -> dict:
     options = {name: value for name, value in vars(arguments).items() if name not in ("run", "command", "overwrite")}
     if options["data"] != "digits":
         options["data"] = os.path.abspath(options["data"])
-    options["hidden"] = ",".join(map(str, arguments.hidden)) or "none"
+    if arguments.hidden is not None:
+        options["hidden"] = ",".join(map(str, arguments.hidden)) or "none"
     words = ["fastnet", "train"]
     for name, value in options.items():
         if value is not None:
