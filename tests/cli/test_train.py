@@ -37,9 +37,9 @@ def history(path):
 def test_the_default_run(run, tmp_path):
     result = run("train")
     assert result.code == 0
-    assert figure(result.out, "test accuracy") >= 0.97
+    assert figure(result.out, "test accuracy") >= 0.98
     assert "1,442 training and 355 test samples of 8 x 8 x 1 values" in result.out
-    assert "Dense" in result.out and "multiply-adds" in result.out  # the summary
+    assert "Conv2D" in result.out and "multiply-adds" in result.out  # the summary of lenet
     assert "fastnet-run/model.safetensors" in result.out and "fastnet-run/history.csv" in result.out
     assert "loss" in result.err and "accuracy" in result.err and "30/30" in result.err  # the progress bar
     assert names(tmp_path / "fastnet-run") == FILES
@@ -107,6 +107,26 @@ def test_the_task_can_be_chosen(run, tmp_path):
     options = ["train", "--data", "counts.csv", "--target", "n", "--epochs", 1, "--hidden", 4, "--overwrite"]
     assert "test accuracy" in run(*options).out
     assert "test RMSE" in run(*options, "--task", "regression").out
+
+
+@pytest.mark.parametrize("name", ["mlp", "lenet", "vgg_small", "resnet20", "mobilenet_tiny"])
+def test_models(run, tmp_path, name):
+    result = run("train", "--model", name, "--epochs", 1, "--batch-size", 128)
+    assert result.code == 0
+    net = fn.load(tmp_path / "fastnet-run" / "model.safetensors")
+    expected = len(fn.models.MODELS[name](input_shape=(8, 8, 1), classes=10).layers) if name != "mlp" else 6
+    assert len(net.layers) == expected
+    saved = json.loads((tmp_path / "fastnet-run" / "run.json").read_text())
+    assert saved["options"]["model"] == name and f"--model {name}" in saved["command"]
+
+
+def test_hidden_layers_belong_to_mlp(run):
+    result = run("train", "--model", "lenet", "--hidden", "16")
+    assert result.code == 2
+    assert "--hidden describes the model mlp; it doesn't go with --model lenet" in result.err
+    assert run("train", "--hidden", "16", "--epochs", 1, "--overwrite").out.count("Dense ") == 2
+    result = run("train", "--model", "resnet")
+    assert result.code == 2 and "did you mean 'resnet20'" in result.err
 
 
 def test_without_hidden_layers(run, flowers):

@@ -10,7 +10,8 @@
 # Algorithm: threads take whole rows of results. A row's pixels whose taps are all inside of the image are cut into blocks of
 # WIDE_BLOCK or NARROW_BLOCK, held in registers for a vector of channels: for each kernel row, each source vector is read
 # once, and multiplied by the weights of all taps that see it. (The last block of a row overlaps the one before.) The pixels
-# at the left and the right end are computed one by one, with the taps that are inside.
+# at the left and the right end are computed one by one, with the taps that are inside. A block also prefetches what the next row
+# of results reads and writes: a row of many pixels and channels is more streams than the hardware follows.
 #
 # Order of summation: from the bias or zero, kernel rows, then taps, those outside of the image left out: the same in any block.
 #
@@ -122,7 +123,7 @@ cdef inline vf load_some(const real* p, bint part, Py_ssize_t n) noexcept nogil:
 
 cdef inline void block_of_pixels(Py_ssize_t h, Py_ssize_t taps, Py_ssize_t step, bint part, const Pixels* s, Py_ssize_t c0,
                                  Py_ssize_t c1) noexcept nogil:
-    """h pixels, for channels c0 .. c1: whole vectors, or `part` of one. With taps = 0 taps, step and spread are variable.
+    """h pixels, for channels c0 .. c1: whole vectors, or `part` of one. With `taps` 0, their number, step and spread are variable.
 
     (The loop over the channels also makes GCC keep y in registers from its first value to the store.)
     """

@@ -8,8 +8,8 @@
 # Algorithm: F(4x4, 3x3) needs 36 multiply-adds where the direct sum needs 144, F(2x2, 3x3) 16 of 36, F(4x4, 5x5) 64 of 400,
 # F(2x2, 5x5) 36 of 100 (Lavin & Gray 2016). Phase 1 transforms the weights, into panels of NR filters for each e. In phase 2 a thread
 # takes blocks of TILES tiles: transforms their inputs, multiplies them with one group of panels after the other,
-# and transforms the products back, while all of it stays in L2. Vectors are over channels and filters; a tile at
-# the border of the image reads its pixels through pointers, those outside from a row of zeros. The input gradient is the same
+# and transforms the products back, while all of it stays in L2. Vectors are over channels and filters; a tile reads
+# its pixels through pointers, those outside of the image from a row of zeros. The input gradient is the same
 # convolution of dy with the kernel turned by 180 degrees and channels and filters exchanged.
 #
 # Order of summation: of the transforms as written in conv_winograd_transform.pxi, of the products c ascending; a tile's results
@@ -158,35 +158,7 @@ cdef void transform_weights(const Winograd* g, int thread, int n_threads) noexce
 
 # --- inputs --------------------------------------------------------------------------------------------
 
-# Where a tile's pixels are: with one distance from row to row and one from pixel to pixel, or each by its pointer.
-cdef struct Patch:
-    bint regular
-    const real* first
-    Py_ssize_t row
-    Py_ssize_t pixel
-    const real* pixels[MOST_POINTS * MOST_POINTS]
-
-
-cdef inline void patch_at(Py_ssize_t t, const real* image, Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t y0, Py_ssize_t x0,
-                          const real* zeros, Patch* patch) noexcept nogil:
-    """The t x t pixels from (y0, x0) on; those outside of the image are at `zeros`."""
-    cdef Py_ssize_t i, j
-    cdef const real* row
-    patch.regular = y0 >= 0 and x0 >= 0 and y0 + t <= H and x0 + t <= W
-    if patch.regular:
-        patch.first, patch.row, patch.pixel = image + (y0 * W + x0) * C, W * C, C
-        return
-    for i in range(t):
-        row = image + ((y0 + i) * W + x0) * C
-        for j in range(t):
-            patch.pixels[i * t + j] = row + j * C if 0 <= y0 + i < H and 0 <= x0 + j < W else zeros
-
-
-cdef inline const real* pixel_of(bint regular, Py_ssize_t t, const Patch* patch, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
-    return patch.first + i * patch.row + j * patch.pixel if regular else patch.pixels[i * t + j]
-
-
-cdef inline void transform_input(bint regular, Py_ssize_t t, const Patch* patch, Py_ssize_t c, Py_ssize_t n, Py_ssize_t i0, Py_ssize_t i1,
+cdef inline void transform_input(Py_ssize_t t, const real** pixels, Py_ssize_t c, Py_ssize_t n, Py_ssize_t i0, Py_ssize_t i1,
                                  real* v, Py_ssize_t ldv) noexcept nogil:
     """Rows i0 .. i1 of V = B^T x B^T', of n channels from c on; V's points ldv elements apart."""
     cdef vf half[MOST_POINTS * MOST_POINTS]
@@ -194,7 +166,7 @@ cdef inline void transform_input(bint regular, Py_ssize_t t, const Patch* patch,
     cdef Py_ssize_t i, j
     for j in range(t):
         for i in range(t):
-            column[i] = vload_upto(pixel_of(regular, t, patch, i, j) + c, n)
+            column[i] = vload_upto(pixels[i * t + j] + c, n)
         input_points(t, column, 1, half + j, t)
     for i in range(i0, i1):
         input_points(t, half + i * t, 1, column, 1)
@@ -202,31 +174,35 @@ cdef inline void transform_input(bint regular, Py_ssize_t t, const Patch* patch,
             vstore(v + (i * t + j) * ldv, column[j])
 
 
-cdef inline void transform_inputs(bint regular, Py_ssize_t t, const Patch* patch, Py_ssize_t c0, Py_ssize_t c1, Py_ssize_t C, Py_ssize_t i0,
-                                  Py_ssize_t i1, real* v, Py_ssize_t ldv) noexcept nogil:
-    """Of channels c0 .. c1 of C, at v + c; c0 a whole number of vectors."""
-    cdef Py_ssize_t c, end = min(c1, C)
-    for c from c0 <= c <= end - LANES by LANES:
-        transform_input(regular, t, patch, c, LANES, i0, i1, v + c, ldv)
-    c = c0 + (end - c0) // LANES * LANES
-    if c < end:
-        transform_input(regular, t, patch, c, end - c, i0, i1, v + c, ldv)
+cdef inline void point_at_pixels(Py_ssize_t t, const real* image, Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t y0, Py_ssize_t x0,
+                                 const real* zeros, const real** pixels) noexcept nogil:
+    """Pointers to the t x t pixels from (y0, x0) on; to zeros outside of the image."""
+    cdef Py_ssize_t i, j
+    cdef const real* row
+    for i in range(t):
+        row = image + ((y0 + i) * W + x0) * C
+        for j in range(t):
+            if 0 <= y0 + i < H and 0 <= x0 + j < W:
+                pixels[i * t + j] = row + j * C
+            else:
+                pixels[i * t + j] = zeros
 
 
 cdef inline void inputs_of_tiles(Py_ssize_t t, Py_ssize_t m, const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* v,
                                  const real* zeros) noexcept nogil:
     cdef const ConvWinogradArgs* a = g.args
-    cdef Patch patch
-    cdef Py_ssize_t i, tile, image
+    cdef const real* pixels[MOST_POINTS * MOST_POINTS]
+    cdef Py_ssize_t i, tile, image, c
     for i in range(n):
         image = (first + i) // (g.down * g.across)
         tile = (first + i) % (g.down * g.across)
-        patch_at(t, a.x + image * a.H * a.W * a.C, a.H, a.W, a.C, tile // g.across * m - g.ph, tile % g.across * m - g.pw,
-                 zeros, &patch)
-        if patch.regular:
-            transform_inputs(True, t, &patch, 0, a.C, a.C, 0, t, v + i * g.ldv, g.v_matrix)
-        else:
-            transform_inputs(False, t, &patch, 0, a.C, a.C, 0, t, v + i * g.ldv, g.v_matrix)
+        point_at_pixels(t, a.x + image * a.H * a.W * a.C, a.H, a.W, a.C, tile // g.across * m - g.ph, tile % g.across * m - g.pw,
+                        zeros, pixels)
+        for c from 0 <= c <= a.C - LANES by LANES:
+            transform_input(t, pixels, c, LANES, 0, t, v + i * g.ldv + c, g.v_matrix)
+        c = a.C // LANES * LANES
+        if c < a.C:
+            transform_input(t, pixels, c, a.C - c, 0, t, v + i * g.ldv + c, g.v_matrix)
 
 
 # --- products --------------------------------------------------------------------------------------------
@@ -312,9 +288,9 @@ cdef void multiply(const Winograd* g, const real* v, real* products, Py_ssize_t 
 
 # --- results ------------------------------------------------------------------------------------------
 
-cdef inline void transform_output(bint whole, Py_ssize_t t, Py_ssize_t m, const Winograd* g, const real* products, Py_ssize_t k, Py_ssize_t lanes,
+cdef inline void transform_output(Py_ssize_t t, Py_ssize_t m, const Winograd* g, const real* products, Py_ssize_t k, Py_ssize_t lanes,
                                   Py_ssize_t image, Py_ssize_t y0, Py_ssize_t x0) noexcept nogil:
-    """y = A^T M A of one tile and a vector of filters, with bias, relu and its slope; where not `whole`, those in the image."""
+    """y = A^T M A of one tile and a vector of filters, with bias, relu and its slope, where they lie in the image."""
     cdef const ConvWinogradArgs* a = g.args
     cdef vf half[MOST_POINTS * MOST_POINTS]
     cdef vf column[MOST_POINTS]
@@ -327,11 +303,11 @@ cdef inline void transform_output(bint whole, Py_ssize_t t, Py_ssize_t m, const 
             column[i] = vload(products + (i * t + j) * g.m_matrix)
         output_values(t, m, column, 1, half + j, t)
     for i in range(m):
-        if not whole and y0 + i >= a.P:
+        if y0 + i >= a.P:
             break
         output_values(t, m, half + i * t, 1, column, 1)
         for j in range(m):
-            if not whole and x0 + j >= a.Q:
+            if x0 + j >= a.Q:
                 break
             at = ((image * a.P + y0 + i) * a.Q + x0 + j) * a.K + k
             value = vmax(floor, column[j] + bias)
@@ -353,87 +329,37 @@ cdef void finish_tile(const Winograd* g, Py_ssize_t k, Py_ssize_t width, Py_ssiz
                 activate_backward(a.gate_activation, a.gate_alpha, a.gate + at, a.y + at, a.y + at, width)
 
 
-cdef inline void transform_outputs(bint whole, Py_ssize_t t, Py_ssize_t m, const Winograd* g, const real* products, Py_ssize_t k0,
-                                   Py_ssize_t width, Py_ssize_t image, Py_ssize_t y0, Py_ssize_t x0) noexcept nogil:
-    cdef Py_ssize_t k
-    for k from 0 <= k <= width - LANES by LANES:
-        transform_output(whole, t, m, g, products + k, k0 + k, LANES, image, y0, x0)
-    k = width // LANES * LANES
-    if k < width:
-        transform_output(whole, t, m, g, products + k, k0 + k, width - k, image, y0, x0)
-
-
 cdef inline void outputs_of_tiles(Py_ssize_t t, Py_ssize_t m, const Winograd* g, Py_ssize_t first, Py_ssize_t n, const real* products,
                                   Py_ssize_t k0, Py_ssize_t width) noexcept nogil:
     cdef const ConvWinogradArgs* a = g.args
-    cdef Py_ssize_t i, tile, image, y0, x0
+    cdef Py_ssize_t i, k, tile, image, y0, x0
     cdef bint finishing = a.activation > RELU or (a.gate != NULL and a.gate_activation != RELU)
     for i in range(n):
         image = (first + i) // (g.down * g.across)
         tile = (first + i) % (g.down * g.across)
         y0, x0 = tile // g.across * m, tile % g.across * m
-        if y0 + m <= a.P and x0 + m <= a.Q:
-            transform_outputs(True, t, m, g, products + i * g.group, k0, width, image, y0, x0)
-        else:
-            transform_outputs(False, t, m, g, products + i * g.group, k0, width, image, y0, x0)
+        for k from 0 <= k <= width - LANES by LANES:
+            transform_output(t, m, g, products + i * g.group + k, k0 + k, LANES, image, y0, x0)
+        k = width // LANES * LANES
+        if k < width:
+            transform_output(t, m, g, products + i * g.group + k, k0 + k, width - k, image, y0, x0)
         if finishing:
             finish_tile(g, k0, width, image, y0, x0)
 
 
 # --- kernels --------------------------------------------------------------------------------------------
 
-# Each tile's code is a function of its own (setup.py keeps GCC from joining them: in a great one it forgets which values
-# are constants).
-
-cdef void inputs_of_block(const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* v, const real* zeros) noexcept nogil:
-    if g.t == 4: inputs_of_tiles_4(g, first, n, v, zeros)
-    elif g.t == 8: inputs_of_tiles_8(g, first, n, v, zeros)
-    elif g.args.m == 4: inputs_of_tiles_6(g, 4, first, n, v, zeros)
-    else: inputs_of_tiles_6(g, 2, first, n, v, zeros)
-
-
-cdef void inputs_of_tiles_4(const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* v, const real* zeros) noexcept nogil:
-    inputs_of_tiles(4, 2, g, first, n, v, zeros)
-
-
-cdef void inputs_of_tiles_6(const Winograd* g, Py_ssize_t m, Py_ssize_t first, Py_ssize_t n, real* v, const real* zeros) noexcept nogil:
-    inputs_of_tiles(6, m, g, first, n, v, zeros)
-
-
-cdef void inputs_of_tiles_8(const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* v, const real* zeros) noexcept nogil:
-    inputs_of_tiles(8, 4, g, first, n, v, zeros)
-
-
-cdef void outputs_4_2(const Winograd* g, Py_ssize_t first, Py_ssize_t n, const real* products, Py_ssize_t k, Py_ssize_t width) noexcept nogil:
-    outputs_of_tiles(4, 2, g, first, n, products, k, width)
-
-
-cdef void outputs_6_4(const Winograd* g, Py_ssize_t first, Py_ssize_t n, const real* products, Py_ssize_t k, Py_ssize_t width) noexcept nogil:
-    outputs_of_tiles(6, 4, g, first, n, products, k, width)
-
-
-cdef void outputs_6_2(const Winograd* g, Py_ssize_t first, Py_ssize_t n, const real* products, Py_ssize_t k, Py_ssize_t width) noexcept nogil:
-    outputs_of_tiles(6, 2, g, first, n, products, k, width)
-
-
-cdef void outputs_8_4(const Winograd* g, Py_ssize_t first, Py_ssize_t n, const real* products, Py_ssize_t k, Py_ssize_t width) noexcept nogil:
-    outputs_of_tiles(8, 4, g, first, n, products, k, width)
-
-
-cdef void compute_block(const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* scratch) noexcept nogil:
+cdef inline void compute_block(Py_ssize_t t, Py_ssize_t m, const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* scratch) noexcept nogil:
     """n tiles from `first` on."""
     cdef real* v = scratch
-    cdef real* products = v + g.t * g.t * g.v_matrix
-    cdef real* zeros = products + g.t * g.t * g.m_matrix
+    cdef real* products = v + t * t * g.v_matrix
+    cdef real* zeros = products + t * t * g.m_matrix
     cdef Py_ssize_t k, width
-    inputs_of_block(g, first, n, v, zeros)
+    inputs_of_tiles(t, m, g, first, n, v, zeros)
     for k from 0 <= k < g.args.K by g.group:
         width = min(g.group, g.args.K - k)
         multiply(g, v, products, n, k, whole_vectors(width))
-        if g.t == 4: outputs_4_2(g, first, n, products, k, width)
-        elif g.t == 8: outputs_8_4(g, first, n, products, k, width)
-        elif g.args.m == 4: outputs_6_4(g, first, n, products, k, width)
-        else: outputs_6_2(g, first, n, products, k, width)
+        outputs_of_tiles(t, m, g, first, n, products, k, width)
 
 
 cdef void compute_tiles(const Winograd* g, int thread, int n_threads) noexcept nogil:
@@ -444,7 +370,10 @@ cdef void compute_tiles(const Winograd* g, int thread, int n_threads) noexcept n
     for block in range(thread * blocks // n_threads, (thread + 1) * blocks // n_threads):
         first = block * g.tiles // blocks
         n = (block + 1) * g.tiles // blocks - first
-        compute_block(g, first, n, scratch)
+        if g.t == 4: compute_block(4, 2, g, first, n, scratch)
+        elif g.t == 8: compute_block(8, 4, g, first, n, scratch)
+        elif g.args.m == 4: compute_block(6, 4, g, first, n, scratch)
+        else: compute_block(6, 2, g, first, n, scratch)
 
 
 cdef Py_ssize_t conv_winograd_shared(const void* args) noexcept nogil:

@@ -98,8 +98,8 @@ cdef Py_ssize_t conv_winograd_weights_scratch(const void* args) noexcept nogil:
 
 # --- a chunk -----------------------------------------------------------------------------------------------
 
-cdef inline void transform_gradient(bint regular, Py_ssize_t t, Py_ssize_t m, const Patch* patch, Py_ssize_t k, Py_ssize_t n, Py_ssize_t i0,
-                                    Py_ssize_t i1, real* d, Py_ssize_t ldd, real* sums) noexcept nogil:
+cdef inline void transform_gradient(Py_ssize_t t, Py_ssize_t m, const real** pixels, Py_ssize_t k, Py_ssize_t n, Py_ssize_t i0, Py_ssize_t i1,
+                                    real* d, Py_ssize_t ldd, real* sums) noexcept nogil:
     """Rows i0 .. i1 of D = G dy G^T, of n filters from k on; the sum of dy is added to `sums`, if there are."""
     cdef vf half[MOST_POINTS * 4]
     cdef vf column[MOST_POINTS]
@@ -107,7 +107,7 @@ cdef inline void transform_gradient(bint regular, Py_ssize_t t, Py_ssize_t m, co
     cdef Py_ssize_t i, j
     for j in range(m):
         for i in range(m):
-            column[i] = vload_upto(pixel_of(regular, m, patch, i, j) + k, n)
+            column[i] = vload_upto(pixels[i * m + j] + k, n)
             total = total + column[i]
         kernel_points(t, m, column, 1, half + j, m)
     if sums != NULL:
@@ -118,57 +118,27 @@ cdef inline void transform_gradient(bint regular, Py_ssize_t t, Py_ssize_t m, co
             vstore(d + (i * t + j) * ldd, column[j])
 
 
-cdef inline void transform_gradients(bint regular, Py_ssize_t t, Py_ssize_t m, const Patch* patch, Py_ssize_t K, Py_ssize_t i0, Py_ssize_t i1,
-                                     real* d, Py_ssize_t ldd, real* sums) noexcept nogil:
-    cdef Py_ssize_t k
-    for k from 0 <= k <= K - LANES by LANES:
-        transform_gradient(regular, t, m, patch, k, LANES, i0, i1, d + k, ldd, sums)
-    k = K // LANES * LANES
-    if k < K:
-        transform_gradient(regular, t, m, patch, k, K - k, i0, i1, d + k, ldd, sums)
-
-
 cdef inline void transform_chunk(Py_ssize_t t, Py_ssize_t m, const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first,
                                  Py_ssize_t n, real* v, real* d, const real* zeros, real* sums) noexcept nogil:
     cdef const ConvWinogradWeightsArgs* a = g.args
-    cdef Patch patch
-    cdef Py_ssize_t i, tile, image, y0, x0
+    cdef const real* pixels[MOST_POINTS * MOST_POINTS]
+    cdef Py_ssize_t i, tile, image, y0, x0, c
     for i in range(n):
         image = (first + i) // (g.down * g.across)
         tile = (first + i) % (g.down * g.across)
         y0, x0 = tile // g.across * m, tile % g.across * m
-        patch_at(t, a.x + image * a.H * a.W * a.C, a.H, a.W, a.C, y0 - a.ph, x0 - a.pw, zeros, &patch)
-        if patch.regular:
-            transform_inputs(True, t, &patch, share.c0, share.c1, a.C, share.i0, share.i1, v + i * g.ldv, g.v_matrix)
-        else:
-            transform_inputs(False, t, &patch, share.c0, share.c1, a.C, share.i0, share.i1, v + i * g.ldv, g.v_matrix)
-        patch_at(m, a.dy + image * a.P * a.Q * a.K, a.P, a.Q, a.K, y0, x0, zeros, &patch)
-        if patch.regular:
-            transform_gradients(True, t, m, &patch, a.K, share.i0, share.i1, d + i * g.ldd, g.d_matrix, sums)
-        else:
-            transform_gradients(False, t, m, &patch, a.K, share.i0, share.i1, d + i * g.ldd, g.d_matrix, sums)
-
-
-# Each tile's code is a function of its own, as in conv_winograd.pxi.
-
-cdef void chunk_4_2(const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first, Py_ssize_t n, real* v, real* d, const real* zeros,
-                    real* sums) noexcept nogil:
-    transform_chunk(4, 2, g, share, first, n, v, d, zeros, sums)
-
-
-cdef void chunk_6_4(const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first, Py_ssize_t n, real* v, real* d, const real* zeros,
-                    real* sums) noexcept nogil:
-    transform_chunk(6, 4, g, share, first, n, v, d, zeros, sums)
-
-
-cdef void chunk_6_2(const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first, Py_ssize_t n, real* v, real* d, const real* zeros,
-                    real* sums) noexcept nogil:
-    transform_chunk(6, 2, g, share, first, n, v, d, zeros, sums)
-
-
-cdef void chunk_8_4(const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first, Py_ssize_t n, real* v, real* d, const real* zeros,
-                    real* sums) noexcept nogil:
-    transform_chunk(8, 4, g, share, first, n, v, d, zeros, sums)
+        point_at_pixels(t, a.x + image * a.H * a.W * a.C, a.H, a.W, a.C, y0 - a.ph, x0 - a.pw, zeros, pixels)
+        for c from share.c0 <= c < share.c1 by LANES:
+            if a.C - c >= LANES:
+                transform_input(t, pixels, c, LANES, share.i0, share.i1, v + i * g.ldv + c, g.v_matrix)
+            else:
+                transform_input(t, pixels, c, a.C - c, share.i0, share.i1, v + i * g.ldv + c, g.v_matrix)
+        point_at_pixels(m, a.dy + image * a.P * a.Q * a.K, a.P, a.Q, a.K, y0, x0, zeros, pixels)
+        for c from 0 <= c < a.K by LANES:
+            if a.K - c >= LANES:
+                transform_gradient(t, m, pixels, c, LANES, share.i0, share.i1, d + i * g.ldd + c, g.d_matrix, sums)
+            else:
+                transform_gradient(t, m, pixels, c, a.K - c, share.i0, share.i1, d + i * g.ldd + c, g.d_matrix, sums)
 
 
 cdef void add_products(const WinogradWeights* g, const WeightsShare* share, Py_ssize_t n, bint first, const real* v, const real* d,
@@ -206,14 +176,13 @@ cdef void add_products(const WinogradWeights* g, const WeightsShare* share, Py_s
 
 # --- phase 1: the sums ---------------------------------------------------------------------------------------
 
-cdef void sum_chunks(const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first,
+cdef inline void sum_chunks(Py_ssize_t t, Py_ssize_t m, const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first,
                            Py_ssize_t n, real* scratch, real* sums) noexcept nogil:
     """S, and the sums of dy behind it, of n tiles from `first` on."""
     cdef real* v = scratch
-    cdef real* d = v + g.t * g.t * g.v_matrix
-    cdef real* zeros = d + g.t * g.t * g.d_matrix
-    cdef real* bias_sums = sums + g.t * g.t * g.s_matrix
-    cdef real* summed = bias_sums if share.sums_bias else NULL
+    cdef real* d = v + t * t * g.v_matrix
+    cdef real* zeros = d + t * t * g.d_matrix
+    cdef real* bias_sums = sums + t * t * g.s_matrix
     cdef Py_ssize_t chunks = (n + g.chunk - 1) // g.chunk
     cdef Py_ssize_t chunk, at, count
     if share.sums_bias:
@@ -221,10 +190,7 @@ cdef void sum_chunks(const WinogradWeights* g, const WeightsShare* share, Py_ssi
     for chunk in range(chunks):
         at = chunk * n // chunks
         count = (chunk + 1) * n // chunks - at
-        if g.t == 4: chunk_4_2(g, share, first + at, count, v, d, zeros, summed)
-        elif g.t == 8: chunk_8_4(g, share, first + at, count, v, d, zeros, summed)
-        elif g.args.m == 4: chunk_6_4(g, share, first + at, count, v, d, zeros, summed)
-        else: chunk_6_2(g, share, first + at, count, v, d, zeros, summed)
+        transform_chunk(t, m, g, share, first + at, count, v, d, zeros, bias_sums if share.sums_bias else NULL)
         add_products(g, share, count, chunk == 0, v, d, sums)
 
 
@@ -256,7 +222,10 @@ cdef void conv_winograd_weights(const void* args, int thread, int n_threads) noe
         first = half * g.tiles // g.halves
         n = (half + 1) * g.tiles // g.halves - first
         sums = g.args.shared + half * g.half_sums
-        sum_chunks(&g, &share, first, n, scratch, sums)
+        if g.t == 4: sum_chunks(4, 2, &g, &share, first, n, scratch, sums)
+        elif g.t == 8: sum_chunks(8, 4, &g, &share, first, n, scratch, sums)
+        elif g.args.m == 4: sum_chunks(6, 4, &g, &share, first, n, scratch, sums)
+        else: sum_chunks(6, 2, &g, &share, first, n, scratch, sums)
 
 
 # --- phase 2: the weights --------------------------------------------------------------------------------------
