@@ -1,0 +1,36 @@
+"""The benchmarks of convolutions compute the same on both sides; their times are not looked at."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("bench", reason="only in a checkout")
+pytest.importorskip("torch")
+
+from bench import conv_cases, conv_networks
+from bench.conv_nets import FLATTEN, Net, conv, dense, norm, residual
+
+LAYERS = [conv(4, 3, bias=False), norm(relu=True), residual(4, 1), residual(8, 2), FLATTEN, dense(10)]
+
+
+@pytest.mark.parametrize("direction", conv_cases.PASSES)
+@pytest.mark.parametrize("groups, dtype", [(1, "float32"), (4, "float32"), (1, "float64")])
+def test_passes_agree_with_torch(direction, groups, dtype):
+    case = conv_cases.Case(4, 4, 3, 7, 2, stride=2, groups=groups, dtype=dtype)
+    results = {"fastnet": conv_cases.fastnet_pass(case, direction)[1]()}
+    for layout in ("contiguous_format", "channels_last"):
+        results[layout] = conv_cases.torch_pass(case, direction, 1, layout)[1]()
+    conv_cases.compare(results)
+
+
+def test_compare_refuses_other_results():
+    with pytest.raises(AssertionError, match="other differs"):
+        conv_cases.compare({"fastnet": np.ones(3), "other": np.array([1, 1, 1.001])})
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD with momentum"])
+def test_steps_agree_with_torch(optimizer):
+    net = Net("small", LAYERS, (8, 8, 3), optimizer)
+    _, ours = conv_networks.fastnet_steps(net)
+    for layout in ("contiguous", "channels_last"):
+        _, theirs = conv_networks.torch_steps(net, 1, False, layout)
+        np.testing.assert_allclose(ours, theirs, rtol=conv_networks.TOLERANCE)
