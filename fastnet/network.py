@@ -262,7 +262,7 @@ class Network(Block):
 
         Parameters
         ----------
-        x : array (n, *input_shape)
+        x : array (n, *input_shape), or `datasets.Images`
         y : array
             What the loss takes: class numbers (n,), or values of the output's shape; (n,) for an output (1,).
         epochs, batch_size : int

@@ -15,8 +15,9 @@ __all__ = ["main"]
 COMMANDS = {"train": train, "predict": predict, "info": info}
 
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
-# What bad input, a full disk or a loss that is not finite raise; anything else is a fault of fastnet and shows as such.
-USER_ERRORS = (ValueError, OSError, FloatingPointError, MemoryError)
+# What bad input, a full disk, a loss that is not finite or a missing package raise; anything else is a fault of fastnet and
+# shows as such.
+USER_ERRORS = (ValueError, OSError, FloatingPointError, MemoryError, ModuleNotFoundError)
 
 
 class Parser(argparse.ArgumentParser):

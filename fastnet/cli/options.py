@@ -6,7 +6,7 @@ import argparse
 
 from fastnet import checks
 
-__all__ = ["named", "real_number", "sizes", "whole_number"]
+__all__ = ["image_size", "named", "real_number", "sizes", "whole_number"]
 
 
 def whole_number(least: int | None = None):
@@ -42,6 +42,17 @@ def sizes(text: str) -> tuple[int, ...]:
         return tuple(checks.whole_number("a size", int(size), least=1) for size in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected sizes of layers such as 128,64; got {text!r}") from None
+
+
+def image_size(text: str) -> tuple[int, ...]:
+    """Height and width: "32" for both, or "32,48"."""
+    try:
+        pair = tuple(checks.whole_number("a size", int(size), least=1) for size in text.split(","))
+    except ValueError:
+        pair = ()
+    if len(pair) not in (1, 2):
+        raise argparse.ArgumentTypeError(f"expected a size such as 32, or height,width such as 32,48; got {text!r}")
+    return pair * 2 if len(pair) == 1 else pair
 
 
 def named(known):

@@ -12,14 +12,18 @@ from fastnet import files
 HELP = "predict with a network that fastnet train has saved"
 DESCRIPTION = (
     "Read new data as the training read its own (the target is not needed), and write a CSV line for each sample: "
-    "the class and the probability of each class, or the value."
+    "the class and the probability of each class, or the value; for images in files their names besides."
 )
 
 
 def add_arguments(parser) -> None:
     """The arguments of ``fastnet predict``."""
     parser.add_argument("model", metavar="MODEL", help="model.safetensors, or the directory of a run")
-    parser.add_argument("data", metavar="DATA", help="an .npz file with x, a CSV file, or an IDX file of images")
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="an .npz file with x, a CSV file, an IDX file of images, an image, or a folder of them",
+    )
     parser.add_argument("--out", metavar="FILE", help="write to this CSV file instead of the standard output")
 
 
@@ -60,7 +64,10 @@ def _table(net, encoder, x):
     probabilities = np.asarray(net.predict_proba(x), np.float32)
     names = encoder.decode_target(probabilities.argmax(axis=1))
     header = ["class", *(f"probability {name}" for name in encoder.classes)]
-    return header, ([name, *row] for name, row in zip(names, probabilities.astype(str), strict=True))
+    rows = ([name, *row] for name, row in zip(names, probabilities.astype(str), strict=True))
+    if hasattr(x, "files"):
+        return ["file", *header], ([file, *row] for file, row in zip(x.files, rows, strict=True))
+    return header, rows
 
 
 def _refuse_to_overwrite(out: str, *inputs: str) -> None:

@@ -10,13 +10,13 @@ import signal
 import threading
 import time
 
-from fastnet.cli.options import named, real_number, sizes, whole_number
+from fastnet.cli.options import image_size, named, real_number, sizes, whole_number
 from fastnet.cli.run_directory import HISTORY, MODEL, RunDirectory
 
 HELP = "train a network on the shipped digits or on data of your own"
 DESCRIPTION = (
-    "Train a network on the 8 x 8 digits that fastnet ships, on an .npz or CSV file, "
-    "or on a folder of IDX files such as MNIST's; test it, and save it with its history."
+    "Train a network on the 8 x 8 digits that fastnet ships, on an .npz or CSV file, on a folder of IDX files such as "
+    "MNIST's, or on a folder of images with a folder for each class; test it, and save it with its history."
 )
 
 MODEL_NAMES = ("mlp", "lenet", "vgg_small", "resnet20", "mobilenet_tiny")
@@ -45,7 +45,10 @@ def add_arguments(parser) -> None:
     share = real_number("a share in [0, 1)", least=0, below=1)
     positive = real_number("a number above 0", above=0)
     count = whole_number(least=1)
-    add("--data", "digits, an .npz file, a CSV file, or a folder of IDX files", "digits", metavar="PATH")
+    add("--data", "digits, an .npz file, a CSV file, or a folder of IDX files or images", "digits", metavar="PATH")
+    add("--size", "what images in a folder are resized to: 32, or height,width", type=image_size, metavar="SIZE")
+    add("--channels", "of images in a folder: 1 (grey), 3 (colours) or 4; by default what they have",
+        type=whole_number(least=1), metavar="N")  # fmt: skip
     add("--target", "the column of a CSV file to learn", metavar="COLUMN")
     add(
         "--task",
@@ -116,6 +119,8 @@ def run(arguments) -> int:
         target=arguments.target,
         task=arguments.task,
         missing=arguments.missing,
+        size=arguments.size,
+        channels=arguments.channels,
     )
     directory.make()
     x, y, validation = _divide(data, arguments)
@@ -272,6 +277,8 @@ def _description(arguments, data, results, history, seconds) -> dict:
         options["data"] = os.path.abspath(options["data"])
     if arguments.hidden is not None:
         options["hidden"] = ",".join(map(str, arguments.hidden)) or "none"
+    if arguments.size is not None:
+        options["size"] = ",".join(map(str, arguments.size))
     words = ["fastnet", "train"]
     for name, value in options.items():
         if value is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastnet import checks
-from fastnet.datasets.inputs import ArrayInputs, TableInputs, mean_and_std, number_text
+from fastnet.datasets.inputs import ArrayInputs, ImageInputs, TableInputs, mean_and_std, number_text
 
 __all__ = ["ClassTarget", "Encoder", "ValueTarget"]
 
@@ -103,7 +103,7 @@ class ValueTarget:
         return {"name": self.name, "mean": self.mean, "std": self.std}
 
 
-INPUTS = {cls.kind: cls for cls in (ArrayInputs, TableInputs)}
+INPUTS = {cls.kind: cls for cls in (ArrayInputs, ImageInputs, TableInputs)}
 TARGETS = {cls.task: cls for cls in (ClassTarget, ValueTarget)}
 
 

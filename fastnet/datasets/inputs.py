@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from fastnet import checks
+from fastnet.datasets.images import Images
 from fastnet.datasets.table import Table
 
-__all__ = ["ArrayInputs", "TableInputs"]
+__all__ = ["ArrayInputs", "ImageInputs", "TableInputs"]
 
 MOST_CATEGORIES = 1000
 
@@ -100,6 +101,31 @@ class ArrayInputs:
     def config(self) -> dict:
         scaling = {"mean": self.mean, "std": self.std} if self.divide is None else {"divide": self.divide}
         return {"shape": list(self.shape), **scaling}
+
+
+class ImageInputs(ArrayInputs):
+    """Images in files, resized to one size, from 0 to 1; or arrays of their bytes.
+
+    Parameters
+    ----------
+    shape : (height, width, channels)
+    """
+
+    kind = "images"
+
+    def __init__(self, shape):
+        super().__init__(shape, divide=255)
+
+    def transform(self, x):
+        """`Images` as they are, an array of bytes as float32 in [0, 1]."""
+        if not isinstance(x, Images):
+            return super().transform(x)
+        if x.shape[1:] != self.shape:
+            raise ValueError(f"x must hold images of shape {self.shape}; got {x.shape[1:]}")
+        return x
+
+    def config(self) -> dict:
+        return {"shape": list(self.shape)}
 
 
 def raw_array(name: str, x) -> np.ndarray:

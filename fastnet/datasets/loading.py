@@ -4,54 +4,25 @@ from __future__ import annotations
 
 import os
 import zipfile
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from fastnet import checks
+from fastnet.datasets import image_files
 from fastnet.datasets.arrays import named_parts, read_idx, read_idx_folder, read_npz
+from fastnet.datasets.dataset import Dataset
 from fastnet.datasets.encoder import TARGETS, Encoder
+from fastnet.datasets.folder import image_folder
+from fastnet.datasets.images import Images
 from fastnet.datasets.inputs import ArrayInputs, TableInputs, raw_array
 from fastnet.datasets.split import split_rows
 from fastnet.datasets.table import Table, read_csv
 from fastnet.files import existing_file
 
-__all__ = ["Dataset", "digits", "load"]
+__all__ = ["digits", "load", "read_inputs"]
 
 DIGITS = os.path.join(os.path.dirname(__file__), "digits.npz")
 FEW_VALUES = 20
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Arrays ready for training.
-
-    Attributes
-    ----------
-    x, x_test : ndarray float32
-        Scaled inputs; images are (n, height, width, channels). `x_test` is None without a test part.
-    y, y_test : ndarray
-        Numbers of classes (int64), or standardized values (float32, a column).
-    task : "classification" or "regression"
-    classes : list of str, or None
-        Names of the classes, in the order of their numbers.
-    encoder : Encoder
-        What prediction on new data needs.
-    """
-
-    x: np.ndarray = field(repr=False)
-    y: np.ndarray = field(repr=False)
-    x_test: np.ndarray | None = field(repr=False)
-    y_test: np.ndarray | None = field(repr=False)
-    encoder: Encoder
-
-    @property
-    def task(self) -> str:
-        return self.encoder.task
-
-    @property
-    def classes(self) -> list[str] | None:
-        return self.encoder.classes
 
 
 def digits():
@@ -76,7 +47,7 @@ def digits():
     return (data.x, data.y), (data.x_test, data.y_test)
 
 
-def load(path, *, target=None, task=None, missing="error", test=0.2, seed=0) -> Dataset:
+def load(path, *, target=None, task=None, missing="error", test=0.2, seed=0, size=None, channels=None) -> Dataset:
     """Read, divide and scale a data set.
 
     Parameters
@@ -85,7 +56,8 @@ def load(path, *, target=None, task=None, missing="error", test=0.2, seed=0) -> 
         - "digits": the images that fastnet ships;
         - an .npz file with arrays x and y (or x_train and y_train), and x_test and y_test if there is a test part;
         - a CSV file with a header: text columns become one input for each category;
-        - a folder of IDX files, gzipped or not, as MNIST is published.
+        - a folder of IDX files, gzipped or not, as MNIST is published;
+        - a folder of images, with a folder for each class (see `image_folder`).
     target : str, optional
         The CSV column to learn.
     task : "classification" or "regression", optional
@@ -96,6 +68,9 @@ def load(path, *, target=None, task=None, missing="error", test=0.2, seed=0) -> 
         Share of the samples for the test part where the data has none; 0 for no test part.
     seed : int, default 0
         Of that division, which is stratified for classes.
+    size : int or (height, width), optional
+    channels : 1, 3 or 4, optional
+        What images in files become.
 
     Returns
     -------
@@ -114,6 +89,12 @@ def load(path, *, target=None, task=None, missing="error", test=0.2, seed=0) -> 
     path = os.fspath(path)
     if path == "digits":
         path = DIGITS
+    if os.path.isdir(path) and _has_image_folders(path):
+        _refuse("target", target, path, "the names of its folders are the classes")
+        _refuse("task", None if task == "classification" else task, path, "its images belong to classes")
+        return image_folder(path, size=size, channels=channels, test=test, seed=seed)
+    for argument, value in (("size", size), ("channels", channels)):
+        _refuse(argument, value, path, "only a folder of images takes it")
     if os.path.isdir(path):
         return _from_arrays(path, read_idx_folder(path), target, task, test, seed)
     if zipfile.is_zipfile(existing_file(path)):
@@ -126,9 +107,15 @@ def load(path, *, target=None, task=None, missing="error", test=0.2, seed=0) -> 
 def read_inputs(path, encoder: Encoder):
     """The raw inputs of a file for `encoder.transform`: like the training data, a target is not needed.
 
-    An .npz file with an array x (or x_test), an IDX file of images, or a CSV file with the columns of the training.
+    An .npz file with an array x (or x_test), an IDX file of images, a CSV file with the columns of the training, or an
+    image or a folder of them, which are resized.
     """
     path = os.fspath(path)
+    if encoder.inputs.kind == "images" and (os.path.isdir(path) or path.lower().endswith(image_files.EXTENSIONS)):
+        files = image_files.find_images(path) if os.path.isdir(path) else [existing_file(path)]
+        if not files:
+            raise ValueError(f"{path} has no images ({', '.join(image_files.EXTENSIONS)})")
+        return Images(files, encoder.inputs.shape)
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path} is a directory; name its file of images")
     if zipfile.is_zipfile(existing_file(path)):
@@ -139,6 +126,17 @@ def read_inputs(path, encoder: Encoder):
     if path.lower().endswith(".csv"):
         raise ValueError(f"{path}: the training data was arrays of shape {encoder.inputs.shape}, not a CSV file")
     return read_idx(path)
+
+
+def _has_image_folders(path: str) -> bool:
+    """Whether a folder has folders, and no IDX files beside them."""
+    has_idx = any("idx" in name.lower() and os.path.isfile(os.path.join(path, name)) for name in os.listdir(path))
+    return not has_idx and bool(image_files.subfolders(path))
+
+
+def _refuse(argument: str, value, path: str, reason: str) -> None:
+    if value is not None:
+        raise ValueError(f"{argument}: {path} does not take it; {reason}")
 
 
 def _from_arrays(path, parts, target, task, test, seed) -> Dataset:

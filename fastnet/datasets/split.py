@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastnet import checks
+from fastnet.datasets.images import Images
 
 __all__ = ["train_test_split"]
 
@@ -17,7 +18,7 @@ def train_test_split(x, y, *, test=0.2, seed=0, stratify=True):
 
     Parameters
     ----------
-    x : array (n, ...)
+    x : array (n, ...), or `Images`
     y : array (n, ...)
     test : float, default 0.2
         Share of the samples that become the test part.
@@ -29,7 +30,7 @@ def train_test_split(x, y, *, test=0.2, seed=0, stratify=True):
     Returns
     -------
     (x, y), (x_test, y_test)
-        Copies.
+        Copies; of `Images`, others of the same files.
 
     Raises
     ------
@@ -45,12 +46,13 @@ def train_test_split(x, y, *, test=0.2, seed=0, stratify=True):
     >>> sorted(y.tolist()), sorted(y_test.tolist())
     ([0, 0, 0, 1, 1, 1], [0, 0, 1, 1])
     """
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = x if isinstance(x, Images) else np.asarray(x), np.asarray(y)
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
         raise ValueError(f"x and y must have the same length; got shapes {x.shape} and {y.shape}")
     labels = y if checks.flag("stratify", stratify) and y.ndim == 1 and y.dtype.kind in "iubUSO" else None
     train_rows, test_rows = split_rows(len(x), labels, test, seed)
-    return (x[train_rows], y[train_rows]), (x[test_rows], y[test_rows])
+    take = x.take if isinstance(x, Images) else x.__getitem__
+    return (take(train_rows), y[train_rows]), (take(test_rows), y[test_rows])
 
 
 def split_rows(n: int, labels, test: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

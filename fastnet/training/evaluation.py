@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastnet import labels
+from fastnet.datasets.images import Images
 from fastnet.execution import PREDICT_BATCH, Programs
 from fastnet.native.plan import ControlBlock
 from fastnet.training.steps import Feed, Sums, evaluation_step
@@ -24,7 +25,8 @@ class Evaluator:
     def feed(self, x, y, sample_weight=None, *, x_name="x", y_name="y") -> Feed:
         """Check data, all of it, before anything is computed."""
         graph = self.executor.graph
-        x = labels.check_inputs(x_name, x, graph.input_shape)
+        images = x if isinstance(x, Images) else None
+        x = labels.check_inputs(x_name, x if images is None else images.array, graph.input_shape)
         targets = labels.form_of(self.loss, y, graph.output_shape, y_name)
         labels.check_length(y_name, targets.array, x_name, len(x))
         for metric in self.metrics:
@@ -32,13 +34,15 @@ class Evaluator:
         labels.scan_inputs(x_name, x)
         labels.scan_targets(targets, y_name)
         weights = labels.combined_weights(sample_weight, None, targets, self.executor.dtype)
-        return Feed(x, targets, weights, ordered=False, checked=False)
+        return Feed(x, targets, weights, ordered=False, checked=False, images=images)
 
     def run(self, feed: Feed, batch_size: int | None = None) -> dict[str, float]:
         """The figures of checked data, averaged by the samples' weights."""
         batch_size = batch_size or PREDICT_BATCH
         n = len(feed.x)
         control = self.sums.control
+        if feed.images is not None:
+            feed.images.wait()
         with self.executor.lock:
             self.sums.clear()
             control.cursor = control.status = 0

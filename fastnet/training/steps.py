@@ -32,7 +32,7 @@ class Feed:
     augmentation : augment.Augmentation, optional
         How samples and targets are changed at random.
     images : datasets.Images, optional
-        What decodes `x` while it is used.
+        What decodes `x`, its bytes, while it is used.
     """
 
     def __init__(self, x, targets, weights, *, ordered: bool, checked: bool, augmentation=None, images=None):

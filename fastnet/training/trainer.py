@@ -260,6 +260,8 @@ class Trainer:
                     callback.on_epoch_begin(self, {})
                 if checks.flag("shuffle", shuffle):
                     self._shuffle(order)
+                if feed.images is not None:
+                    feed.images.prefer(order)
                 figures = self._epoch(feed, order, batch_size, drop_last, watched, on_nonfinite, progress)
                 if figures is None:
                     break
@@ -306,11 +308,13 @@ class Trainer:
             parts = []
             for rows in (np.sort(order[held:]), np.sort(order[:held])):
                 part = labels.Targets(targets.array[rows], targets.classes, targets.shape)
-                parts.append((feed.x[rows], part, None if weights is None else weights[rows]))
-            (x, targets, weights), held_out = parts
-            validation = Feed(*held_out, ordered=False, checked=False)
-            return Feed(x, targets, weights, ordered=True, checked=False), validation
-        return Feed(feed.x, targets, weights, ordered=True, checked=False), validation
+                images = None if feed.images is None else feed.images.take(rows)
+                x = feed.x[rows] if images is None else images.array
+                parts.append((x, part, None if weights is None else weights[rows], images))
+            (x, targets, weights, images), held_out = parts
+            validation = Feed(*held_out[:3], ordered=False, checked=False, images=held_out[3])
+            return Feed(x, targets, weights, ordered=True, checked=False, images=images), validation
+        return Feed(feed.x, targets, weights, ordered=True, checked=False, images=feed.images), validation
 
     def _shuffle(self, order: np.ndarray) -> None:
         """A new order, keyed by the seed and the count of epochs of this network's life."""
@@ -331,6 +335,8 @@ class Trainer:
                 program = self._program(feed, batch)
                 feed.bind(program, order)
                 run = 1 if watched else min(steps, progress.steps_of(batch, RUN_SECONDS), MOST_STEPS)
+                if feed.images is not None:
+                    run = feed.images.ready(order[done : done + run * batch], batch) // batch
                 with self.net.lock:
                     control.cursor = done
                     begun = time.perf_counter()
