@@ -141,7 +141,8 @@ cdef void point_at_taps(const DirectWeights* d, Py_ssize_t start, Py_ssize_t n, 
             rows[tap * d.chunk + i] = base + (y * a.W + x) * a.C if 0 <= y < a.H and 0 <= x < a.W else zeros
 
 
-cdef void copy_for_taps(const DirectWeights* d, Py_ssize_t image, Py_ssize_t p0, Py_ssize_t p1, real* copy, const real** rows) noexcept nogil:
+cdef void copy_for_taps(const DirectWeights* d, Py_ssize_t image, Py_ssize_t p0, Py_ssize_t p1, real* copy,
+                        const real** rows) noexcept nogil:
     """The copy of a band, and rows[kernel row, pixel] in it."""
     cdef const ConvWeightsArgs* a = d.args
     cdef ConvArgs forward

@@ -98,8 +98,8 @@ cdef Py_ssize_t conv_winograd_weights_scratch(const void* args) noexcept nogil:
 
 # --- a chunk -----------------------------------------------------------------------------------------------
 
-cdef inline void transform_gradient(Py_ssize_t t, Py_ssize_t m, const real** pixels, Py_ssize_t k, Py_ssize_t n, Py_ssize_t i0, Py_ssize_t i1,
-                                    real* d, Py_ssize_t ldd, real* sums) noexcept nogil:
+cdef inline void transform_gradient(Py_ssize_t t, Py_ssize_t m, const real** pixels, Py_ssize_t k, Py_ssize_t n, Py_ssize_t i0,
+                                    Py_ssize_t i1, real* d, Py_ssize_t ldd, real* sums) noexcept nogil:
     """Rows i0 .. i1 of D = G dy G^T, of n filters from k on; the sum of dy is added to `sums`, if there are."""
     cdef vf half[MOST_POINTS * 4]
     cdef vf column[MOST_POINTS]
@@ -177,7 +177,7 @@ cdef void add_products(const WinogradWeights* g, const WeightsShare* share, Py_s
 # --- phase 1: the sums ---------------------------------------------------------------------------------------
 
 cdef inline void sum_chunks(Py_ssize_t t, Py_ssize_t m, const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first,
-                           Py_ssize_t n, real* scratch, real* sums) noexcept nogil:
+                            Py_ssize_t n, real* scratch, real* sums) noexcept nogil:
     """S, and the sums of dy behind it, of n tiles from `first` on."""
     cdef real* v = scratch
     cdef real* d = v + t * t * g.v_matrix
@@ -242,7 +242,8 @@ cdef inline void write_sum(real* y, vf x, Py_ssize_t n, bint accumulate, vf* inf
     infinite[0] = vor_bits(vfirst(x - x, n), infinite[0])
 
 
-cdef inline void weights_of_sums(Py_ssize_t t, Py_ssize_t r, const WinogradWeights* g, Py_ssize_t c, Py_ssize_t k, vf* infinite) noexcept nogil:
+cdef inline void weights_of_sums(Py_ssize_t t, Py_ssize_t r, const WinogradWeights* g, Py_ssize_t c, Py_ssize_t k,
+                                 vf* infinite) noexcept nogil:
     """dw = A^T S A of one channel and a vector of filters."""
     cdef const ConvWinogradWeightsArgs* a = g.args
     cdef vf half[MOST_POINTS * 5]
