@@ -27,7 +27,7 @@ def shapes(tmp_path):
     return tmp_path / "shapes"
 
 
-OPTIONS = ["--epochs", 15, "--hidden", 8, "--dropout", 0, "--batch-size", 8, "--learning-rate", 0.01]
+OPTIONS = ["--epochs", 40, "--hidden", 8, "--dropout", 0, "--batch-size", 8, "--learning-rate", 0.01]
 
 
 def test_train_and_predict(run, tmp_path, shapes):
