@@ -113,7 +113,7 @@ include "kernels/elementary.pxi"
 include "kernels/gemm_strip.pxi"
 include "kernels/gemm.pxi"
 include "kernels/conv.pxi"
-include "kernels/conv_direct_tile.pxi"
+include "kernels/conv_direct_windows.pxi"
 include "kernels/conv_direct.pxi"
 include "kernels/conv_winograd_transform.pxi"
 include "kernels/conv_winograd.pxi"
@@ -177,11 +177,11 @@ add("gemm",
 add("conv_direct",
     "x w bias gate y scratch shared"
     " | N H W C P Q K R S sh sw eh ew ph pw G activation gate_activation scratch_stride | alpha gate_alpha",
-    sizeof(ConvArgs), conv_direct_begin, conv_direct, NULL, conv_direct_scratch, conv_direct_shared)
+    sizeof(ConvArgs), conv_direct_pack, conv_direct, NULL, conv_direct_scratch, conv_direct_shared)
 add("conv_direct_data",
     "dy w bias gate dx scratch shared"
     " | N H W C P Q K R S sh sw eh ew ph pw G activation gate_activation scratch_stride | alpha gate_alpha",
-    sizeof(ConvDataArgs), conv_direct_data_begin, conv_direct_data, NULL, conv_direct_data_scratch, conv_direct_data_shared)
+    sizeof(ConvDataArgs), conv_direct_data_pack, conv_direct_data, NULL, conv_direct_data_scratch, conv_direct_data_shared)
 add("conv_direct_weights",
     "x dy dw dbias control scratch shared"
     " | N H W C P Q K R S sh sw eh ew ph pw G accumulate accumulate_bias scratch_stride |",

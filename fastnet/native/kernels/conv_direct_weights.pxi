@@ -2,11 +2,12 @@
 #
 #   dw[tap, c, k] = sum over pixels of x[source of pixel and tap][c] dy[pixel, k]
 #
-# The legends of conv.pxi and conv_direct.pxi.
+# The legend of conv.pxi.
 #
 # Algorithm: pixels in chunks, whose panel of NR filters of dy stays in L1. For each tap, tiles of h channels by nv vectors of filters
 # are sums of outer products over the pixels of a chunk, which find x through pointers, and are added to the sums of the chunks
-# before. With few channels a kernel row is one tap of S C channels, in a copy of a band of the image (conv_direct.pxi).
+# before. With few channels (fewer than MERGED) the taps of a kernel row are one, of S C channels side by side
+# in a copy of a band of the image with its padding.
 # The chunks are halved, and each half has sums of its own, where these are small: an even number of threads takes a half each.
 # The threads of a half divide its taps and tiles.
 #
@@ -16,6 +17,7 @@
 
 cdef enum:
     DY_PANEL = 16 << 10     # bytes of a chunk's panel of dy
+    MERGED = 16
 
 cdef struct DirectWeights:
     const ConvWeightsArgs* args
@@ -141,17 +143,32 @@ cdef void point_at_taps(const DirectWeights* d, Py_ssize_t start, Py_ssize_t n, 
             rows[tap * d.chunk + i] = base + (y * a.W + x) * a.C if 0 <= y < a.H and 0 <= x < a.W else zeros
 
 
+cdef inline Py_ssize_t band_width(const ConvWeightsArgs* a) noexcept nogil:
+    """Elements of a row of a band's copy."""
+    return ((a.Q - 1) * a.sw + a.S) * a.C
+
+
+cdef void copy_band(const ConvWeightsArgs* a, const real* image, Py_ssize_t p0, Py_ssize_t p1, real* copy) noexcept nogil:
+    """What rows p0 .. p1 of dy see of an image, its padding included."""
+    cdef Py_ssize_t width = band_width(a), i, y, left, inside
+    left = min(a.pw * a.C, width)
+    inside = max(min(width - left, a.W * a.C), <Py_ssize_t>0)
+    for i in range((p1 - p0 - 1) * a.sh + (a.R - 1) * a.eh + 1):
+        y = p0 * a.sh - a.ph + i
+        if not 0 <= y < a.H:
+            memset(copy + i * width, 0, width * sizeof(real))
+            continue
+        memset(copy + i * width, 0, left * sizeof(real))
+        memcpy(copy + i * width + left, image + y * a.W * a.C, inside * sizeof(real))
+        memset(copy + i * width + left + inside, 0, (width - left - inside) * sizeof(real))
+
+
 cdef void copy_for_taps(const DirectWeights* d, Py_ssize_t image, Py_ssize_t p0, Py_ssize_t p1, real* copy,
                         const real** rows) noexcept nogil:
     """The copy of a band, and rows[kernel row, pixel] in it."""
     cdef const ConvWeightsArgs* a = d.args
-    cdef ConvArgs forward
-    cdef Py_ssize_t width, r, p, q
-    memset(&forward, 0, sizeof(forward))
-    forward.H, forward.W, forward.C, forward.Q, forward.R, forward.S = a.H, a.W, a.C, a.Q, a.R, a.S
-    forward.sh, forward.sw, forward.eh, forward.ew, forward.ph, forward.pw = a.sh, a.sw, a.eh, a.ew, a.ph, a.pw
-    width = band_width(&forward)
-    copy_band(&forward, a.x + image * a.H * a.W * a.C, p0, band_height(&forward, p1 - p0), copy)
+    cdef Py_ssize_t width = band_width(a), r, p, q
+    copy_band(a, a.x + image * a.H * a.W * a.C, p0, p1, copy)
     for r in range(a.R):
         for p in range(p1 - p0):
             for q in range(a.Q):
