@@ -6,7 +6,6 @@ import os
 import warnings
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from fastnet import checks
 from fastnet.datasets import image_files
@@ -64,6 +63,20 @@ def image_folder(path, *, size=None, channels=None, on_error="raise", test=0.2, 
         the test part that the training part does not have.
     ModuleNotFoundError
         Pillow is missing: ``pip install "fastnet-cpu[image]"``.
+
+    Examples
+    --------
+    >>> import os, tempfile, numpy as np, fastnet as fn
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name, colour in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
+    ...         os.makedirs(os.path.join(folder, name))
+    ...         for i in range(5):
+    ...             Image.new("RGB", (8, 6), colour).save(os.path.join(folder, name, f"{i}.png"))
+    ...     data = fn.datasets.image_folder(folder)
+    ...     first = data.x[0]
+    >>> data.classes, data.x.shape, data.x_test.shape, first[0, 0].tolist()
+    (['blue', 'red'], (8, 6, 8, 3), (2, 6, 8, 3), [0.0, 0.0, 1.0])
     """
     path = os.fspath(path)
     checks.choice("on_error", on_error, ("raise", "skip"))
@@ -102,7 +115,7 @@ def image_folder(path, *, size=None, channels=None, on_error="raise", test=0.2, 
 def _read_headers(files, labels, on_error: str, progress: bool):
     """Files and labels of the images whose headers can be read, and the headers by file."""
     headers, good = {}, []
-    for row, path in enumerate(tqdm(files, "reading sizes", unit=" images", disable=not progress)):
+    for row, path in enumerate(_bar(files, "reading sizes", progress)):
         try:
             headers[path] = image_files.read_header(path)
             good.append(row)
@@ -134,7 +147,7 @@ def _common(headers, size, channels) -> tuple[tuple[int, int], int]:
 
 def _without_broken(images: Images, labels: np.ndarray, progress: bool):
     """All images decoded, without those that cannot be read."""
-    with tqdm(total=len(images), desc="decoding", unit=" images", disable=not progress) as bar:
+    with _bar(images.files, "decoding", progress) as bar:
         broken = images.broken(lambda done: bar.update(done - bar.n))
     if not broken:
         return images, labels
@@ -149,3 +162,9 @@ def _warn(files: list[str]) -> None:
     if files:
         more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
         warnings.warn(f"left out, as they cannot be read: {', '.join(files[:NAMED])}{more}", stacklevel=4)
+
+
+def _bar(files: list[str], description: str, shown: bool):
+    from tqdm.auto import tqdm
+
+    return tqdm(files, description, unit=" images", disable=not shown)

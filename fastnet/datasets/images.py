@@ -96,7 +96,7 @@ class Images:
         first, *rest = key if isinstance(key, tuple) else (key,)
         rows = np.arange(len(self))[first]
         self.wait(np.atleast_1d(rows).ravel())
-        return (self.array[rows] if not rest else self.array[(rows, *rest)]) * SCALE
+        return np.multiply(self.array[(rows, *rest)], SCALE, dtype=np.float32)
 
     def __array__(self, dtype=None, copy=None):
         if copy is False:
