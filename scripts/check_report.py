@@ -1,9 +1,9 @@
-"""Reads pytest's JUnit report: fails if a test that must not be skipped was.
+"""Reads pytest's JUnit report: fails if a test was skipped, but for reasons that are fine where all packages are there.
 
     python scripts/check_report.py report.xml
 
-Comparisons with PyTorch skip where it is missing, and tests on data outside of the
-repository where FASTNET_DATA is not set: fine on a user's machine, but not where both are there.
+Comparisons skip where a peer is missing, and tests on data outside of the
+repository where FASTNET_DATA is not set: fine on a user's machine, but only the latter where this runs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ from __future__ import annotations
 import os
 import sys
 from xml.etree import ElementTree
+
+
+# What a machine that has every package may lack: the right to be refused.
+ALLOWED = ("root may write everywhere",)
 
 
 def main(path: str) -> int:
@@ -22,10 +26,10 @@ def main(path: str) -> int:
         if reason is None:
             ran_torch += "torch" in name.lower()
             continue
-        message = reason.get("message") or ""
+        message = f"{reason.get('message')} {reason.text or ''}"
         outside = "FASTNET_DATA" in message and "FASTNET_DATA" not in os.environ
         print(f"skipped: {name}: {message}")
-        if ("torch" in message.lower() or "FASTNET_DATA" in message) and not outside:
+        if not outside and not any(allowed in message for allowed in ALLOWED):
             skipped.append(name)
     if skipped or not ran_torch:
         print(f"{len(skipped)} tests that must run were skipped, {ran_torch} comparisons with PyTorch ran")

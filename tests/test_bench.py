@@ -1,8 +1,13 @@
 """The benchmarks of convolutions compute the same on both sides; their times are not looked at."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+# Behind the installed packages: the checkout has the sources of fastnet, not always the compiled modules.
+sys.path.append(str(Path(__file__).parents[1]))
 pytest.importorskip("bench", reason="only in a checkout")
 pytest.importorskip("torch")
 
