@@ -41,10 +41,20 @@ class ConvLayer(Layer):
             axes = "(height, width, channels)" if self.dimensions == 2 else "(length, channels)"
             raise ValueError(f"{type(self).__name__} takes inputs of shape {axes}; got {tuple(shape)}")
 
-    def _add_parameters(self, shape, fan_in: int, fan_out: int, bias: int) -> None:
+    def _fans(self, channels: int) -> tuple[int, int]:
+        """fan_in and fan_out of a kernel that sees the channels of one group; the groups must divide both sides."""
+        if channels % self.groups or self.filters % self.groups:
+            raise ValueError(
+                f"groups={self.groups} must divide the channels, {channels}, and the filters, {self.filters}; "
+                f"the greatest that does is {math.gcd(channels, self.filters)}"
+            )
+        taps = math.prod(self.kernel_size)
+        return taps * channels // self.groups, taps * self.filters // self.groups
+
+    def _add_parameters(self, shape, fans: tuple[int, int]) -> None:
         init = self.init or initializers.default_for(self.activation_behind or self.activation.name)
-        self.weight = self.add_parameter("weight", shape, init=init, fans=(fan_in, fan_out))
-        self.bias = self.add_parameter("bias", (bias,), init=self.bias_init) if self.use_bias else None
+        self.weight = self.add_parameter("weight", shape, init=init, fans=fans)
+        self.bias = self.add_parameter("bias", (self.filters,), init=self.bias_init) if self.use_bias else None
 
     def _windows(self, sizes):
         """The axes of the convolution, and one of height 1 for sequences."""
@@ -126,19 +136,9 @@ class Conv2D(ConvLayer):
     def build(self, shape):
         self._check_input(shape)
         channels = shape[-1]
-        if channels % self.groups or self.filters % self.groups:
-            raise ValueError(
-                f"groups={self.groups} must divide the channels, {channels}, and the filters, {self.filters}; "
-                f"the greatest that does is {math.gcd(channels, self.filters)}"
-            )
+        fans = self._fans(channels)
         axes = self._windows(shape[:-1])
-        taps = math.prod(self.kernel_size)
-        self._add_parameters(
-            (*self.kernel_size, channels // self.groups, self.filters),
-            taps * channels // self.groups,
-            taps * self.filters // self.groups,
-            self.filters,
-        )
+        self._add_parameters((*self.kernel_size, channels // self.groups, self.filters), fans)
         return (*(axis.output for axis in axes[2 - self.dimensions :]), self.filters)
 
     def convolution(self, shape) -> Convolution:

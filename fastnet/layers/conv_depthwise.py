@@ -137,7 +137,7 @@ class SeparableConv2D(Conv2D):
             "depthwise_weight", (*self.kernel_size, 1, inner), init=self.init or initializers.default_for(None),
             fans=(taps, taps * self.multiplier),
         )  # fmt: skip
-        self._add_parameters((1, 1, inner, self.filters), inner, self.filters, self.filters)
+        self._add_parameters((1, 1, inner, self.filters), (inner, self.filters))
         return (*(axis.output for axis in axes), self.filters)
 
     def convolutions(self, shape) -> tuple[Convolution, Convolution]:

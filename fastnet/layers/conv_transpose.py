@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from fastnet.files import register
 from fastnet.kernels import windows
 from fastnet.kernels.convolution import Convolution
@@ -70,45 +68,32 @@ class Conv2DTranspose(ConvLayer):
     def build(self, shape):
         self._check_input(shape)
         channels = shape[-1]
-        if channels % self.groups or self.filters % self.groups:
-            raise ValueError(
-                f"groups={self.groups} must divide the channels, {channels}, and the filters, {self.filters}; "
-                f"the greatest that does is {math.gcd(channels, self.filters)}"
-            )
-        axes = self._axes(shape[:2])
-        taps = math.prod(self.kernel_size)
-        self._add_parameters(
-            (*self.kernel_size, self.filters // self.groups, channels),
-            taps * channels // self.groups,
-            taps * self.filters // self.groups,
-            self.filters,
-        )
-        return (axes[0].size, axes[1].size, self.filters)
+        fans = self._fans(channels)
+        height, width = self._windows(shape[:2])
+        self._add_parameters((*self.kernel_size, self.filters // self.groups, channels), fans)
+        return (height.size, width.size, self.filters)
 
-    def _axes(self, sizes) -> list[windows.Axis]:
-        """Of the convolution whose transpose this is: from the output here to the input."""
-        axes = []
-        for i, size in enumerate(sizes):
-            kernel, stride, dilation = self.kernel_size[i], self.stride[i], self.dilation[i]
-            extent = (kernel - 1) * dilation + 1
-            if self.padding == "same":
-                output = size * stride
-                total = max((size - 1) * stride + extent - output, 0)
-                before, after = total // 2, total - total // 2
-            else:
-                before, after = (0, 0) if self.padding == "valid" else self.padding[i]
-                output = (size - 1) * stride + extent - before - after + self.output_padding[i]
-                if output < 1:
-                    raise ValueError(
-                        f"padding {self.padding} leaves nothing of axis {i}: (size - 1) stride + extent = "
-                        f"({size} - 1) {stride} + {extent}"
-                    )
-            axes.append(windows.Axis(output, kernel, stride, dilation, before, after, size))
-        return axes
+    def _windows(self, sizes):
+        """The axes of the convolution whose transpose this is: from the output here to the input."""
+        return super()._windows([self._output_size(axis, size) for axis, size in enumerate(sizes)])
+
+    def _output_size(self, axis: int, size: int) -> int:
+        stride = self.stride[axis]
+        if self.padding == "same":
+            return size * stride
+        extent = (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
+        cut = 0 if self.padding == "valid" else sum(self.padding[axis])
+        output = (size - 1) * stride + extent - cut + self.output_padding[axis]
+        if output < 1:
+            raise ValueError(
+                f"padding {self.padding} leaves nothing of axis {axis}: (size - 1) stride + extent = "
+                f"({size} - 1) {stride} + {extent}"
+            )
+        return output
 
     def convolution(self, shape) -> Convolution:
         """The geometry of the convolution from y to x, for a batch of inputs of this shape."""
-        height, width = self._axes(shape[1:3])
+        height, width = self._windows(shape[1:3])
         return Convolution(shape[0], height, width, self.filters, shape[-1], self.groups, self.precise)
 
     def record_forward(self, ctx, x, training):

@@ -6,47 +6,44 @@ from fastnet import checks
 from fastnet.files import register
 from fastnet.kernels import pool, windows
 from fastnet.layers.base import Layer
+from fastnet.layers.images import image_sizes, record
 
 __all__ = ["AvgPool1D", "AvgPool2D", "GlobalAvgPool2D", "GlobalMaxPool2D", "MaxPool1D", "MaxPool2D"]
 
 
-def image_sizes(layer, shape, count: int) -> tuple[int, ...]:
-    """The sizes of the `count` axes of an image between batch and channels."""
-    if len(shape) != count + 1:
-        axes = "(height, width, channels)" if count == 2 else "(length, channels)"
-        raise ValueError(f"{type(layer).__name__} needs inputs of shape {axes} besides the batch; got shape {shape}")
-    return shape[:-1]
+class _Max(Layer):
+    """The greatest element of each window; `axes` says where the windows are."""
+
+    def record_forward(self, ctx, x, training):
+        axes = self.axes(x.shape[1:])
+        y = ctx.tensor((x.shape[0], *self.build(x.shape[1:])))
+        dtype = pool.argmax_dtype(axes)
+        argmax = ctx.tensor(y.shape, dtype) if training else None
+        numbers = pool.numbers(x.shape[0], x.columns, axes) | {"wide": int(dtype == "int32")}
+        ctx.call("max_pool", reads={"x": x}, writes={"y": y, "argmax": argmax}, optional=("argmax",),
+                 work=4 * (x.size + y.size), **numbers)  # fmt: skip
+        return ctx.keep(y, argmax=argmax, numbers=numbers, x_shape=x.shape)
+
+    def record_backward(self, ctx, dy):
+        dx = ctx.tensor(ctx.x_shape)
+        ctx.call("max_pool_backward", reads={"dy": dy, "argmax": ctx.argmax}, writes={"dx": dx},
+                 work=4 * (dx.size + dy.size), **ctx.numbers)  # fmt: skip
+        return dx
 
 
-def record_max(ctx, x, shape, axes, training):
-    """y, and the argmax that the backward pass needs."""
-    y = ctx.tensor(shape)
-    dtype = pool.argmax_dtype(axes)
-    argmax = ctx.tensor(shape, dtype) if training else None
-    numbers = pool.numbers(x.shape[0], x.columns, axes) | {"wide": int(dtype == "int32")}
-    ctx.call("max_pool", reads={"x": x}, writes={"y": y, "argmax": argmax}, optional=("argmax",),
-             work=4 * (x.size + y.size), **numbers)  # fmt: skip
-    return ctx.keep(y, argmax=argmax, numbers=numbers, x_shape=x.shape)
+class _Average(Layer):
+    """The mean of each window; `axes` says where the windows are, `divisor` what is counted."""
 
+    divisor = pool.DIVISOR_IMAGE
 
-def record_max_backward(ctx, dy):
-    dx = ctx.tensor(ctx.x_shape)
-    ctx.call("max_pool_backward", reads={"dy": dy, "argmax": ctx.argmax}, writes={"dx": dx},
-             work=4 * (dx.size + dy.size), **ctx.numbers)  # fmt: skip
-    return dx
+    def record_forward(self, ctx, x, training):
+        axes = self.axes(x.shape[1:])
+        numbers = pool.average_numbers(x.shape[0], x.columns, axes, self.divisor)
+        y = record(ctx, "average_pool", x, (x.shape[0], *self.build(x.shape[1:])), numbers)
+        return ctx.keep(y, numbers=numbers, x_shape=x.shape)
 
-
-def record_average(ctx, x, shape, axes, divisor):
-    y = ctx.tensor(shape)
-    numbers = pool.average_numbers(x.shape[0], x.columns, axes, divisor)
-    ctx.call("average_pool", reads={"x": x}, writes={"y": y}, work=4 * (x.size + y.size), **numbers)
-    return ctx.keep(y, numbers=numbers, x_shape=x.shape)
-
-
-def record_average_backward(ctx, dy):
-    dx = ctx.tensor(ctx.x_shape)
-    ctx.call("average_pool_backward", reads={"dy": dy}, writes={"dx": dx}, work=4 * (dx.size + dy.size), **ctx.numbers)
-    return dx
+    def record_backward(self, ctx, dy):
+        return record(ctx, "average_pool_backward", dy, ctx.x_shape, ctx.numbers, ("dy", "dx"))
 
 
 class _Pool(Layer):
@@ -79,34 +76,21 @@ class _Pool(Layer):
         }
 
 
-class _MaxPool(_Pool):
-    def record_forward(self, ctx, x, training):
-        axes = self.axes(x.shape[1:])
-        return record_max(ctx, x, (x.shape[0], *self.build(x.shape[1:])), axes, training)
-
-    def record_backward(self, ctx, dy):
-        return record_max_backward(ctx, dy)
-
-
-class _AvgPool(_Pool):
+class _AvgPool(_Average, _Pool):
     def __init__(self, pool_size, *, stride=None, padding="valid", ceil_mode=False, count_include_pad=True, name=None):
         super().__init__(pool_size, stride=stride, padding=padding, ceil_mode=ceil_mode, name=name)
         self.count_include_pad = checks.flag("count_include_pad", count_include_pad)
 
-    def record_forward(self, ctx, x, training):
-        axes = self.axes(x.shape[1:])
-        divisor = pool.DIVISOR_PADDED if self.count_include_pad else pool.DIVISOR_IMAGE
-        return record_average(ctx, x, (x.shape[0], *self.build(x.shape[1:])), axes, divisor)
-
-    def record_backward(self, ctx, dy):
-        return record_average_backward(ctx, dy)
+    @property
+    def divisor(self):
+        return pool.DIVISOR_PADDED if self.count_include_pad else pool.DIVISOR_IMAGE
 
     def config(self):
         return {**super().config(), "count_include_pad": self.count_include_pad}
 
 
 @register
-class MaxPool2D(_MaxPool):
+class MaxPool2D(_Max, _Pool):
     """The greatest element of each window of an image, channel by channel.
 
     In training the gradient goes to the first of equal maxima. A NaN in a window is its maximum; outside of the image
@@ -143,7 +127,7 @@ class MaxPool2D(_MaxPool):
 
 
 @register
-class MaxPool1D(_MaxPool):
+class MaxPool1D(_Max, _Pool):
     """The greatest element of each window of a series, channel by channel; see `MaxPool2D`.
 
     Parameters
@@ -241,6 +225,11 @@ class _GlobalPool(Layer):
         super().__init__(name=name)
         self.keep_dims = checks.flag("keep_dims", keep_dims)
 
+    def axes(self, shape) -> tuple[windows.Axis, ...]:
+        """The one window on each axis of images of one sample's shape."""
+        sizes = image_sizes(self, shape, 2)
+        return pool.geometry(sizes, sizes)
+
     def build(self, shape):
         image_sizes(self, shape, 2)
         return (1, 1, shape[-1]) if self.keep_dims else shape[-1:]
@@ -250,7 +239,7 @@ class _GlobalPool(Layer):
 
 
 @register
-class GlobalAvgPool2D(_GlobalPool):
+class GlobalAvgPool2D(_Average, _GlobalPool):
     """The mean of each channel over the whole image (Lin, Chen & Yan 2014).
 
     Parameters
@@ -270,16 +259,9 @@ class GlobalAvgPool2D(_GlobalPool):
     array([[3., 4.]], dtype=float32)
     """
 
-    def record_forward(self, ctx, x, training):
-        axes = pool.geometry(x.shape[1:-1], x.shape[1:-1])
-        return record_average(ctx, x, (x.shape[0], *self.build(x.shape[1:])), axes, pool.DIVISOR_IMAGE)
-
-    def record_backward(self, ctx, dy):
-        return record_average_backward(ctx, dy)
-
 
 @register
-class GlobalMaxPool2D(_GlobalPool):
+class GlobalMaxPool2D(_Max, _GlobalPool):
     """The greatest element of each channel over the whole image.
 
     Parameters
@@ -298,10 +280,3 @@ class GlobalMaxPool2D(_GlobalPool):
     >>> fn.GlobalMaxPool2D().forward(np.arange(8, dtype="float32").reshape(1, 2, 2, 2))
     array([[6., 7.]], dtype=float32)
     """
-
-    def record_forward(self, ctx, x, training):
-        axes = pool.geometry(x.shape[1:-1], x.shape[1:-1])
-        return record_max(ctx, x, (x.shape[0], *self.build(x.shape[1:])), axes, training)
-
-    def record_backward(self, ctx, dy):
-        return record_max_backward(ctx, dy)

@@ -6,18 +6,9 @@ from fastnet import checks
 from fastnet.files import register
 from fastnet.kernels import pool, resample, windows
 from fastnet.layers.base import Layer
-from fastnet.layers.pool import image_sizes
+from fastnet.layers.images import image_sizes, record
 
 __all__ = ["Crop2D", "ReflectPad2D", "UpSample2D", "ZeroPad2D"]
-
-
-def record(ctx, kernel, source, shape, numbers, fields=("x", "y")):
-    """A kernel from one image to another of `shape`."""
-    target = ctx.tensor(shape)
-    ctx.call(
-        kernel, reads={fields[0]: source}, writes={fields[1]: target}, work=4 * (source.size + target.size), **numbers
-    )
-    return target
 
 
 @register
