@@ -92,3 +92,12 @@ def output(argument: str, out, shape, dtype) -> np.ndarray:
     if not out.flags.c_contiguous or not out.flags.writeable:
         raise ValueError(f"{argument} must be C-contiguous and writeable")
     return out
+
+
+def separate_output(out, shape, dtype, **inputs) -> np.ndarray:
+    """`out` after checks, or a new array; it may not overlap the inputs (None is left out)."""
+    out = output("out", out, shape, dtype)
+    for name, array in inputs.items():
+        if array is not None and np.may_share_memory(out, array):
+            raise ValueError(f"out must not overlap {name}")
+    return out

@@ -89,7 +89,7 @@ def conv2d(
     if activation is not None:
         row = ACTIVATIONS[checks.choice("activation", activation, ACTIVATIONS)]
         kind, alpha = row.kind, row.alpha
-    y = _output(out, convolution.y_shape, x.dtype, x=x, w=w, bias=bias)
+    y = call.separate_output(out, convolution.y_shape, x.dtype, x=x, w=w, bias=bias)
     numbers = {"activation": kind, "alpha": alpha}
     return _run(convolution.forward(), numbers, {"x": x, "w": w, "bias": bias}, {"y": y}, y)
 
@@ -131,7 +131,7 @@ def conv2d_backward_data(
         raise ValueError(f"w must have shape {convolution.w_shape} for x_shape {x_shape}; got {w.shape}")
     if dy.shape != convolution.y_shape:
         raise ValueError(f"dy must have shape {convolution.y_shape} for x_shape {x_shape}; got {dy.shape}")
-    dx = _output(out, x_shape, dy.dtype, dy=dy, w=w)
+    dx = call.separate_output(out, x_shape, dy.dtype, dy=dy, w=w)
     return _run(convolution.backward_data(), {}, {"dy": dy, "w": w}, {"dx": dx}, dx)
 
 
@@ -170,7 +170,7 @@ def conv2d_backward_weights(
     convolution = geometry(x.shape, kernel, dy.shape[3], stride, padding, dilation, groups, precise)
     if dy.shape != convolution.y_shape:
         raise ValueError(f"dy must have shape {convolution.y_shape} for x of shape {x.shape}; got {dy.shape}")
-    dw = _output(out, convolution.w_shape, x.dtype, x=x, dy=dy)
+    dw = call.separate_output(out, convolution.w_shape, x.dtype, x=x, dy=dy)
     return _run(convolution.backward_weights(), {}, {"x": x, "dy": dy}, {"dw": dw}, dw)
 
 
@@ -218,14 +218,6 @@ def _weights(value) -> np.ndarray:
 def _of_one_dtype(a, b):
     dtype = np.result_type(a, b)
     return np.ascontiguousarray(a, dtype), np.ascontiguousarray(b, dtype)
-
-
-def _output(out, shape, dtype, **inputs) -> np.ndarray:
-    y = call.output("out", out, shape, dtype)
-    for name, array in inputs.items():
-        if array is not None and np.may_share_memory(y, array):
-            raise ValueError(f"out must not overlap {name}")
-    return y
 
 
 def _run(chosen: Pass, numbers, reads, writes, result) -> np.ndarray:

@@ -17,7 +17,7 @@ TRANSFORMS = 24
 
 @dataclass(frozen=True)
 class Pass:
-    """One kernel call: `fields` says what the kernel calls x, w, y, bias, gate, dx, dy, dw and dbias."""
+    """One kernel call: `fields` says what the kernel calls x, w, y, bias, dx, dy, dw, dbias, and to add to dbias."""
 
     kernel: str
     fields: dict[str, str]
@@ -91,10 +91,11 @@ class Convolution:
         """dw, and dbias, from x and dy."""
         if self._is_product:
             numbers = self._product(self.channels, self.filters, self._pixels, self.channels, self.filters, trans_a=1)
-            return self._pass("gemm", {"x": "a", "dy": "b", "dw": "c", "dbias": "column_sums"}, numbers)
+            fields = {"x": "a", "dy": "b", "dw": "c", "dbias": "column_sums", "accumulate_bias": "accumulate_sums"}
+            return self._pass("gemm", fields, numbers)
         tile = self._tile(self.height.output, self.width.output)
         kernel = ("conv_winograd" if tile else self._direct) + "_weights"
-        fields = {name: name for name in ("x", "dy", "dw", "dbias")}
+        fields = {name: name for name in ("x", "dy", "dw", "dbias", "accumulate_bias")}
         return self._pass(kernel, fields, self._sizes(tile) | {"accumulate": 0, "accumulate_bias": 0})
 
     # Which algorithm: by the shape of one image alone, so that a sample's bits don't depend on the batch that it is in

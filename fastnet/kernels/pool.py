@@ -72,15 +72,6 @@ def image(argument: str, value) -> np.ndarray:
     return array
 
 
-def separate_output(out, shape, dtype, **inputs) -> np.ndarray:
-    """`out` after checks, or a new array; it may not overlap the inputs."""
-    out = call.output("out", out, shape, dtype)
-    for name, array in inputs.items():
-        if np.may_share_memory(out, array):
-            raise ValueError(f"out must not overlap {name}")
-    return out
-
-
 def _output_shape(shape, axes) -> tuple[int, ...]:
     return (shape[0], *(axis.output for axis in axes), shape[-1])
 
@@ -141,7 +132,7 @@ def max_pool(x, pool_size, *, stride=None, padding="valid", ceil_mode=False, ret
     x = image("x", x)
     axes = geometry(x.shape[1:-1], pool_size, stride, padding, ceil_mode)
     dtype = argmax_dtype(axes)
-    y = separate_output(out, _output_shape(x.shape, axes), x.dtype, x=x)
+    y = call.separate_output(out, _output_shape(x.shape, axes), x.dtype, x=x)
     argmax = np.empty(y.shape, dtype) if checks.flag("return_argmax", return_argmax) else None
     integers = numbers(len(x), x.shape[-1], axes) | {"wide": int(dtype == "int32")}
     call.run("max_pool", x.dtype.name, {"x": x}, {"y": y, "argmax": argmax}, integers, 4 * (x.size + y.size))
@@ -192,7 +183,7 @@ def max_pool_backward(
             f"got shape {argmax.shape} and dtype {argmax.dtype}"
         )
     argmax = np.ascontiguousarray(argmax)
-    dx = separate_output(out, x_shape, dy.dtype, dy=dy, argmax=argmax)
+    dx = call.separate_output(out, x_shape, dy.dtype, dy=dy, argmax=argmax)
     integers = numbers(x_shape[0], x_shape[-1], axes) | {"wide": int(dtype == "int32")}
     reads = {"dy": dy, "argmax": argmax}
     call.run("max_pool_backward", dy.dtype.name, reads, {"dx": dx}, integers, 4 * (dx.size + dy.size))
@@ -238,7 +229,7 @@ def avg_pool(
     """
     x = image("x", x)
     axes = geometry(x.shape[1:-1], pool_size, stride, padding, ceil_mode)
-    y = separate_output(out, _output_shape(x.shape, axes), x.dtype, x=x)
+    y = call.separate_output(out, _output_shape(x.shape, axes), x.dtype, x=x)
     integers = average_numbers(len(x), x.shape[-1], axes, _divisor(count_include_pad))
     call.run("average_pool", x.dtype.name, {"x": x}, {"y": y}, integers, 4 * (x.size + y.size))
     return y
@@ -276,7 +267,7 @@ def avg_pool_backward(
     array([1., 3., 2.], dtype=float32)
     """
     dy, x_shape, axes = _gradient(dy, x_shape, pool_size, stride, padding, ceil_mode)
-    dx = separate_output(out, x_shape, dy.dtype, dy=dy)
+    dx = call.separate_output(out, x_shape, dy.dtype, dy=dy)
     integers = average_numbers(x_shape[0], x_shape[-1], axes, _divisor(count_include_pad))
     call.run("average_pool_backward", dy.dtype.name, {"dy": dy}, {"dx": dx}, integers, 4 * (dx.size + dy.size))
     return dx

@@ -96,7 +96,7 @@ def upsample(x, factor=2, *, interpolation="nearest", out=None):
     factor = windows.pair("factor", factor, count=len(sizes))
     checks.choice("interpolation", interpolation, INTERPOLATIONS)
     shape = (len(x), *(n * f for n, f in zip(sizes, factor, strict=True)), channels)
-    y = pool.separate_output(out, shape, x.dtype, x=x)
+    y = call.separate_output(out, shape, x.dtype, x=x)
     work = 4 * (x.size + y.size)
     if interpolation == "nearest":
         integers = pool.average_numbers(len(x), channels, repetition(sizes, factor), pool.DIVISOR_ONE)
@@ -142,7 +142,7 @@ def upsample_backward(dy, factor=2, *, interpolation="nearest", out=None):
     if any(n % f for n, f in zip(large, factor, strict=True)):
         raise ValueError(f"dy must have sizes that are multiples of factor {factor}; got shape {dy.shape}")
     sizes = tuple(n // f for n, f in zip(large, factor, strict=True))
-    dx = pool.separate_output(out, (len(dy), *sizes, channels), dy.dtype, dy=dy)
+    dx = call.separate_output(out, (len(dy), *sizes, channels), dy.dtype, dy=dy)
     work = 4 * (dx.size + dy.size)
     if interpolation == "nearest":
         integers = pool.average_numbers(len(dy), channels, repetition(sizes, factor), pool.DIVISOR_ONE)
@@ -158,7 +158,7 @@ def upsample_backward(dy, factor=2, *, interpolation="nearest", out=None):
 
 def _enlarge(kernel, x, borders, mode, out):
     sizes = padded_sizes(x.shape[1:-1], borders, mode)
-    y = pool.separate_output(out, (len(x), *sizes, x.shape[-1]), x.dtype, x=x)
+    y = call.separate_output(out, (len(x), *sizes, x.shape[-1]), x.dtype, x=x)
     integers = border_numbers(len(x), x.shape[1:-1], x.shape[-1], borders)
     call.run(kernel, x.dtype.name, {"x": x}, {"y": y}, integers, 4 * (x.size + y.size))
     return y
@@ -166,7 +166,7 @@ def _enlarge(kernel, x, borders, mode, out):
 
 def _cut(kernel, fields, argument, x, borders, out):
     sizes = cropped_sizes(x.shape[1:-1], borders)
-    y = pool.separate_output(out, (len(x), *sizes, x.shape[-1]), x.dtype, **{argument: x})
+    y = call.separate_output(out, (len(x), *sizes, x.shape[-1]), x.dtype, **{argument: x})
     integers = border_numbers(len(x), sizes, x.shape[-1], borders)
     call.run(kernel, x.dtype.name, {fields[0]: x}, {fields[1]: y}, integers, 4 * (x.size + y.size))
     return y

@@ -90,31 +90,31 @@ class Context:
     def conv(self, convolution, x, weight, bias=None) -> Tensor:
         """x * w + bias."""
         y = self.tensor(convolution.y_shape)
-        return self._pass(convolution.forward(), {"x": x, "w": weight, "bias": bias}, {"y": y}, y)
+        self._pass(convolution.forward(), {"x": x, "w": weight, "bias": bias}, {"y": y})
+        return y
 
     def conv_data(self, convolution, dy, weight, bias=None) -> Tensor:
         """The gradient of `conv` at x; with a bias, a transposed convolution."""
         dx = self.tensor(convolution.x_shape)
-        return self._pass(convolution.backward_data(), {"dy": dy, "w": weight, "bias": bias}, {"dx": dx}, dx)
+        self._pass(convolution.backward_data(), {"dy": dy, "w": weight, "bias": bias}, {"dx": dx})
+        return dx
 
     def conv_weights(self, convolution, x, dy, into: Tensor, bias_into: Tensor | None = None) -> None:
         """The gradients of `conv` at its weights and bias, set or added in tensors from `grad`."""
         chosen = convolution.backward_weights()
-        names = ("accumulate", "accumulate_sums" if chosen.kernel == "gemm" else "accumulate_bias")
-        adds = dict(zip(names, (self.adds(into), self.adds(bias_into)), strict=True))
+        adds = {"accumulate": self.adds(into), chosen.fields["accumulate_bias"]: self.adds(bias_into)}
         checked = into.storage.memory is not None
-        self._pass(chosen, {"x": x, "dy": dy}, {"dw": into, "dbias": bias_into}, into,
+        self._pass(chosen, {"x": x, "dy": dy}, {"dw": into, "dbias": bias_into},
                    updates={"control": self.recording.control_field()} if checked else None,
                    optional=(chosen.fields["dbias"],), **adds)  # fmt: skip
 
-    def _pass(self, chosen, reads, writes, result, optional=(), updates=None, **numbers) -> Tensor:
+    def _pass(self, chosen, reads, writes, optional=(), updates=None, **numbers) -> None:
         self.call(
             chosen.kernel,
             reads={chosen.fields[name]: self.value(tensor) for name, tensor in reads.items() if tensor is not None},
             writes={chosen.fields[name]: tensor for name, tensor in writes.items()},
             updates=updates, optional=optional, work=chosen.work, **chosen.numbers | numbers,
         )  # fmt: skip
-        return result
 
     # Elementwise
 

@@ -37,13 +37,12 @@ def eliminate(recording: Recording) -> None:
 class Store(NamedTuple):
     """What a kernel can do to its result as it stores it.
 
-    `output` is the result's field. `activation`: apply one (fields activation, alpha). `gate`: multiply by the slope of
+    `output` is the result's field. All apply an activation (fields activation, alpha). `gate`: multiply by the slope of
     an activation at a tensor of the result's shape (fields gate, gate_activation, gate_alpha). `added`: add a tensor of
     the result's shape (field added), before the activation.
     """
 
     output: str
-    activation: bool = True
     gate: bool = False
     added: bool = False
 
@@ -100,14 +99,12 @@ def _fuse_into(call: Node, node: Node, source: str) -> bool:
     store, numbers = STORES[call.kernel], call.numbers
     if numbers["activation"] or "gate" in call.reads or numbers.get("accumulate"):
         return False
+    overwritten = None if call.in_place is None else call.reads[call.in_place[0]].storage
     if node.kernel == "activation":
-        if not store.activation:
-            return False
         numbers.update(activation=node.numbers["kind"], alpha=node.numbers["alpha"])
         call.writes[store.output] = node.writes["y"]
     elif node.kernel == "add":
         other = node.reads["b" if source == "a" else "a"]
-        overwritten = None if call.in_place is None else call.reads[call.in_place[0]].storage
         if not store.added or "added" in call.reads or "gate" in node.reads or other.storage is overwritten:
             return False
         call.reads["added"] = other
@@ -115,7 +112,6 @@ def _fuse_into(call: Node, node: Node, source: str) -> bool:
         call.writes[store.output] = node.writes["y"]
     else:
         saved = node.reads["saved"]
-        overwritten = None if call.in_place is None else call.reads[call.in_place[0]].storage
         if not store.gate or saved.storage is overwritten:
             return False
         numbers.update(gate_activation=node.numbers["kind"], gate_alpha=node.numbers["alpha"])
