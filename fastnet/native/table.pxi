@@ -181,7 +181,7 @@ add("conv_direct",
 add("conv_direct_data",
     "dy w bias gate dx scratch shared"
     " | N H W C P Q K R S sh sw eh ew ph pw G activation gate_activation scratch_stride | alpha gate_alpha",
-    sizeof(ConvDataArgs), conv_direct_data_pack, conv_direct_data, NULL, conv_direct_data_scratch, conv_direct_data_shared)
+    sizeof(ConvArgs), conv_direct_data_pack, conv_direct_data, NULL, conv_direct_data_scratch, conv_direct_data_shared)
 add("conv_direct_weights",
     "x dy dw dbias control scratch shared"
     " | N H W C P Q K R S sh sw eh ew ph pw G accumulate accumulate_bias scratch_stride |",
@@ -204,7 +204,7 @@ add("depthwise",
 add("depthwise_data",
     "dy w bias gate dx scratch shared"
     " | N H W C P Q K R S sh sw eh ew ph pw G activation gate_activation scratch_stride | alpha gate_alpha",
-    sizeof(ConvDataArgs), depthwise_data, NULL, NULL, depthwise_data_scratch)
+    sizeof(ConvArgs), depthwise_data, NULL, NULL, depthwise_data_scratch)
 add("depthwise_weights",
     "x dy dw dbias control scratch shared"
     " | N H W C P Q K R S sh sw eh ew ph pw G accumulate accumulate_bias scratch_stride |",

@@ -324,15 +324,15 @@ cdef void depthwise(const void* args, int thread, int n_threads) noexcept nogil:
 
 
 cdef Py_ssize_t depthwise_data_scratch(const void* args) noexcept nogil:
-    cdef const ConvDataArgs* a = <const ConvDataArgs*>args
+    cdef const ConvArgs* a = <const ConvArgs*>args
     return depthwise_bytes(min(a.sh, a.H) + min(a.sw, a.W), a.R)
 
 
 cdef void depthwise_data(const void* args, int thread, int n_threads) noexcept nogil:
-    cdef const ConvDataArgs* a = <const ConvDataArgs*>args
+    cdef const ConvArgs* a = <const ConvArgs*>args
     cdef Depthwise d
     cdef Py_ssize_t phase
-    d.x, d.w, d.y, d.bias, d.gate = a.dy, a.w, a.dx, a.bias, a.gate
+    d.x, d.w, d.y, d.bias, d.gate = a.x, a.w, a.y, a.bias, a.gate
     d.N, d.C, d.S, d.H, d.W, d.P, d.Q = a.N, a.C, a.S, a.P, a.Q, a.H, a.W
     d.phases_h, d.phases_w = min(a.sh, a.H), min(a.sw, a.W)
     d.activation, d.alpha, d.gate_activation, d.gate_alpha = a.activation, a.alpha, a.gate_activation, a.gate_alpha

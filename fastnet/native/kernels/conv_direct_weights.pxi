@@ -6,7 +6,7 @@
 #
 # Algorithm: pixels in chunks, whose panel of NR filters of dy stays in L1. For each tap, tiles of h channels by nv vectors of filters
 # are sums of outer products over the pixels of a chunk, which find x through pointers, and are added to the sums of the chunks
-# before. With few channels (fewer than MERGED) the taps of a kernel row are one, of S C channels side by side
+# before. With few channels (fewer than FEW_CHANNELS) the taps of a kernel row are one, of S C channels side by side
 # in a copy of a band of the image with its padding.
 # The chunks are halved, and each half has sums of its own, where these are small: an even number of threads takes a half each.
 # The threads of a half divide its taps and tiles.
@@ -17,7 +17,6 @@
 
 cdef enum:
     DY_PANEL = 16 << 10     # bytes of a chunk's panel of dy
-    MERGED = 16
 
 cdef struct DirectWeights:
     const ConvWeightsArgs* args
@@ -39,7 +38,7 @@ cdef DirectWeights direct_weights_of(const void* args) noexcept nogil:
     cdef DirectWeights d
     cdef Py_ssize_t rows
     d.args = a
-    d.merged = a.C < MERGED and a.G == 1 and a.ew == 1 and a.S > 1
+    d.merged = a.C < FEW_CHANNELS and a.G == 1 and a.ew == 1 and a.S > 1
     d.taps = a.R if d.merged else a.R * a.S
     d.depth = a.S * a.C if d.merged else a.C // a.G
     d.columns = a.K // a.G
@@ -125,9 +124,8 @@ cdef void outer_tile_of_width(Py_ssize_t h, Py_ssize_t width, const real** rows,
 
 # --- a chunk -------------------------------------------------------------------------------------------------
 
-cdef void point_at_taps(const DirectWeights* d, Py_ssize_t start, Py_ssize_t n, Py_ssize_t t0, Py_ssize_t t1, const real* zeros,
-                        const real** rows) noexcept nogil:
-    """rows[tap, pixel] for the pixels from number `start` on, and taps t0 .. t1."""
+cdef void point_at_taps(const DirectWeights* d, Py_ssize_t start, Py_ssize_t n, const real* zeros, const real** rows) noexcept nogil:
+    """rows[tap, pixel] for the n pixels from number `start` on."""
     cdef const ConvWeightsArgs* a = d.args
     cdef Py_ssize_t i, image, p, q, tap, y, x
     cdef const real* base
@@ -137,7 +135,7 @@ cdef void point_at_taps(const DirectWeights* d, Py_ssize_t start, Py_ssize_t n, 
         q = p % a.Q * a.sw - a.pw
         p = p // a.Q * a.sh - a.ph
         base = a.x + image * a.H * a.W * a.C
-        for tap in range(t0, t1):
+        for tap in range(d.taps):
             y = p + tap // a.S * a.eh
             x = q + tap % a.S * a.ew
             rows[tap * d.chunk + i] = base + (y * a.W + x) * a.C if 0 <= y < a.H and 0 <= x < a.W else zeros
@@ -223,13 +221,11 @@ cdef void conv_direct_weights(const void* args, int thread, int n_threads) noexc
     cdef real* panel = <real*>(rows + d.taps * d.chunk)
     cdef real* zeros = panel + d.chunk * NR
     cdef real* copy = zeros + a.C
-    cdef bint apart = d.halves == 2 and n_threads % 2 == 0
-    cdef int beside = n_threads // 2 if apart else n_threads
-    cdef int member = thread % beside
+    cdef HalfTeam team = team_of_halves(d.halves, thread, n_threads)
     cdef Py_ssize_t half, chunk, begin, end, start, n, image, p0, p1, pixels = a.N * a.P * a.Q
     memset(zeros, 0, a.C * sizeof(real))
     for half in range(d.halves):
-        if apart and half != thread // beside:
+        if team.apart and half != team.half:
             continue
         begin = half * d.chunks // d.halves
         end = (half + 1) * d.chunks // d.halves
@@ -243,8 +239,9 @@ cdef void conv_direct_weights(const void* args, int thread, int n_threads) noexc
             else:
                 start = chunk * pixels // d.chunks
                 n = (chunk + 1) * pixels // d.chunks - start
-                point_at_taps(&d, start, n, 0, d.taps, zeros, rows)
-            add_chunk(&d, a.dy + start * a.K, n, rows, panel, a.shared + half * d.half_sums, chunk == begin, member, beside)
+                point_at_taps(&d, start, n, zeros, rows)
+            add_chunk(&d, a.dy + start * a.K, n, rows, panel, a.shared + half * d.half_sums, chunk == begin, team.member,
+                      team.beside)
 
 
 # --- the weights ---------------------------------------------------------------------------------------------

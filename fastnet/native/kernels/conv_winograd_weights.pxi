@@ -199,11 +199,10 @@ cdef void conv_winograd_weights(const void* args, int thread, int n_threads) noe
     cdef real* scratch = <real*>(<char*>g.args.scratch + thread * g.args.scratch_stride)
     cdef real* sums
     cdef WeightsShare share
-    cdef bint apart = g.halves == 2 and n_threads % 2 == 0
-    cdef int beside = n_threads // 2 if apart else n_threads        # threads that share a half
-    cdef int member = thread % beside
-    cdef int down = min(beside, <int>g.t)
-    cdef int across = beside // down
+    cdef HalfTeam team = team_of_halves(g.halves, thread, n_threads)
+    cdef int member = team.member
+    cdef int down = min(team.beside, <int>g.t)
+    cdef int across = team.beside // down
     cdef Py_ssize_t vectors = g.ldv // LANES
     cdef Py_ssize_t half, first, n
     if member >= down * across:
@@ -217,7 +216,7 @@ cdef void conv_winograd_weights(const void* args, int thread, int n_threads) noe
         return
     memset(scratch + g.t * g.t * (g.v_matrix + g.d_matrix), 0, max(g.ldv, g.ldd) * sizeof(real))
     for half in range(g.halves):
-        if apart and half != thread // beside:
+        if team.apart and half != team.half:
             continue
         first = half * g.tiles // g.halves
         n = (half + 1) * g.tiles // g.halves - first
@@ -233,13 +232,6 @@ cdef void conv_winograd_weights(const void* args, int thread, int n_threads) noe
 cdef inline vf of_halves(const WinogradWeights* g, Py_ssize_t at) noexcept nogil:
     cdef vf x = vload(g.args.shared + at)
     return x + vload(g.args.shared + g.half_sums + at) if g.halves == 2 else x
-
-
-cdef inline void write_sum(real* y, vf x, Py_ssize_t n, bint accumulate, vf* infinite) noexcept nogil:
-    if accumulate:
-        x = vload_upto(y, n) + x
-    vstore_upto(y, x, n)
-    infinite[0] = vor_bits(vfirst(x - x, n), infinite[0])
 
 
 cdef inline void weights_of_sums(Py_ssize_t t, Py_ssize_t r, const WinogradWeights* g, Py_ssize_t c, Py_ssize_t k,
