@@ -12,7 +12,6 @@ import os
 import sys
 from xml.etree import ElementTree
 
-
 # What a machine that has every package may lack: the right to be refused.
 ALLOWED = ("root may write everywhere",)
 
