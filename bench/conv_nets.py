@@ -55,6 +55,7 @@ class Net:
     input_shape: tuple[int, int, int]
     optimizer: str
     classes: int = 10
+    seed: int = 1  # of the weights
 
     def weights(self) -> list[np.ndarray]:
         return self._walk()[0]
@@ -66,7 +67,7 @@ class Net:
         return sum(products), 3 * sum(products) - products[0]
 
     def _walk(self):
-        rng, arrays, products = np.random.default_rng(1), [], []
+        rng, arrays, products = np.random.default_rng(self.seed), [], []
 
         def add(fan_in, shape):
             arrays.append(rng.normal(0, math.sqrt(2 / fan_in), shape).astype(np.float32))

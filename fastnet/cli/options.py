@@ -6,7 +6,7 @@ import argparse
 
 from fastnet import checks
 
-__all__ = ["image_size", "named", "real_number", "sizes", "whole_number"]
+__all__ = ["image_size", "named", "names", "real_number", "sizes", "whole_number"]
 
 
 def whole_number(least: int | None = None):
@@ -64,5 +64,19 @@ def named(known):
                 f"expected one of {', '.join(known)}; got {text!r}{checks.nearest(text, known)}"
             )
         return text
+
+    return convert
+
+
+def names(known):
+    """Several of the names in `known`, separated by commas."""
+    one = named(known)
+
+    def convert(text: str) -> tuple[str, ...]:
+        given = tuple(one(name.strip()) for name in text.split(","))
+        for name in given:
+            if given.count(name) > 1:
+                raise argparse.ArgumentTypeError(f"{name} is there twice: {text!r}")
+        return given
 
     return convert

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 
-from fastnet.cli.options import image_size, named, real_number, sizes, whole_number
+from fastnet.cli.options import image_size, named, names, real_number, sizes, whole_number
 from fastnet.cli.run_directory import HISTORY, MODEL, RunDirectory
 
 HELP = "train a network on the shipped digits or on data of your own"
@@ -24,6 +24,16 @@ MODEL_NAMES = ("mlp", "lenet", "vgg_small", "resnet20", "mobilenet_tiny")
 # What --hidden and --dropout are by default, where a model takes them.
 HIDDEN, DROPOUT = (256, 128), 0.3
 LEAST_IMAGE = 4  # pixels, from which images get a convolutional network
+
+# What --augment may name, and how much each does to images of a size (height, width).
+AUGMENTATIONS = {
+    "crop": lambda augment, size: augment.RandomCrop(tuple(max(1, round(n / 8)) for n in size)),
+    "flip": lambda augment, size: augment.RandomFlip(),
+    "brightness": lambda augment, size: augment.Brightness(),
+    "contrast": lambda augment, size: augment.Contrast(),
+    "cutout": lambda augment, size: augment.Cutout(tuple(max(1, n // 2) for n in size)),
+    "mixup": lambda augment, size: augment.Mixup(),
+}
 
 # Name -> class, and settings where the library's defaults are not a good start by themselves.
 OPTIMIZERS = {
@@ -89,6 +99,12 @@ def add_arguments(parser) -> None:
     dropout = f"share of each hidden layer's outputs that a step of mlp leaves out; default {DROPOUT}"
     add("--dropout", dropout, type=share, metavar="SHARE")
     add(
+        "--augment",
+        f"random changes of the training images, separated by commas: {', '.join(AUGMENTATIONS)}",
+        type=names(AUGMENTATIONS),
+        metavar="NAMES",
+    )
+    add(
         "--seed",
         "of weights, order, dropout and the validation part: the same seed gives the same network",
         0,
@@ -126,6 +142,7 @@ def run(arguments) -> int:
     x, y, validation = _divide(data, arguments)
     classification = data.task == "classification"
     net = build(arguments, data)
+    augment = _augmentations(arguments, data)
     print(_describe(arguments.data, data, len(x), validation))
     print(net.summary(), flush=True)
     trainer = training.Trainer(
@@ -137,7 +154,9 @@ def run(arguments) -> int:
     net.loss, net.metrics = trainer.loss, trainer.metrics
     begun = time.perf_counter()
     with _stopping_cleanly(directory, trainer):
-        trainer.fit(x, y, epochs=arguments.epochs, batch_size=arguments.batch_size, validation=validation)
+        trainer.fit(
+            x, y, epochs=arguments.epochs, batch_size=arguments.batch_size, validation=validation, augment=augment
+        )
     seconds = time.perf_counter() - begun
     tested = net.evaluate(data.x_test, data.y_test)
     results = _results(tested, data)
@@ -202,6 +221,18 @@ def _optimizer(arguments):
     if arguments.learning_rate is not None:
         settings = {**settings, "learning_rate": arguments.learning_rate}
     return getattr(optimizers, name)(**settings)
+
+
+def _augmentations(arguments, data) -> list:
+    from fastnet import augment
+
+    shape = data.x.shape[1:]
+    named = arguments.augment or ()
+    if named and len(shape) != 3:
+        raise ValueError(f"--augment changes images; the samples are of shape {shape}")
+    if "mixup" in named and not data.classes:
+        raise ValueError("--augment mixup needs classes; the task is a regression")
+    return [make(augment, shape[:2]) for name, make in AUGMENTATIONS.items() if name in named]
 
 
 class _Terminated(KeyboardInterrupt):
@@ -277,6 +308,8 @@ def _description(arguments, data, results, history, seconds) -> dict:
         options["data"] = os.path.abspath(options["data"])
     if arguments.hidden is not None:
         options["hidden"] = ",".join(map(str, arguments.hidden)) or "none"
+    if arguments.augment is not None:
+        options["augment"] = ",".join(arguments.augment)
     if arguments.size is not None:
         options["size"] = ",".join(map(str, arguments.size))
     words = ["fastnet", "train"]

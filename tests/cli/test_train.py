@@ -120,6 +120,25 @@ def test_models(run, tmp_path, name):
     assert saved["options"]["model"] == name and f"--model {name}" in saved["command"]
 
 
+def test_augmentation(run, tmp_path, flowers):
+    changes = ["--augment", "flip,crop,brightness,contrast,cutout,mixup"]
+    result = run("train", *changes, "--epochs", 2)
+    assert result.code == 0
+    weights = fn.load(tmp_path / "fastnet-run" / "model.safetensors").parameters()[0].value.copy()
+    saved = json.loads((tmp_path / "fastnet-run" / "run.json").read_text())
+    assert f"--augment {changes[1]}" in saved["command"]
+    assert run("train", "--epochs", 2, "--overwrite").code == 0
+    plain = fn.load(tmp_path / "fastnet-run" / "model.safetensors").parameters()[0].value.copy()
+    assert not np.array_equal(weights, plain)
+    for options, message in (
+        (["--augment", "flips"], "expected one of crop, flip, brightness, contrast, cutout, mixup; got 'flips'"),
+        (["--augment", "flip,flip"], "flip is there twice"),
+        (["--data", flowers, "--target", "kind", "--augment", "flip"], "--augment changes images"),
+    ):
+        result = run("train", *options, "--epochs", 1, "--overwrite")
+        assert result.code == 2 and message in result.err
+
+
 def test_hidden_layers_belong_to_mlp(run):
     result = run("train", "--model", "lenet", "--hidden", "16")
     assert result.code == 2
