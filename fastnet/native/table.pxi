@@ -175,11 +175,11 @@ add("gemm",
     sizeof(GemmArgs), gemm, gemm_join, NULL, gemm_scratch, gemm_shared)
 
 add("conv_direct",
-    "x w bias gate y scratch shared"
+    "x w bias added gate y scratch shared"
     " | N H W C P Q K R S sh sw eh ew ph pw G activation gate_activation scratch_stride | alpha gate_alpha",
     sizeof(ConvArgs), conv_direct_pack, conv_direct, NULL, conv_direct_scratch, conv_direct_shared)
 add("conv_direct_data",
-    "dy w bias gate dx scratch shared"
+    "dy w bias added gate dx scratch shared"
     " | N H W C P Q K R S sh sw eh ew ph pw G activation gate_activation scratch_stride | alpha gate_alpha",
     sizeof(ConvArgs), conv_direct_data_pack, conv_direct_data, NULL, conv_direct_data_scratch, conv_direct_data_shared)
 add("conv_direct_weights",
@@ -188,21 +188,21 @@ add("conv_direct_weights",
     sizeof(ConvWeightsArgs), conv_direct_weights, conv_direct_weights_end, NULL,
     conv_direct_weights_scratch, conv_direct_weights_shared)
 add("conv_winograd",
-    "x w bias gate y scratch shared | N H W C P Q K R ph pw m activation gate_activation scratch_stride | alpha gate_alpha",
+    "x w bias added gate y scratch shared | N H W C P Q K R ph pw m activation gate_activation scratch_stride | alpha gate_alpha",
     sizeof(ConvWinogradArgs), conv_winograd_begin, conv_winograd, NULL, conv_winograd_scratch, conv_winograd_shared)
 add("conv_winograd_data",
-    "dy w bias gate dx scratch shared | N P Q K H W C R ph pw m activation gate_activation scratch_stride | alpha gate_alpha",
+    "dy w bias added gate dx scratch shared | N P Q K H W C R ph pw m activation gate_activation scratch_stride | alpha gate_alpha",
     sizeof(ConvWinogradArgs), conv_winograd_data_begin, conv_winograd_data, NULL, conv_winograd_scratch, conv_winograd_shared)
 add("conv_winograd_weights",
     "x dy dw dbias control scratch shared | N H W C P Q K R ph pw m accumulate accumulate_bias scratch_stride |",
     sizeof(ConvWinogradWeightsArgs), conv_winograd_weights, conv_winograd_weights_end, NULL,
     conv_winograd_weights_scratch, conv_winograd_weights_shared)
 add("depthwise",
-    "x w bias gate y scratch shared"
+    "x w bias added gate y scratch shared"
     " | N H W C P Q K R S sh sw eh ew ph pw G activation gate_activation scratch_stride | alpha gate_alpha",
     sizeof(ConvArgs), depthwise, NULL, NULL, depthwise_scratch)
 add("depthwise_data",
-    "dy w bias gate dx scratch shared"
+    "dy w bias added gate dx scratch shared"
     " | N H W C P Q K R S sh sw eh ew ph pw G activation gate_activation scratch_stride | alpha gate_alpha",
     sizeof(ConvArgs), depthwise_data, NULL, NULL, depthwise_data_scratch)
 add("depthwise_weights",

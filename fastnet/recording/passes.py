@@ -51,8 +51,8 @@ class Store(NamedTuple):
 STORES = {
     "gemm": Store("c", gate=True),
     "add": Store("y", gate=True),
-    **{f"conv_{kind}": Store("y", gate=True) for kind in ("direct", "winograd")},
-    **{f"conv_{kind}_data": Store("dx", gate=True) for kind in ("direct", "winograd")},
+    **{f"conv_{kind}": Store("y", gate=True, added=True) for kind in ("direct", "winograd")},
+    **{f"conv_{kind}_data": Store("dx", gate=True, added=True) for kind in ("direct", "winograd")},
     "batch_norm_forward": Store("y", added=True),
     "batch_norm_inference": Store("y", added=True),
     "depthwise": Store("y", gate=True),

@@ -7,7 +7,7 @@ import fastnet as fn
 from fastnet import activations
 from fastnet.kernels import activation as kernels
 from fastnet.native.plan import ControlBlock
-from fastnet.recording import Context, Memory, Program, Recording, Workspace
+from fastnet.recording import Context, Memory, Program, Recording, Workspace, passes
 
 SHAPE = (50, 40)
 
@@ -112,3 +112,45 @@ def test_a_residual_block_is_one_call_more_than_its_products():
     assert found.count("add") == 2 and set(found) == {"gemm", "add"}
     gated = [node for node in program.recording.nodes if "gate" in node.reads]
     assert [node.kernel for node in gated] == ["gemm", "add"]
+
+
+def residual_convolution(conv, channels, activation):
+    """The kernels of both directions, and y, dx and the gradients of the weights."""
+    net = fn.Network(
+        [fn.Conv2D(channels, 1), fn.Residual([conv()], activation=activation)], input_shape=(9, 6, 3), seed=0
+    )  # fmt: skip
+    x = np.random.default_rng(0).normal(size=(3, 9, 6, 3)).astype("float32")
+    y = net.forward(x, training=True)
+    net.backward(np.cos(np.arange(y.size, dtype="float32")).reshape(y.shape))
+    return [y.copy(), *(parameter.grad.copy() for parameter in net.parameters())]
+
+
+@pytest.mark.parametrize("channels", [16, 21, 35])
+@pytest.mark.parametrize("activation", [None, "relu", "tanh"])
+@pytest.mark.parametrize(
+    "kernel", [{"kernel_size": 3}, {"kernel_size": 5}, {"kernel_size": 3, "dilation": 2}, {"kernel_size": (1, 3)}]
+)
+def test_a_convolution_adds_the_shortcut_in_its_store(monkeypatch, channels, activation, kernel):
+    """Forward the block's input, backward the gradient that the shortcut brings."""
+    seen = []
+    place = Program.__init__
+
+    def spying(program, recording, *arguments):
+        place(program, recording, *arguments)
+        seen.append([node.kernel for node in program.recording.nodes])
+
+    monkeypatch.setattr(Program, "__init__", spying)
+
+    def conv():
+        return fn.Conv2D(channels, padding="same", **kernel)
+
+    fused = residual_convolution(conv, channels, activation)
+    assert any(name.startswith("conv_") for names in seen for name in names)
+    assert not any("add" in names for names in seen)
+    seen.clear()
+    for name, store in passes.STORES.items():
+        monkeypatch.setitem(passes.STORES, name, store._replace(added=False))
+    apart = residual_convolution(conv, channels, activation)
+    assert sum(names.count("add") for names in seen) == 2
+    for one, other in zip(fused, apart, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6 * np.abs(other).max())

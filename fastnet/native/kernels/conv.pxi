@@ -8,6 +8,7 @@
 # G          groups: filter k sees the channels of its group alone; C and K count those of all groups
 # x y        NHWC, contiguous                  w       [R, S, C / G, K]
 # bias       in, or NULL                       activation, alpha: of the result (activation.pxi)
+# added      in, like the result, or NULL: added to the sums, before the activation (not by depthwise kernels)
 # gate       in, like the result, or NULL: the result is multiplied by the slope of `gate_activation` there
 # dw dbias   gradients of w and of bias (sums of dy over all pixels), set, or added to with `accumulate...`; dbias may be NULL
 # control    or NULL: with it, a dw or dbias that is not finite makes the step a bad one
@@ -19,6 +20,7 @@ cdef struct ConvArgs:
     const real* x
     const real* w
     const real* bias
+    const real* added
     const real* gate
     real* y
     real* scratch

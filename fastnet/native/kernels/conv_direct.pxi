@@ -35,9 +35,10 @@ cdef struct WindowStrip:
     const real* b
     Py_ssize_t b_step       # elements from one panel to the next
     Py_ssize_t panels
-    const Py_ssize_t* at    # [h], where results are in y, and in the gate
+    const Py_ssize_t* at    # [h], where results are in y, in `added` and in the gate
     real* y
     const real* bias        # or NULL
+    const real* added       # added to the sums, or NULL
     const real* gate        # results become 0 where this is at most 0 (the slope of relu), or NULL
     real floor              # 0 for relu, -inf for none
 
@@ -72,6 +73,11 @@ cdef inline void window_strip(Py_ssize_t h, Py_ssize_t nv, const WindowStrip* ar
                     for j in range(nv):
                         c[i * nv + j] = vfma(x, b[j], c[i * nv + j])
                 pb += nv * LANES
+        if s.added != NULL:
+            for i in range(h):
+                for j in range(nv):
+                    c[i * nv + j] = c[i * nv + j] + vload(s.added + s.at[i] + j * LANES)
+            s.added += nv * LANES
         for i in range(h):
             for j in range(nv):
                 c[i * nv + j] = vmax(floor, c[i * nv + j])
@@ -132,7 +138,7 @@ cdef void window_tile_at_edge(const ConvArgs* g, Py_ssize_t h, Py_ssize_t width,
     cdef WindowStrip whole = s[0]
     for i in range(h):
         at[i] = i * NP
-    whole.y, whole.at, whole.gate, whole.floor = y, at, NULL, -<real>INFINITY
+    whole.y, whole.at, whole.added, whole.gate, whole.floor = y, at, NULL, NULL, -<real>INFINITY
     if s.bias != NULL:
         copy_padded(s.bias, 0, bias, 1, width)
         whole.bias = bias
@@ -141,6 +147,9 @@ cdef void window_tile_at_edge(const ConvArgs* g, Py_ssize_t h, Py_ssize_t width,
     else:
         window_strip_of_two(h, &whole)
     for i in range(h):
+        if s.added != NULL:
+            for v from 0 <= v < width by LANES:
+                vstore(y + i * NP + v, vload(y + i * NP + v) + vload_upto(s.added + s.at[i] + v, width - v))
         finish_pixel(g, s.at[i] + j, y + i * NP, width)
         for v from 0 <= v < width by LANES:
             vstore_upto(s.y + s.at[i] + v, vload(y + i * NP + v), width - v)
@@ -158,6 +167,7 @@ cdef void convolve_group(const ConvArgs* g, const ConvWindows* w, Py_ssize_t h, 
         s.b, s.b_step, s.panels = weights + p0 * panel_step + before * NP, panel_step, whole - p0
         s.y = g.y + j
         s.bias = NULL if g.bias == NULL else g.bias + j
+        s.added = NULL if g.added == NULL else g.added + j
         s.gate = g.gate + j if g.gate != NULL and not finishing else NULL
         window_strip_of_two(h, s)
         if finishing:
@@ -169,6 +179,7 @@ cdef void convolve_group(const ConvArgs* g, const ConvWindows* w, Py_ssize_t h, 
         s.b, s.panels = weights + whole * panel_step + before * whole_vectors(rest), 1
         s.y = g.y + j
         s.bias = NULL if g.bias == NULL else g.bias + j
+        s.added = NULL if g.added == NULL else g.added + j
         s.gate = g.gate + j if g.gate != NULL and not finishing else NULL
         if rest != LANES:
             window_tile_at_edge(g, h, rest, j, s)

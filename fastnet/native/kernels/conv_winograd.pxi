@@ -8,8 +8,8 @@
 # Algorithm: F(4x4, 3x3) needs 36 multiply-adds where the direct sum needs 144, F(2x2, 3x3) 16 of 36, F(4x4, 5x5) 64 of 400,
 # F(2x2, 5x5) 36 of 100 (Lavin & Gray 2016). Phase 1 transforms the weights, into panels of NR filters for each e. In phase 2 a thread
 # takes blocks of TILES tiles: transforms their inputs, multiplies them with one group of panels after the other,
-# and transforms the products back, while all of it stays in L2. Vectors are over channels and filters; a tile reads
-# its pixels through pointers, those outside of the image from a row of zeros. The input gradient is the same
+# and transforms the products back, while all of it stays in L2. Vectors are over channels and filters; a tile that
+# reaches over an edge of the image is copied, with zeros. The input gradient is the same
 # convolution of dy with the kernel turned by 180 degrees and channels and filters exchanged.
 #
 # Order of summation: of the transforms as written in conv_winograd_transform.pxi, of the products c ascending; a tile's results
@@ -30,6 +30,7 @@ cdef struct ConvWinogradArgs:
     const real* x
     const real* w
     const real* bias
+    const real* added
     const real* gate
     real* y
     real* scratch
@@ -158,51 +159,127 @@ cdef void transform_weights(const Winograd* g, int thread, int n_threads) noexce
 
 # --- inputs --------------------------------------------------------------------------------------------
 
-cdef inline void transform_input(Py_ssize_t t, const real** pixels, Py_ssize_t c, Py_ssize_t n, Py_ssize_t i0, Py_ssize_t i1,
-                                 real* v, Py_ssize_t ldv) noexcept nogil:
-    """Rows i0 .. i1 of V = B^T x B^T', of n channels from c on; V's points ldv elements apart."""
-    cdef vf half[MOST_POINTS * MOST_POINTS]
+# Where the t x t pixels of a tile are: `row` elements from row to row, C from pixel to pixel.
+cdef struct TilePixels:
+    const real* corner
+    Py_ssize_t row
+
+
+cdef inline TilePixels pixels_at(Py_ssize_t t, const real* image, Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t y0, Py_ssize_t x0,
+                                 real* copy) noexcept nogil:
+    """The tile from (y0, x0) on; where it reaches over an edge of the image, a copy with zeros."""
+    cdef TilePixels tile
+    cdef Py_ssize_t left = max(0, -x0) * C, right = max(min(t, W - x0), 0) * C, y, i
+    if y0 >= 0 and x0 >= 0 and y0 + t <= H and x0 + t <= W:
+        tile.corner, tile.row = image + (y0 * W + x0) * C, W * C
+        return tile
+    tile.corner, tile.row = copy, t * C
+    for y in range(y0, y0 + t):
+        if y < 0 or y >= H or left >= right:
+            fill_elements(copy, t * C, 0)
+        else:
+            fill_elements(copy, left, 0)
+            for i from left <= i <= right - LANES by LANES:
+                vstore(copy + i, vload(image + (y * W + x0) * C + i))
+            i = left + (right - left) // LANES * LANES
+            if i < right:
+                vstore_upto(copy + i, vload_upto(image + (y * W + x0) * C + i, right - i), right - i)
+            fill_elements(copy + right, t * C - right, 0)
+        copy += t * C
+    return tile
+
+
+cdef inline void input_column(Py_ssize_t t, Py_ssize_t pair, const real* x, Py_ssize_t row, Py_ssize_t n, vf* plus,
+                              vf* minus) noexcept nogil:
+    """B^T of a column of pixels at the points of a pair; at 0 for -1, and at infinity behind the last one."""
     cdef vf column[MOST_POINTS]
-    cdef Py_ssize_t i, j
-    for j in range(t):
-        for i in range(t):
-            column[i] = vload_upto(pixels[i * t + j] + c, n)
-        input_points(t, column, 1, half + j, t)
-    for i in range(i0, i1):
-        input_points(t, half + i * t, 1, column, 1)
-        for j in range(t):
-            vstore(v + (i * t + j) * ldv, column[j])
-
-
-cdef inline void point_at_pixels(Py_ssize_t t, const real* image, Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t y0, Py_ssize_t x0,
-                                 const real* zeros, const real** pixels) noexcept nogil:
-    """Pointers to the t x t pixels from (y0, x0) on; to zeros outside of the image."""
-    cdef Py_ssize_t i, j
-    cdef const real* row
+    cdef Py_ssize_t i
     for i in range(t):
-        row = image + ((y0 + i) * W + x0) * C
+        column[i] = vload_upto(x + i * row, n)
+    if 0 <= pair < t // 2 - 1:
+        input_pair(t, pair, column, plus, minus)
+    else:
+        plus[0] = input_end(t, pair >= 0, column)
+
+
+cdef inline void input_rows(Py_ssize_t t, Py_ssize_t pair, const real* x, Py_ssize_t row, Py_ssize_t C, Py_ssize_t n, Py_ssize_t i0,
+                            Py_ssize_t i1, real* v, Py_ssize_t ldv) noexcept nogil:
+    """Those of V's rows i0 .. i1 that belong to a pair of points, numbered as above. (GCC would not unroll over the columns.)"""
+    cdef vf plus[MOST_POINTS]
+    cdef vf minus[MOST_POINTS]
+    cdef vf points[MOST_POINTS]
+    cdef bint two = 0 <= pair < t // 2 - 1
+    cdef Py_ssize_t first = max(2 * pair + 1, 0)
+    cdef Py_ssize_t j
+    if first + two < i0 or first >= i1:
+        return
+    input_column(t, pair, x, row, n, plus, minus)
+    input_column(t, pair, x + C, row, n, plus + 1, minus + 1)
+    input_column(t, pair, x + 2 * C, row, n, plus + 2, minus + 2)
+    input_column(t, pair, x + 3 * C, row, n, plus + 3, minus + 3)
+    if t >= 6:
+        input_column(t, pair, x + 4 * C, row, n, plus + 4, minus + 4)
+        input_column(t, pair, x + 5 * C, row, n, plus + 5, minus + 5)
+    if t >= 8:
+        input_column(t, pair, x + 6 * C, row, n, plus + 6, minus + 6)
+        input_column(t, pair, x + 7 * C, row, n, plus + 7, minus + 7)
+    if first >= i0:
+        input_points(t, plus, points)
         for j in range(t):
-            if 0 <= y0 + i < H and 0 <= x0 + j < W:
-                pixels[i * t + j] = row + j * C
-            else:
-                pixels[i * t + j] = zeros
+            vstore(v + (first * t + j) * ldv, points[j])
+    if two and first + 1 < i1:
+        input_points(t, minus, points)
+        for j in range(t):
+            vstore(v + ((first + 1) * t + j) * ldv, points[j])
+
+
+cdef inline void transform_input(Py_ssize_t t, const real* x, Py_ssize_t row, Py_ssize_t C, Py_ssize_t n, Py_ssize_t i0,
+                                 Py_ssize_t i1, real* v, Py_ssize_t ldv) noexcept nogil:
+    """Rows i0 .. i1 of V = B^T x B^T', of n channels from x on; V's points ldv elements apart.
+
+    Each pair of rows reads the pixels anew: all of B^T x would not fit into registers."""
+    input_rows(t, -1, x, row, C, n, i0, i1, v, ldv)
+    input_rows(t, 0, x, row, C, n, i0, i1, v, ldv)
+    input_rows(t, 1, x, row, C, n, i0, i1, v, ldv)
+    if t >= 6:
+        input_rows(t, 2, x, row, C, n, i0, i1, v, ldv)
+    if t >= 8:
+        input_rows(t, 3, x, row, C, n, i0, i1, v, ldv)
+
+
+cdef inline void prefetch_tile(const real* y, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t i, k
+    for i in range(rows):
+        for k from 0 <= k < width by 64 // sizeof(real):
+            prefetch_l2(y + i * row + k)
+
+
+cdef inline void prefetch_results(Py_ssize_t m, const ConvWinogradArgs* a, Py_ssize_t image, Py_ssize_t y0, Py_ssize_t x0) noexcept nogil:
+    """What the store of this tile, after the products, will touch: it would wait for each line."""
+    cdef Py_ssize_t at = ((image * a.P + y0) * a.Q + x0) * a.K
+    cdef Py_ssize_t rows = min(m, a.P - y0), width = min(m, a.Q - x0) * a.K
+    prefetch_tile(a.y + at, a.Q * a.K, rows, width)
+    if a.added != NULL:
+        prefetch_tile(a.added + at, a.Q * a.K, rows, width)
+    if a.gate != NULL:
+        prefetch_tile(a.gate + at, a.Q * a.K, rows, width)
 
 
 cdef inline void inputs_of_tiles(Py_ssize_t t, Py_ssize_t m, const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* v,
-                                 const real* zeros) noexcept nogil:
+                                 real* copy) noexcept nogil:
     cdef const ConvWinogradArgs* a = g.args
-    cdef const real* pixels[MOST_POINTS * MOST_POINTS]
-    cdef Py_ssize_t i, tile, image, c
+    cdef Py_ssize_t i, at, image, c
+    cdef TilePixels tile
     for i in range(n):
         image = (first + i) // (g.down * g.across)
-        tile = (first + i) % (g.down * g.across)
-        point_at_pixels(t, a.x + image * a.H * a.W * a.C, a.H, a.W, a.C, tile // g.across * m - g.ph, tile % g.across * m - g.pw,
-                        zeros, pixels)
+        at = (first + i) % (g.down * g.across)
+        tile = pixels_at(t, a.x + image * a.H * a.W * a.C, a.H, a.W, a.C, at // g.across * m - g.ph, at % g.across * m - g.pw, copy)
         for c from 0 <= c <= a.C - LANES by LANES:
-            transform_input(t, pixels, c, LANES, 0, t, v + i * g.ldv + c, g.v_matrix)
+            transform_input(t, tile.corner + c, tile.row, a.C, LANES, 0, t, v + i * g.ldv + c, g.v_matrix)
+        prefetch_results(m, a, image, at // g.across * m, at % g.across * m)
         c = a.C // LANES * LANES
         if c < a.C:
-            transform_input(t, pixels, c, a.C - c, 0, t, v + i * g.ldv + c, g.v_matrix)
+            transform_input(t, tile.corner + c, tile.row, a.C, a.C - c, 0, t, v + i * g.ldv + c, g.v_matrix)
 
 
 # --- products --------------------------------------------------------------------------------------------
@@ -288,32 +365,84 @@ cdef void multiply(const Winograd* g, const real* v, real* products, Py_ssize_t 
 
 # --- results ------------------------------------------------------------------------------------------
 
-cdef inline void transform_output(Py_ssize_t t, Py_ssize_t m, const Winograd* g, const real* products, Py_ssize_t k, Py_ssize_t lanes,
-                                  Py_ssize_t image, Py_ssize_t y0, Py_ssize_t x0) noexcept nogil:
-    """y = A^T M A of one tile and a vector of filters, with bias, relu and its slope, where they lie in the image."""
-    cdef const ConvWinogradArgs* a = g.args
-    cdef vf half[MOST_POINTS * MOST_POINTS]
-    cdef vf column[MOST_POINTS]
-    cdef vf bias = vload_upto(a.bias + k, lanes) if a.bias != NULL else vzero()
-    cdef vf floor = vset(<real>0 if a.activation == RELU else -<real>INFINITY)
+# Where the results of a tile go, those of them that lie in the image.
+cdef struct TileResults:
+    real* y                 # of the first pixel
+    const real* added       # like y, or NULL
+    const real* gate        # like y, where relu's slope is applied here; or NULL
+    Py_ssize_t rows
+    Py_ssize_t columns
+    Py_ssize_t row          # elements from row to row
+    Py_ssize_t pixel
+    vf bias
+    vf floor
+
+
+cdef inline void output_column(Py_ssize_t t, Py_ssize_t n, bint odd, const real* products, Py_ssize_t apart, vf* first,
+                               vf* second) noexcept nogil:
+    """Of A^T M, a column's first two even, or odd, rows."""
+    cdef vf m[MOST_POINTS]
+    cdef vf sums[3]
+    cdef Py_ssize_t i
+    for i in range(t):
+        m[i] = vload(products + i * t * apart)
+    for i in range((t - 2) // 2):
+        sums[i] = m[2 * i + 1] - m[2 * i + 2] if odd else m[2 * i + 1] + m[2 * i + 2]
+    first[0] = output_value(t, n, odd, m, sums)
+    if n > 2:
+        second[0] = output_value(t, n, odd + 2, m, sums)
+
+
+cdef inline void store_row(Py_ssize_t t, Py_ssize_t n, const TileResults* r, Py_ssize_t i, const vf* half, Py_ssize_t lanes) noexcept nogil:
+    cdef vf values[4]
     cdef vf value
-    cdef Py_ssize_t i, j, at
-    for j in range(t):
-        for i in range(t):
-            column[i] = vload(products + (i * t + j) * g.m_matrix)
-        output_values(t, m, column, 1, half + j, t)
-    for i in range(m):
-        if y0 + i >= a.P:
-            break
-        output_values(t, m, half + i * t, 1, column, 1)
-        for j in range(m):
-            if x0 + j >= a.Q:
-                break
-            at = ((image * a.P + y0 + i) * a.Q + x0 + j) * a.K + k
-            value = vmax(floor, column[j] + bias)
-            if a.gate != NULL and a.gate_activation == RELU:
-                value = vselect(vle(vload_upto(a.gate + at, lanes), vzero()), vzero(), value)
-            vstore_upto(a.y + at, value, lanes)
+    cdef Py_ssize_t j, at = i * r.row
+    if i >= r.rows:
+        return
+    output_values(t, n, half, values)
+    for j in range(n):
+        if j >= r.columns:
+            return
+        value = values[j] + r.bias
+        if r.added != NULL:
+            value = value + vload_upto(r.added + at, lanes)
+        value = vmax(r.floor, value)
+        if r.gate != NULL:
+            value = vselect(vle(vload_upto(r.gate + at, lanes), vzero()), vzero(), value)
+        vstore_upto(r.y + at, value, lanes)
+        at += r.pixel
+
+
+cdef inline void output_rows(Py_ssize_t t, Py_ssize_t n, bint odd, const real* products, Py_ssize_t apart, const TileResults* r,
+                             Py_ssize_t lanes) noexcept nogil:
+    """The first two even, or odd, rows of a tile."""
+    cdef vf first[MOST_POINTS]
+    cdef vf second[MOST_POINTS]
+    output_column(t, n, odd, products, apart, first, second)
+    output_column(t, n, odd, products + apart, apart, first + 1, second + 1)
+    output_column(t, n, odd, products + 2 * apart, apart, first + 2, second + 2)
+    output_column(t, n, odd, products + 3 * apart, apart, first + 3, second + 3)
+    if t >= 6:
+        output_column(t, n, odd, products + 4 * apart, apart, first + 4, second + 4)
+        output_column(t, n, odd, products + 5 * apart, apart, first + 5, second + 5)
+    if t >= 8:
+        output_column(t, n, odd, products + 6 * apart, apart, first + 6, second + 6)
+        output_column(t, n, odd, products + 7 * apart, apart, first + 7, second + 7)
+    store_row(t, n, r, odd, first, lanes)
+    if n > 2:
+        store_row(t, n, r, odd + 2, second, lanes)
+
+
+cdef inline void transform_output(Py_ssize_t t, Py_ssize_t n, const Winograd* g, const real* products, Py_ssize_t k, Py_ssize_t lanes,
+                                  Py_ssize_t at, TileResults* r) noexcept nogil:
+    """y = A^T M A of one tile and a vector of filters, with bias, what is added, relu and its slope, where they lie in the image."""
+    cdef const ConvWinogradArgs* a = g.args
+    r.y = a.y + at + k
+    r.added = NULL if a.added == NULL else a.added + at + k
+    r.gate = a.gate + at + k if a.gate != NULL and a.gate_activation == RELU else NULL
+    r.bias = vload_upto(a.bias + k, lanes) if a.bias != NULL else vzero()
+    output_rows(t, n, False, products, g.m_matrix, r, lanes)
+    output_rows(t, n, True, products, g.m_matrix, r, lanes)
 
 
 cdef void finish_tile(const Winograd* g, Py_ssize_t k, Py_ssize_t width, Py_ssize_t image, Py_ssize_t y0, Py_ssize_t x0) noexcept nogil:
@@ -332,17 +461,22 @@ cdef void finish_tile(const Winograd* g, Py_ssize_t k, Py_ssize_t width, Py_ssiz
 cdef inline void outputs_of_tiles(Py_ssize_t t, Py_ssize_t m, const Winograd* g, Py_ssize_t first, Py_ssize_t n, const real* products,
                                   Py_ssize_t k0, Py_ssize_t width) noexcept nogil:
     cdef const ConvWinogradArgs* a = g.args
-    cdef Py_ssize_t i, k, tile, image, y0, x0
+    cdef Py_ssize_t i, k, tile, image, y0, x0, at
     cdef bint finishing = a.activation > RELU or (a.gate != NULL and a.gate_activation != RELU)
+    cdef TileResults r
+    r.row, r.pixel = a.Q * a.K, a.K
+    r.floor = vset(<real>0 if a.activation == RELU else -<real>INFINITY)
     for i in range(n):
         image = (first + i) // (g.down * g.across)
         tile = (first + i) % (g.down * g.across)
         y0, x0 = tile // g.across * m, tile % g.across * m
+        at = ((image * a.P + y0) * a.Q + x0) * a.K
+        r.rows, r.columns = min(m, a.P - y0), min(m, a.Q - x0)
         for k from 0 <= k <= width - LANES by LANES:
-            transform_output(t, m, g, products + i * g.group + k, k0 + k, LANES, image, y0, x0)
+            transform_output(t, m, g, products + i * g.group + k, k0 + k, LANES, at, &r)
         k = width // LANES * LANES
         if k < width:
-            transform_output(t, m, g, products + i * g.group + k, k0 + k, width - k, image, y0, x0)
+            transform_output(t, m, g, products + i * g.group + k, k0 + k, width - k, at, &r)
         if finishing:
             finish_tile(g, k0, width, image, y0, x0)
 
@@ -353,9 +487,9 @@ cdef inline void compute_block(Py_ssize_t t, Py_ssize_t m, const Winograd* g, Py
     """n tiles from `first` on."""
     cdef real* v = scratch
     cdef real* products = v + t * t * g.v_matrix
-    cdef real* zeros = products + t * t * g.m_matrix
+    cdef real* copy = products + t * t * g.m_matrix
     cdef Py_ssize_t k, width
-    inputs_of_tiles(t, m, g, first, n, v, zeros)
+    inputs_of_tiles(t, m, g, first, n, v, copy)
     for k from 0 <= k < g.args.K by g.group:
         width = min(g.group, g.args.K - k)
         multiply(g, v, products, n, k, whole_vectors(width))
@@ -366,7 +500,6 @@ cdef void compute_tiles(const Winograd* g, int thread, int n_threads) noexcept n
     cdef real* scratch = <real*>(<char*>g.args.scratch + thread * g.args.scratch_stride)
     cdef Py_ssize_t blocks = (g.tiles + TILES - 1) // TILES
     cdef Py_ssize_t block, first, n
-    memset(scratch + g.t * g.t * (g.v_matrix + g.m_matrix), 0, g.ldv * sizeof(real))
     for block in range(thread * blocks // n_threads, (thread + 1) * blocks // n_threads):
         first = block * g.tiles // blocks
         n = (block + 1) * g.tiles // blocks - first
@@ -382,9 +515,10 @@ cdef Py_ssize_t conv_winograd_shared(const void* args) noexcept nogil:
 
 
 cdef Py_ssize_t conv_winograd_scratch(const void* args) noexcept nogil:
-    """V, M, and a row of zeros."""
+    """V, M, and the copy of a tile."""
+    cdef const ConvWinogradArgs* a = <const ConvWinogradArgs*>args
     cdef Winograd g = winograd_of(args, False)
-    return (g.t * g.t * (g.v_matrix + g.m_matrix) + g.ldv) * sizeof(real)
+    return g.t * g.t * (g.v_matrix + g.m_matrix + a.C) * sizeof(real)
 
 
 cdef void conv_winograd_begin(const void* args, int thread, int n_threads) noexcept nogil:

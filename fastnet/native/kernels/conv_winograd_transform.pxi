@@ -82,59 +82,87 @@ cdef inline double normalizer(Py_ssize_t t, Py_ssize_t i) noexcept nogil:
     return value
 
 
-cdef inline void input_points(Py_ssize_t t, const vf* d, Py_ssize_t ldd, vf* v, Py_ssize_t ldv) noexcept nogil:
-    """v = B^T d, for values ldd and ldv apart."""
+cdef inline vf input_end(Py_ssize_t t, bint infinity, const vf* d) noexcept nogil:
+    """The value of B^T d at 0, or at infinity."""
     cdef Py_ssize_t pairs = (t - 2) // 2
-    cdef Py_ssize_t i, j
-    cdef vf even = d[2 * pairs * ldd], odd = d[(2 * pairs + 1) * ldd]
+    cdef Py_ssize_t j
+    cdef vf value = d[2 * pairs + infinity]
     for j in range(pairs):
-        even = vfma(vset(<real>coefficient(t, -1, j)), d[2 * j * ldd], even)
-        odd = vfma(vset(<real>coefficient(t, -1, j)), d[(2 * j + 1) * ldd], odd)
-    v[0] = even
-    v[(t - 1) * ldv] = odd
-    for i in range(pairs):
-        even, odd = d[2 * pairs * ldd], d[(2 * pairs - 1) * ldd]
-        for j in range(pairs - 1):
-            even = vfma(vset(<real>coefficient(t, i, j)), d[(2 * j + 2) * ldd], even)
-            odd = vfma(vset(<real>coefficient(t, i, j)), d[(2 * j + 1) * ldd], odd)
-        v[(2 * i + 1) * ldv] = vfma(vset(<real>point(t, i)), odd, even)
-        v[(2 * i + 2) * ldv] = vfma(vset(<real>-point(t, i)), odd, even)
+        value = vfma(vset(<real>coefficient(t, -1, j)), d[2 * j + infinity], value)
+    return value
+
+
+cdef inline void input_pair(Py_ssize_t t, Py_ssize_t i, const vf* d, vf* plus, vf* minus) noexcept nogil:
+    """Those at both points of pair i."""
+    cdef Py_ssize_t pairs = (t - 2) // 2
+    cdef Py_ssize_t j
+    cdef vf even = d[2 * pairs], odd = d[2 * pairs - 1]
+    for j in range(pairs - 1):
+        even = vfma(vset(<real>coefficient(t, i, j)), d[2 * j + 2], even)
+        odd = vfma(vset(<real>coefficient(t, i, j)), d[2 * j + 1], odd)
+    plus[0] = vfma(vset(<real>point(t, i)), odd, even)
+    minus[0] = vfma(vset(<real>-point(t, i)), odd, even)
+
+
+cdef inline void input_points(Py_ssize_t t, const vf* d, vf* v) noexcept nogil:
+    """v = B^T d."""
+    cdef Py_ssize_t i
+    v[0] = input_end(t, False, d)
+    for i in range((t - 2) // 2):
+        input_pair(t, i, d, v + 2 * i + 1, v + 2 * i + 2)
+    v[t - 1] = input_end(t, True, d)
+
+
+cdef inline void kernel_pair(Py_ssize_t t, Py_ssize_t r, Py_ssize_t i, const vf* g, Py_ssize_t ldg, vf* plus,
+                             vf* minus) noexcept nogil:
+    """The values of G g at both points of pair i, for r values ldg apart."""
+    cdef Py_ssize_t j
+    cdef vf even = vset(<real>(1.0 / normalizer(t, i))) * g[0]
+    cdef vf odd = vset(<real>(point(t, i) / normalizer(t, i))) * g[ldg]
+    for j in range(2, r):
+        if j % 2:
+            odd = vfma(vset(<real>(power(t, i, j) / normalizer(t, i))), g[j * ldg], odd)
+        else:
+            even = vfma(vset(<real>(power(t, i, j) / normalizer(t, i))), g[j * ldg], even)
+    plus[0] = even + odd
+    minus[0] = even - odd
+
+
+cdef inline vf kernel_end(Py_ssize_t t, Py_ssize_t r, bint infinity, const vf* g, Py_ssize_t ldg) noexcept nogil:
+    """That at 0, or at infinity."""
+    return g[(r - 1) * ldg] if infinity else vset(<real>(1.0 / coefficient(t, -1, 0))) * g[0]
 
 
 cdef inline void kernel_points(Py_ssize_t t, Py_ssize_t r, const vf* g, Py_ssize_t ldg, vf* u, Py_ssize_t ldu) noexcept nogil:
-    """u = G g, for r values."""
-    cdef Py_ssize_t i, j
-    cdef vf even, odd
-    u[0] = vset(<real>(1.0 / coefficient(t, -1, 0))) * g[0]
-    u[(t - 1) * ldu] = g[(r - 1) * ldg]
+    """u = G g, for r values, the results ldu apart."""
+    cdef Py_ssize_t i
+    u[0] = kernel_end(t, r, False, g, ldg)
     for i in range((t - 2) // 2):
-        even = vset(<real>(1.0 / normalizer(t, i))) * g[0]
-        odd = vset(<real>(point(t, i) / normalizer(t, i))) * g[ldg]
-        for j in range(2, r):
-            if j % 2:
-                odd = vfma(vset(<real>(power(t, i, j) / normalizer(t, i))), g[j * ldg], odd)
-            else:
-                even = vfma(vset(<real>(power(t, i, j) / normalizer(t, i))), g[j * ldg], even)
-        u[(2 * i + 1) * ldu] = even + odd
-        u[(2 * i + 2) * ldu] = even - odd
+        kernel_pair(t, r, i, g, ldg, u + (2 * i + 1) * ldu, u + (2 * i + 2) * ldu)
+    u[(t - 1) * ldu] = kernel_end(t, r, True, g, ldg)
 
 
-cdef inline void output_values(Py_ssize_t t, Py_ssize_t n, const vf* m, Py_ssize_t ldm, vf* y, Py_ssize_t ldy) noexcept nogil:
+cdef inline vf output_value(Py_ssize_t t, Py_ssize_t n, Py_ssize_t k, const vf* m, const vf* sums) noexcept nogil:
+    """y_k; `sums` has what the two points of each pair give, their total for an even k, their difference for an odd one."""
+    cdef Py_ssize_t i
+    cdef vf value = vset(<real>power(t, 0, k)) * sums[0] if k else m[0] + sums[0]
+    if k and k == n - 1:
+        value = vfma(vset(<real>power(t, 0, k)), sums[0], m[t - 1])
+    for i in range(1, (t - 2) // 2):
+        value = vfma(vset(<real>power(t, i, k)), sums[i], value) if k else value + sums[i]
+    return value
+
+
+cdef inline void output_values(Py_ssize_t t, Py_ssize_t n, const vf* m, vf* y) noexcept nogil:
     """y = A^T m, n values."""
+    cdef vf totals[3]
+    cdef vf differences[3]
     cdef Py_ssize_t i, k
-    cdef vf total[3]
-    cdef vf difference[3]
-    cdef vf value
     for i in range((t - 2) // 2):
-        total[i] = m[(2 * i + 1) * ldm] + m[(2 * i + 2) * ldm]
-        difference[i] = m[(2 * i + 1) * ldm] - m[(2 * i + 2) * ldm]
+        totals[i] = m[2 * i + 1] + m[2 * i + 2]
+        differences[i] = m[2 * i + 1] - m[2 * i + 2]
     for k in range(n):
-        value = m[0] if k == 0 else (m[(t - 1) * ldm] if k == n - 1 else vzero())
-        for i in range((t - 2) // 2):
-            if k % 2:
-                value = vfma(vset(<real>power(t, i, k)), difference[i], value)
-            elif k == 0:
-                value = value + total[i]
-            else:
-                value = vfma(vset(<real>power(t, i, k)), total[i], value)
-        y[k * ldy] = value
+        if k % 2:
+            y[k] = output_value(t, n, k, m, differences)
+        else:
+            y[k] = output_value(t, n, k, m, totals)

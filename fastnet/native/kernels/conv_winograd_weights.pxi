@@ -11,7 +11,7 @@
 #
 # Order of summation: tiles of a chunk ascending, then chunks, then the halves: by the shape alone.
 #
-# Shared: S of each half, and the sums of dy. Scratch: V and D of a chunk, and a row of zeros.
+# Shared: S of each half, and the sums of dy. Scratch: V and D of a chunk, and the copy of a tile.
 
 cdef enum:
     LEAST_CHUNK = 24        # tiles
@@ -93,52 +93,74 @@ cdef Py_ssize_t conv_winograd_weights_shared(const void* args) noexcept nogil:
 
 cdef Py_ssize_t conv_winograd_weights_scratch(const void* args) noexcept nogil:
     cdef WinogradWeights g = winograd_weights_of(args)
-    return (g.t * g.t * (g.v_matrix + g.d_matrix) + max(g.ldv, g.ldd)) * sizeof(real)
+    return g.t * g.t * (g.v_matrix + g.d_matrix + max(g.args.C, g.args.K)) * sizeof(real)
 
 
 # --- a chunk -----------------------------------------------------------------------------------------------
 
-cdef inline void transform_gradient(Py_ssize_t t, Py_ssize_t m, const real** pixels, Py_ssize_t k, Py_ssize_t n, Py_ssize_t i0,
-                                    Py_ssize_t i1, real* d, Py_ssize_t ldd, real* sums) noexcept nogil:
-    """Rows i0 .. i1 of D = G dy G^T, of n filters from k on; the sum of dy is added to `sums`, if there are."""
-    cdef vf half[MOST_POINTS * 4]
-    cdef vf column[MOST_POINTS]
+cdef inline vf sum_of_tile(Py_ssize_t m, const real* dy, Py_ssize_t row, Py_ssize_t K, Py_ssize_t n) noexcept nogil:
     cdef vf total = vzero()
     cdef Py_ssize_t i, j
-    for j in range(m):
-        for i in range(m):
-            column[i] = vload_upto(pixels[i * m + j] + k, n)
-            total = total + column[i]
-        kernel_points(t, m, column, 1, half + j, m)
-    if sums != NULL:
-        vstore_upto(sums + k, vload_upto(sums + k, n) + total, n)
-    for i in range(i0, i1):
-        kernel_points(t, m, half + i * m, 1, column, 1)
-        for j in range(t):
-            vstore(d + (i * t + j) * ldd, column[j])
+    for i in range(m):
+        for j in range(m):
+            total = total + vload_upto(dy + i * row + j * K, n)
+    return total
+
+
+cdef inline void transform_gradient(Py_ssize_t t, Py_ssize_t m, const real* dy, Py_ssize_t row, Py_ssize_t K, Py_ssize_t n,
+                                    Py_ssize_t i0, Py_ssize_t i1, real* d, Py_ssize_t ldd) noexcept nogil:
+    """Rows i0 .. i1 of D = G dy G^T, of n filters from dy on, as transform_input has them."""
+    cdef vf plus[MOST_POINTS]
+    cdef vf minus[MOST_POINTS]
+    cdef vf column[MOST_POINTS]
+    cdef Py_ssize_t pair, i, j, k
+    for pair in range(-1, t // 2):
+        i = 2 * pair + 1 if pair >= 0 else 0
+        if (i + 1 if 0 <= pair < t // 2 - 1 else i) < i0 or i >= i1:
+            continue
+        for j in range(m):
+            for k in range(m):
+                column[k] = vload_upto(dy + k * row + j * K, n)
+            if 0 <= pair < t // 2 - 1:
+                kernel_pair(t, m, pair, column, 1, plus + j, minus + j)
+            else:
+                plus[j] = kernel_end(t, m, pair >= 0, column, 1)
+        if i >= i0:
+            kernel_points(t, m, plus, 1, column, 1)
+            for j in range(t):
+                vstore(d + (i * t + j) * ldd, column[j])
+        if 0 <= pair < t // 2 - 1 and i + 1 < i1:
+            kernel_points(t, m, minus, 1, column, 1)
+            for j in range(t):
+                vstore(d + ((i + 1) * t + j) * ldd, column[j])
 
 
 cdef inline void transform_chunk(Py_ssize_t t, Py_ssize_t m, const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first,
-                                 Py_ssize_t n, real* v, real* d, const real* zeros, real* sums) noexcept nogil:
+                                 Py_ssize_t n, real* v, real* d, real* copy, real* sums) noexcept nogil:
+    """V and D of n tiles; the sums of dy are added to `sums`, if there are."""
     cdef const ConvWinogradWeightsArgs* a = g.args
-    cdef const real* pixels[MOST_POINTS * MOST_POINTS]
-    cdef Py_ssize_t i, tile, image, y0, x0, c
+    cdef TilePixels tile
+    cdef Py_ssize_t i, at, image, y0, x0, c, width
     for i in range(n):
         image = (first + i) // (g.down * g.across)
-        tile = (first + i) % (g.down * g.across)
-        y0, x0 = tile // g.across * m, tile % g.across * m
-        point_at_pixels(t, a.x + image * a.H * a.W * a.C, a.H, a.W, a.C, y0 - a.ph, x0 - a.pw, zeros, pixels)
+        at = (first + i) % (g.down * g.across)
+        y0, x0 = at // g.across * m, at % g.across * m
+        tile = pixels_at(t, a.x + image * a.H * a.W * a.C, a.H, a.W, a.C, y0 - a.ph, x0 - a.pw, copy)
         for c from share.c0 <= c < share.c1 by LANES:
-            if a.C - c >= LANES:
-                transform_input(t, pixels, c, LANES, share.i0, share.i1, v + i * g.ldv + c, g.v_matrix)
+            width = min(<Py_ssize_t>LANES, a.C - c)
+            if width == LANES:
+                transform_input(t, tile.corner + c, tile.row, a.C, LANES, share.i0, share.i1, v + i * g.ldv + c, g.v_matrix)
             else:
-                transform_input(t, pixels, c, a.C - c, share.i0, share.i1, v + i * g.ldv + c, g.v_matrix)
-        point_at_pixels(m, a.dy + image * a.P * a.Q * a.K, a.P, a.Q, a.K, y0, x0, zeros, pixels)
+                transform_input(t, tile.corner + c, tile.row, a.C, width, share.i0, share.i1, v + i * g.ldv + c, g.v_matrix)
+        tile = pixels_at(m, a.dy + image * a.P * a.Q * a.K, a.P, a.Q, a.K, y0, x0, copy)
         for c from 0 <= c < a.K by LANES:
-            if a.K - c >= LANES:
-                transform_gradient(t, m, pixels, c, LANES, share.i0, share.i1, d + i * g.ldd + c, g.d_matrix, sums)
+            width = min(<Py_ssize_t>LANES, a.K - c)
+            if width == LANES:
+                transform_gradient(t, m, tile.corner + c, tile.row, a.K, LANES, share.i0, share.i1, d + i * g.ldd + c, g.d_matrix)
             else:
-                transform_gradient(t, m, pixels, c, a.K - c, share.i0, share.i1, d + i * g.ldd + c, g.d_matrix, sums)
+                transform_gradient(t, m, tile.corner + c, tile.row, a.K, width, share.i0, share.i1, d + i * g.ldd + c, g.d_matrix)
+            if sums != NULL:
+                vstore(sums + c, vload(sums + c) + sum_of_tile(m, tile.corner + c, tile.row, a.K, width))
 
 
 cdef void add_products(const WinogradWeights* g, const WeightsShare* share, Py_ssize_t n, bint first, const real* v, const real* d,
@@ -181,7 +203,7 @@ cdef inline void sum_chunks(Py_ssize_t t, Py_ssize_t m, const WinogradWeights* g
     """S, and the sums of dy behind it, of n tiles from `first` on."""
     cdef real* v = scratch
     cdef real* d = v + t * t * g.v_matrix
-    cdef real* zeros = d + t * t * g.d_matrix
+    cdef real* copy = d + t * t * g.d_matrix
     cdef real* bias_sums = sums + t * t * g.s_matrix
     cdef Py_ssize_t chunks = (n + g.chunk - 1) // g.chunk
     cdef Py_ssize_t chunk, at, count
@@ -190,7 +212,7 @@ cdef inline void sum_chunks(Py_ssize_t t, Py_ssize_t m, const WinogradWeights* g
     for chunk in range(chunks):
         at = chunk * n // chunks
         count = (chunk + 1) * n // chunks - at
-        transform_chunk(t, m, g, share, first + at, count, v, d, zeros, bias_sums if share.sums_bias else NULL)
+        transform_chunk(t, m, g, share, first + at, count, v, d, copy, bias_sums if share.sums_bias else NULL)
         add_products(g, share, count, chunk == 0, v, d, sums)
 
 
@@ -214,7 +236,6 @@ cdef void conv_winograd_weights(const void* args, int thread, int n_threads) noe
     share.sums_bias = g.args.dbias != NULL and member == 0
     if share.c0 == share.c1:
         return
-    memset(scratch + g.t * g.t * (g.v_matrix + g.d_matrix), 0, max(g.ldv, g.ldd) * sizeof(real))
     for half in range(g.halves):
         if team.apart and half != team.half:
             continue
@@ -240,13 +261,16 @@ cdef inline void weights_of_sums(Py_ssize_t t, Py_ssize_t r, const WinogradWeigh
     cdef const ConvWinogradWeightsArgs* a = g.args
     cdef vf half[MOST_POINTS * 5]
     cdef vf column[MOST_POINTS]
+    cdef vf values[5]
     cdef Py_ssize_t i, j
     for j in range(t):
         for i in range(t):
             column[i] = of_halves(g, (i * t + j) * g.s_matrix + c * g.ldd + k)
-        output_values(t, r, column, 1, half + j, t)
+        output_values(t, r, column, values)
+        for i in range(r):
+            half[i * t + j] = values[i]
     for i in range(r):
-        output_values(t, r, half + i * t, 1, column, 1)
+        output_values(t, r, half + i * t, column)
         for j in range(r):
             write_sum(a.dw + ((i * r + j) * a.C + c) * a.K + k, column[j], a.K - k, a.accumulate, infinite)
 
