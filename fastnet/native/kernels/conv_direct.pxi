@@ -32,6 +32,7 @@ cdef struct WindowStrip:
     Py_ssize_t runs
     Py_ssize_t depth        # elements of a run
     Py_ssize_t shift        # bytes from a pointer to the group's first channel
+    Py_ssize_t ahead        # bytes from a pointer to what the next tile reads there
     const real* b
     Py_ssize_t b_step       # elements from one panel to the next
     Py_ssize_t panels
@@ -63,6 +64,8 @@ cdef inline void window_strip(Py_ssize_t h, Py_ssize_t nv, const WindowStrip* ar
             # From the run's end: one counter is index and limit.
             for i in range(h):
                 rows[i] = <const real*>(pointers[i] + <size_t>s.shift) + s.depth
+                if s.ahead:
+                    prefetch(<const char*>(pointers[i] + <size_t>s.ahead))
             pointers += MR_NARROW
             for k in range(-s.depth, 0):
                 for j in range(nv):
@@ -190,13 +193,19 @@ cdef void convolve_group(const ConvArgs* g, const ConvWindows* w, Py_ssize_t h, 
                 finish_pixel(g, w.at[i] + j, g.y + w.at[i] + j, rest)
 
 
+cdef inline void prefetch_row(const real* y, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t k
+    for k from 0 <= k < n by 64 // sizeof(real):
+        prefetch_l2(y + k)
+
+
 cdef void convolve_phase(const ConvArgs* g, bint backward, ConvWindows* w, Py_ssize_t taps_before, int thread,
                          int n_threads) noexcept nogil:
     cdef Py_ssize_t width = channels_written(g, backward) // g.G, depth = channels_read(g, backward) // g.G
     cdef Py_ssize_t panels = (width + NP - 1) // NP, panel_step = NP * g.R * g.S * depth
     cdef Py_ssize_t pixels = g.N * w.down.n * w.across.n
     cdef Py_ssize_t tiles = (pixels + MR_NARROW - 1) // MR_NARROW
-    cdef Py_ssize_t height, higher, together, q, end, t, h, group, p0, p1
+    cdef Py_ssize_t height, higher, together, q, end, t, h, i, group, p0, p1
     cdef bint finishing = g.activation > RELU or (g.gate != NULL and g.gate_activation != RELU)
     cdef Share2D share
     cdef WindowStrip s
@@ -219,7 +228,10 @@ cdef void convolve_phase(const ConvArgs* g, bint backward, ConvWindows* w, Py_ss
             for group in range(q // panels, (end - 1) // panels + 1):
                 p0, p1 = max(q - group * panels, 0), min(end - group * panels, panels)
                 s.shift = group * depth * sizeof(real)
+                s.ahead = 0 if backward or w.joined else s.shift + h * w.across.move * w.channels * <Py_ssize_t>sizeof(real)
                 weights = g.shared + group * packed_group(g, backward)
+                for i in range(h):
+                    prefetch_row(g.y + w.at[i] + group * width + p0 * NP, min((p1 - p0) * NP, width))
                 convolve_group(g, w, h, group, width, p0, p1, weights, panel_step, taps_before * depth, finishing, &s)
 
 
