@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
+from fastnet.kernels.activation import ACTIVATIONS
 from fastnet.recording.recording import Node, Recording, Storage
 
 ALIGNMENT = 64
+RELU = ACTIVATIONS["relu"].kind
 
 
 def eliminate(recording: Recording) -> None:
@@ -34,25 +36,58 @@ def eliminate(recording: Recording) -> None:
     recording.nodes = [node for _, node in nodes]
 
 
+def exchange(recording: Recording) -> None:
+    """Multiply by an activation's slope before max pooling's gradient is spread, not after.
+
+    A maximum is an element of the pool's input, so the slope there is the slope at the pool's output, which is
+    smaller; and the pool's input need not be kept for it.
+    """
+    pools = {node.writes["argmax"].storage: node for node in recording.nodes if "argmax" in node.writes}
+    readers = Counter(t.storage for node in recording.nodes for t in node.inputs())
+    readers.update(t.storage for t in recording.kept)
+    spread: dict[Storage, int] = {}
+    for index, node in enumerate(recording.nodes):
+        if node.kernel == "max_pool_backward":
+            spread[node.writes["dx"].storage] = index
+        elif node.kernel == "activation_backward":
+            dx = node.reads["dy"].storage
+            at = spread.get(dx)
+            if at is None or readers[dx] != 1 or dx.memory is not None:
+                continue
+            gradient = recording.nodes[at]
+            pool = pools.get(gradient.reads["argmax"].storage)
+            if pool is None or pool.reads["x"].storage is not node.reads["saved"].storage:
+                continue
+            dy = gradient.reads["dy"]
+            gated = recording.tensor(dy.shape)
+            gradient.reads["dy"], gradient.writes["dx"] = gated, node.writes["dx"]
+            node.reads.update(saved=pool.writes["y"], dy=dy)
+            node.writes["dx"] = gated
+            node.numbers["n"], node.work = dy.size, node.work * dy.size / node.numbers["n"]
+            recording.nodes[at], recording.nodes[index] = node, gradient
+
+
 class Store(NamedTuple):
     """What a kernel can do to its result as it stores it.
 
     `output` is the result's field. All apply an activation (fields activation, alpha). `gate`: multiply by the slope of
     an activation at a tensor of the result's shape (fields gate, gate_activation, gate_alpha). `added`: add a tensor of
-    the result's shape (field added), before the activation.
+    the result's shape (field added), before the activation. `in_place`: each element of `added`, or
+    of relu's gate, is read once, before the same one of the result is written, which may take its place.
     """
 
     output: str
     gate: bool = False
     added: bool = False
+    in_place: bool = False
 
 
 #: The kernels that can, if they don't `accumulate`.
 STORES = {
     "gemm": Store("c", gate=True),
     "add": Store("y", gate=True),
-    **{f"conv_{kind}": Store("y", gate=True, added=True) for kind in ("direct", "winograd")},
-    **{f"conv_{kind}_data": Store("dx", gate=True, added=True) for kind in ("direct", "winograd")},
+    **{f"conv_{kind}": Store("y", gate=True, added=True, in_place=True) for kind in ("direct", "winograd")},
+    **{f"conv_{kind}_data": Store("dx", gate=True, added=True, in_place=True) for kind in ("direct", "winograd")},
     "batch_norm_forward": Store("y", added=True),
     "batch_norm_inference": Store("y", added=True),
     "depthwise": Store("y", gate=True),
@@ -108,6 +143,8 @@ def _fuse_into(call: Node, node: Node, source: str) -> bool:
         if not store.added or "added" in call.reads or "gate" in node.reads or other.storage is overwritten:
             return False
         call.reads["added"] = other
+        if store.in_place:
+            call.in_place = ("added", store.output)
         numbers.update(activation=node.numbers["activation"], alpha=node.numbers["alpha"])
         call.writes[store.output] = node.writes["y"]
     else:
@@ -116,6 +153,8 @@ def _fuse_into(call: Node, node: Node, source: str) -> bool:
             return False
         numbers.update(gate_activation=node.numbers["kind"], gate_alpha=node.numbers["alpha"])
         call.reads["gate"] = saved
+        if store.in_place and node.numbers["kind"] == RELU:
+            call.in_place = ("gate", store.output)
         call.writes[store.output] = node.writes["dx"]
     call.work += node.work
     return True
@@ -137,6 +176,8 @@ def join_in_place(recording: Recording) -> None:
             continue
         source, target = node.reads[node.in_place[0]].storage, node.writes[node.in_place[1]].storage
         if source.memory is not None or target.memory is not None or target.root is source.root:
+            continue
+        if sum(tensor.storage.root is source.root for tensor in node.inputs()) > 1:  # a field may be read out of order
             continue
         if source.nbytes == target.nbytes and last_use_of_root(source, last_use) == index:
             target.alias = source.root

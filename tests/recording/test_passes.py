@@ -114,6 +114,19 @@ def test_a_residual_block_is_one_call_more_than_its_products():
     assert [node.kernel for node in gated] == ["gemm", "add"]
 
 
+def spy(monkeypatch):
+    """The nodes of every program that is made from now on."""
+    seen = []
+    place = Program.__init__
+
+    def spying(program, recording, *arguments):
+        place(program, recording, *arguments)
+        seen.append(program.recording.nodes)
+
+    monkeypatch.setattr(Program, "__init__", spying)
+    return seen
+
+
 def residual_convolution(conv, channels, activation):
     """The kernels of both directions, and y, dx and the gradients of the weights."""
     net = fn.Network(
@@ -132,25 +145,63 @@ def residual_convolution(conv, channels, activation):
 )
 def test_a_convolution_adds_the_shortcut_in_its_store(monkeypatch, channels, activation, kernel):
     """Forward the block's input, backward the gradient that the shortcut brings."""
-    seen = []
-    place = Program.__init__
-
-    def spying(program, recording, *arguments):
-        place(program, recording, *arguments)
-        seen.append([node.kernel for node in program.recording.nodes])
-
-    monkeypatch.setattr(Program, "__init__", spying)
+    seen = spy(monkeypatch)
 
     def conv():
         return fn.Conv2D(channels, padding="same", **kernel)
 
     fused = residual_convolution(conv, channels, activation)
-    assert any(name.startswith("conv_") for names in seen for name in names)
-    assert not any("add" in names for names in seen)
+    kernels = [node.kernel for nodes in seen for node in nodes]
+    assert any(name.startswith("conv_") for name in kernels) and "add" not in kernels
     seen.clear()
     for name, store in passes.STORES.items():
         monkeypatch.setitem(passes.STORES, name, store._replace(added=False))
     apart = residual_convolution(conv, channels, activation)
-    assert sum(names.count("add") for names in seen) == 2
+    assert [node.kernel for nodes in seen for node in nodes].count("add") == 2
     for one, other in zip(fused, apart, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "sigmoid"])
+@pytest.mark.parametrize("pool", [{"pool_size": 2}, {"pool_size": 3, "stride": 2, "padding": 1}])
+def test_slopes_are_applied_before_max_pooling_is_undone(monkeypatch, activation, pool):
+    """Which needs neither a call of its own nor the pool's input."""
+
+    def step():
+        net = fn.Network(
+            [fn.Conv2D(20, 3, activation=activation), fn.MaxPool2D(**pool), fn.Conv2D(5, 3), fn.Flatten(), fn.Dense(3)],
+            input_shape=(11, 10, 2), seed=0,
+        )  # fmt: skip
+        x = np.random.default_rng(0).normal(size=(6, 11, 10, 2)).astype("float32")
+        fn.Trainer(net, loss="softmax_cross_entropy", optimizer=fn.SGD(1.0)).train_on_batch(x, np.arange(6) % 3)
+        return [parameter.value.copy() for parameter in net.parameters()]
+
+    seen = spy(monkeypatch)
+    found = step()
+    nodes = max(seen, key=len)
+    kernels = [node.kernel for node in nodes]
+    assert "activation_backward" not in kernels
+    (pooling,) = (node for node in nodes if node.kernel == "max_pool")
+    pooled = kernels.index("max_pool")
+    storage = pooling.reads["x"].storage
+    assert not any(tensor.storage is storage for node in nodes[pooled + 1 :] for tensor in node.inputs())
+    seen.clear()
+    monkeypatch.setattr(passes, "exchange", lambda recording: None)
+    expected = step()
+    assert "activation_backward" in [node.kernel for node in max(seen, key=len)]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_gradient_takes_the_place_of_the_output_whose_slope_it_has(monkeypatch):
+    """So a training step has one image less in memory."""
+    seen = spy(monkeypatch)
+    net = fn.Network(
+        [fn.Conv2D(16, 3, activation="relu"), fn.Conv2D(16, 3), fn.Flatten(), fn.Dense(2)], input_shape=(9, 9, 1)
+    )
+    trainer = fn.Trainer(net, loss="softmax_cross_entropy", optimizer=fn.SGD(0.1))
+    trainer.train_on_batch(np.ones((4, 9, 9, 1), "float32"), np.array([0, 1, 0, 1]))
+    (gated,) = (
+        node for nodes in seen for node in nodes if node.kernel == "conv_winograd_data" and "gate" in node.reads
+    )
+    assert gated.writes["dx"].storage.root is gated.reads["gate"].storage.root
