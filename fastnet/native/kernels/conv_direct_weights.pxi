@@ -43,7 +43,7 @@ cdef DirectWeights direct_weights_of(const void* args) noexcept nogil:
     d.depth = a.S * a.C if d.merged else a.C // a.G
     d.columns = a.K // a.G
     d.lds = whole_vectors(d.columns)
-    d.chunk = DY_PANEL // (NR * <Py_ssize_t>sizeof(real))
+    d.chunk = DY_PANEL // (min(<Py_ssize_t>NR, d.lds) * <Py_ssize_t>sizeof(real))
     d.copy = d.bands = 0
     if d.merged:
         rows = min(max(2 * d.chunk // a.Q, 1), a.P)
@@ -125,20 +125,30 @@ cdef void outer_tile_of_width(Py_ssize_t h, Py_ssize_t width, const real** rows,
 # --- a chunk -------------------------------------------------------------------------------------------------
 
 cdef void point_at_taps(const DirectWeights* d, Py_ssize_t start, Py_ssize_t n, const real* zeros, const real** rows) noexcept nogil:
-    """rows[tap, pixel] for the n pixels from number `start` on."""
+    """rows[tap, pixel] for the n pixels from number `start` on, a row of pixels after the other."""
     cdef const ConvWeightsArgs* a = d.args
-    cdef Py_ssize_t i, image, p, q, tap, y, x
-    cdef const real* base
-    for i in range(n):
-        image = (start + i) // (a.P * a.Q)
-        p = (start + i) % (a.P * a.Q)
-        q = p % a.Q * a.sw - a.pw
-        p = p // a.Q * a.sh - a.ph
-        base = a.x + image * a.H * a.W * a.C
-        for tap in range(d.taps):
-            y = p + tap // a.S * a.eh
-            x = q + tap % a.S * a.ew
-            rows[tap * d.chunk + i] = base + (y * a.W + x) * a.C if 0 <= y < a.H and 0 <= x < a.W else zeros
+    cdef Py_ssize_t image = start // (a.P * a.Q), p = start // a.Q % a.P, q = start % a.Q
+    cdef Py_ssize_t i = 0, end, r, s, y, x, k
+    cdef const real* row
+    cdef const real** at
+    while i < n:
+        end = min(n, i + a.Q - q)
+        at = rows
+        for r in range(a.R):
+            y = p * a.sh - a.ph + r * a.eh
+            row = a.x + (image * a.H + y) * a.W * a.C
+            for s in range(a.S):
+                x = q * a.sw - a.pw + s * a.ew
+                for k in range(i, end):
+                    at[k] = row + x * a.C if 0 <= y < a.H and 0 <= x < a.W else zeros
+                    x += a.sw
+                at += d.chunk
+        i = end
+        q = 0
+        p += 1
+        if p == a.P:
+            p = 0
+            image += 1
 
 
 cdef inline Py_ssize_t band_width(const ConvWeightsArgs* a) noexcept nogil:
