@@ -64,6 +64,7 @@ cdef enum:
     # B is read in place by so few tiles, or where all of it stays in L1.
     FEW_TILES = 2
     IN_L1 = 24 << 10        # bytes
+    IN_L2 = 512 << 10       # rows of A beyond these are fetched a tile ahead: a tile's rows are too short for the CPU to notice
     LEAST_HALVED = 256      # depth of a product that is summed in two halves
 
 
@@ -244,6 +245,12 @@ cdef void pack_panel(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py_ssiz
         pack_rows(g, k0, depth, p * NR, width, panel)
 
 
+cdef inline void prefetch_elements(const real* x, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i from 0 <= i < n by 64 // sizeof(real):
+        prefetch(x + i)
+
+
 cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
     """The product; but where threads share the depth, the first half in C, and the second in `shared`."""
     cdef const GemmArgs* g = <const GemmArgs*>args
@@ -257,11 +264,12 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
     cdef Py_ssize_t group
     cdef real* edge
     cdef real* block = <real*>(<char*>g.scratch + thread * g.scratch_stride)
-    cdef Py_ssize_t q, p, end, t, i0, j0, h, k0, depth, width, whole
+    cdef Py_ssize_t q, p, end, t, i, i0, j0, h, k0, depth, width, whole
     cdef bint last, finishing, packed
     # B is read in place by few tiles, and where all of it stays in L1; otherwise the first tile along rows packs it.
     cdef bint in_place = not g.trans_b and (share.t1 - share.t0 <= FEW_TILES
                                             or g.K * g.ldb * <Py_ssize_t>sizeof(real) <= IN_L1)
+    cdef bint fetching = not g.trans_a and g.M * g.lda * <Py_ssize_t>sizeof(real) > IN_L2
     cdef real* c = g.shared if second else g.c
     cdef Strip s
     if share.t0 == share.t1:
@@ -313,6 +321,9 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
                 if last and g.gate != NULL and g.gate_activation == RELU and not g.trans_a:
                     s.gate = g.gate + i0 * g.ldgate + j0
                 s.panels = whole
+                if fetching:
+                    for i in range(h):
+                        prefetch_elements(s.a + (h + i) * g.lda, depth)
                 if g.trans_a:
                     strip_along_columns(h, NR, &s)
                 elif g.M == 1 and not packed:
