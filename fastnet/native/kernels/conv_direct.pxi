@@ -193,12 +193,6 @@ cdef void convolve_group(const ConvArgs* g, const ConvWindows* w, Py_ssize_t h, 
                 finish_pixel(g, w.at[i] + j, g.y + w.at[i] + j, rest)
 
 
-cdef inline void prefetch_row(const real* y, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t k
-    for k from 0 <= k < n by 64 // sizeof(real):
-        prefetch_l2(y + k)
-
-
 cdef void convolve_phase(const ConvArgs* g, bint backward, ConvWindows* w, Py_ssize_t taps_before, int thread,
                          int n_threads) noexcept nogil:
     cdef Py_ssize_t width = channels_written(g, backward) // g.G, depth = channels_read(g, backward) // g.G
@@ -231,7 +225,7 @@ cdef void convolve_phase(const ConvArgs* g, bint backward, ConvWindows* w, Py_ss
                 s.ahead = 0 if backward or w.joined else s.shift + h * w.across.move * w.channels * <Py_ssize_t>sizeof(real)
                 weights = g.shared + group * packed_group(g, backward)
                 for i in range(h):
-                    prefetch_row(g.y + w.at[i] + group * width + p0 * NP, min((p1 - p0) * NP, width))
+                    prefetch_elements(g.y + w.at[i] + group * width + p0 * NP, min((p1 - p0) * NP, width))
                 convolve_group(g, w, h, group, width, p0, p1, weights, panel_step, taps_before * depth, finishing, &s)
 
 
