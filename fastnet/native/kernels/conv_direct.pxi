@@ -199,7 +199,7 @@ cdef void convolve_phase(const ConvArgs* g, bint backward, ConvWindows* w, Py_ss
     cdef Py_ssize_t panels = (width + NP - 1) // NP, panel_step = NP * g.R * g.S * depth
     cdef Py_ssize_t pixels = g.N * w.down.n * w.across.n
     cdef Py_ssize_t tiles = (pixels + MR_NARROW - 1) // MR_NARROW
-    cdef Py_ssize_t height, higher, together, q, end, t, h, i, group, p0, p1
+    cdef Py_ssize_t height, higher, together, q, end, t, h, i, group, first, last, p0, p1
     cdef bint finishing = g.activation > RELU or (g.gate != NULL and g.gate_activation != RELU)
     cdef Share2D share
     cdef WindowStrip s
@@ -215,11 +215,12 @@ cdef void convolve_phase(const ConvArgs* g, bint backward, ConvWindows* w, Py_ss
     together = max(PACKED_BYTES // (NP * max(w.down.taps * w.across.taps * depth, 1) * <Py_ssize_t>sizeof(real)), 1)
     for q from share.p0 <= q < share.p1 by together:
         end = min(q + together, share.p1)
+        first, last = q // panels, (end - 1) // panels
         begin_at(w, share.t0 * height + min(share.t0, higher))
         for t in range(share.t0, share.t1):
             h = height + 1 if t < higher else height
             point_tile(w, h)
-            for group in range(q // panels, (end - 1) // panels + 1):
+            for group in range(first, last + 1):
                 p0, p1 = max(q - group * panels, 0), min(end - group * panels, panels)
                 s.shift = group * depth * sizeof(real)
                 s.ahead = 0 if backward or w.joined else s.shift + h * w.across.move * w.channels * <Py_ssize_t>sizeof(real)

@@ -216,13 +216,6 @@ cdef void begin_at(ConvWindows* w, Py_ssize_t pixel) noexcept nogil:
     w.q = pixel % w.across.n
 
 
-cdef inline void copy_part(const real* x, real* copy, Py_ssize_t n) noexcept nogil:
-    """n elements, or zeros where x is NULL; whole vectors are written."""
-    cdef Py_ssize_t i
-    for i from 0 <= i < n by LANES:
-        vstore(copy + i, vzero() if x == NULL else vload_upto(x + i, n - i))
-
-
 cdef void point_outside(ConvWindows* w, Py_ssize_t i, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
     """Correct the pointers of pixel i, whose window begins at (y, x) and reaches over an edge."""
     cdef Py_ssize_t r, s, row = y, column, n = w.across.taps * w.channels, begin = 0, end = 0
@@ -232,16 +225,16 @@ cdef void point_outside(ConvWindows* w, Py_ssize_t i, Py_ssize_t y, Py_ssize_t x
     if w.joined:
         begin = min(max(-x, 0), w.across.taps) * w.channels
         end = max(min(w.across.size - x, w.across.taps) * w.channels, begin)
+        if begin < end < begin + n:
+            fill_elements(copy, w.down.taps * n, 0)
     for r in range(w.down.taps):
         if w.joined:
             if row < 0 or row >= w.down.size or begin == end:
                 pointer[0] = <size_t>w.zeros
             elif end - begin < n:
-                # Each part ends in a vector that the next one overwrites.
                 source = <const real*>pointer[0]
-                copy_part(NULL, copy, begin)
-                copy_part(source + begin, copy + begin, end - begin)
-                copy_part(NULL, copy + end, n - end)
+                for s from begin <= s < end by LANES:
+                    vstore_upto(copy + s, vload_upto(source + s, end - s), end - s)
                 pointer[0] = <size_t>copy
                 copy += n
             pointer += MR_NARROW
