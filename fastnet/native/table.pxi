@@ -135,6 +135,7 @@ include "kernels/elementwise.pxi"
 include "kernels/norm.pxi"
 include "kernels/batch_norm.pxi"
 include "kernels/batch_norm_backward.pxi"
+include "kernels/batch_norm_fold.pxi"
 include "kernels/layer_norm.pxi"
 include "kernels/group_norm.pxi"
 include "kernels/rms_norm.pxi"
@@ -287,6 +288,8 @@ add("batch_norm_inference_backward",
     " | rows channels accumulate_gamma accumulate_beta | epsilon",
     sizeof(BatchNormInferenceBackwardArgs), batch_norm_inference_backward_sums, batch_norm_inference_backward_join, NULL,
     NULL, batch_norm_inference_backward_shared)
+add("batch_norm_fold", "w bias gamma beta running_mean running_var folded_w folded_bias | rows channels | epsilon",
+    sizeof(BatchNormFoldArgs), batch_norm_fold)
 add("batch_norm_commit", "mean unbiased_variance running_mean running_var control | channels | momentum",
     sizeof(BatchNormCommitArgs), batch_norm_commit)
 add("layer_norm_forward", "x gamma beta y mean inverse_std | rows cols | epsilon",

@@ -67,6 +67,46 @@ def exchange(recording: Recording) -> None:
             recording.nodes[at], recording.nodes[index] = node, gradient
 
 
+#: Products into whose weights the scale of each filter may be folded: the fields of weights and result.
+FOLDABLE = {"conv_direct": ("w", "y"), "conv_winograd": ("w", "y"), "depthwise": ("w", "y"), "gemm": ("b", "c")}
+
+
+def fold(recording: Recording) -> None:
+    """Let the weights of a product contain the batch norm behind it, where that has constant statistics.
+
+    Where an image has at least as many results as there are weights: scaling the weights is a call, too, for each batch.
+    """
+    readers = Counter(t.storage for node in recording.nodes for t in node.inputs())
+    readers.update(t.storage for t in recording.kept)
+    made: dict[Storage, int] = {}
+    inserted: dict[int, Node] = {}
+    dropped = set()
+    for index, node in enumerate(recording.nodes):
+        if node.kernel in FOLDABLE:
+            made[node.writes[FOLDABLE[node.kernel][1]].storage] = index
+        x = node.reads["x"] if node.kernel == "batch_norm_inference" else None
+        at = None if x is None else made.get(x.storage)
+        if at is None or readers[x.storage] != 1 or x.storage.memory is not None:
+            continue
+        product = recording.nodes[at]
+        numbers, (weights_field, result) = product.numbers, FOLDABLE[product.kernel]
+        weights, channels = product.reads[weights_field], x.columns
+        plain = not any(numbers.get(name) for name in ("trans_a", "trans_b", "accumulate", "activation"))
+        if not plain or weights.size * x.shape[0] > x.size or weights.columns != channels:
+            continue
+        folded = {"folded_w": recording.tensor(weights.shape), "folded_bias": recording.tensor((channels,))}
+        reads = {"w": weights} | {name: product.reads[name] for name in ("bias",) if name in product.reads}
+        reads |= {name: tensor for name, tensor in node.reads.items() if name != "x"}
+        inserted[at] = Node(
+            "batch_norm_fold", reads, folded, work=2 * weights.size, place=node.place,
+            numbers={"rows": weights.rows, "channels": channels, "epsilon": node.numbers["epsilon"]},
+        )  # fmt: skip
+        product.reads.update({weights_field: folded["folded_w"], "bias": folded["folded_bias"]})
+        product.writes[result] = node.writes["y"]
+        dropped.add(index)
+    _replace(recording, inserted, dropped)
+
+
 class Store(NamedTuple):
     """What a kernel can do to its result as it stores it.
 
@@ -126,7 +166,7 @@ def fuse(recording: Recording) -> None:
         store = STORES.get(node.kernel)
         if store is not None and store.output in node.writes:
             stored[node.writes[store.output].storage] = at
-    _drop(recording, dropped)
+    _replace(recording, {}, dropped)
 
 
 def _fuse_into(call: Node, node: Node, source: str) -> bool:
@@ -160,9 +200,16 @@ def _fuse_into(call: Node, node: Node, source: str) -> bool:
     return True
 
 
-def _drop(recording: Recording, dropped: set[int]) -> None:
-    recording.marks = {name: at - sum(i < at for i in dropped) for name, at in recording.marks.items()}
-    recording.nodes = [node for i, node in enumerate(recording.nodes) if i not in dropped]
+def _replace(recording: Recording, inserted: dict[int, Node], dropped: set[int]) -> None:
+    """Drop the nodes of some indices; and insert before others."""
+    recording.marks = {
+        name: at + sum(i < at for i in inserted) - sum(i < at for i in dropped) for name, at in recording.marks.items()
+    }
+    nodes = []
+    for index, node in enumerate(recording.nodes):
+        nodes += [inserted[index]] if index in inserted else []
+        nodes += [] if index in dropped else [node]
+    recording.nodes = nodes
 
 
 def join_in_place(recording: Recording) -> None:

@@ -48,6 +48,7 @@ class Program:
     def __init__(self, recording: Recording, workspace: Workspace, control: ControlBlock, purpose: str = "a program"):
         passes.eliminate(recording)
         passes.exchange(recording)
+        passes.fold(recording)
         passes.fuse(recording)
         passes.join_in_place(recording)
         self.recording = recording

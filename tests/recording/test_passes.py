@@ -205,3 +205,52 @@ def test_a_gradient_takes_the_place_of_the_output_whose_slope_it_has(monkeypatch
         node for nodes in seen for node in nodes if node.kernel == "conv_winograd_data" and "gate" in node.reads
     )
     assert gated.writes["dx"].storage.root is gated.reads["gate"].storage.root
+
+
+CONVOLUTIONS = [
+    (lambda: fn.Conv2D(19, 3, padding="same"), "conv_winograd"),
+    (lambda: fn.Conv2D(19, 3, padding="same", use_bias=False, dilation=2), "conv_direct"),
+    (lambda: fn.Conv2D(15, 3, padding="same", groups=3), "conv_direct"),
+    (lambda: fn.DepthwiseConv2D(3, padding="same"), "depthwise"),
+    (lambda: fn.Conv2D(19, 1), "gemm"),
+]
+
+
+@pytest.mark.parametrize("make, kernel", CONVOLUTIONS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_batch_norm_is_folded_into_the_convolution_before_it(monkeypatch, make, kernel, dtype):
+    layers = [fn.Conv2D(15, 1), make(), fn.BatchNorm(), fn.Activation("relu")]
+    agree_without_folding(monkeypatch, layers, kernel, dtype, "batch_norm_inference")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_batch_norm_with_a_shortcut_is_folded(monkeypatch, dtype):
+    layers = [fn.Conv2D(15, 1), fn.Residual([fn.Conv2D(15, 3, padding="same"), fn.BatchNorm()], activation="relu")]
+    agree_without_folding(monkeypatch, layers, "conv_winograd", dtype, "batch_norm_inference")
+
+
+def agree_without_folding(monkeypatch, layers, kernel, dtype, dropped):
+    """A prediction runs `kernel` with folded weights instead of `dropped`, and gives the same results."""
+    rng = np.random.default_rng(0)
+    net = fn.Network(layers, input_shape=(40, 41, 2), seed=0, dtype=dtype)
+    for parameter in [*net.parameters(), *net.buffers()]:
+        parameter.assign(rng.uniform(0.5, 1.5, parameter.shape))
+    apart = net.copy()
+    x = rng.normal(size=(3, 40, 41, 2)).astype(dtype)
+    seen = spy(monkeypatch)
+    found = net.predict(x)
+    kernels = [node.kernel for nodes in seen for node in nodes]
+    assert kernel in kernels and "batch_norm_fold" in kernels and dropped not in kernels
+    seen.clear()
+    monkeypatch.setattr(passes, "fold", lambda recording: None)
+    expected = apart.predict(x)
+    assert dropped in [node.kernel for nodes in seen for node in nodes]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=50 * np.finfo(dtype).eps * abs(expected).max())
+
+
+def test_weights_that_outnumber_an_images_results_are_not_folded(monkeypatch):
+    """Whatever the batch: an image's bits do not depend on the others."""
+    seen = spy(monkeypatch)
+    net = fn.Network([fn.Conv2D(32, 3), fn.BatchNorm()], input_shape=(5, 5, 16), seed=0)
+    net.predict(np.ones((64, 5, 5, 16), "float32"))
+    assert [node.kernel for nodes in seen for node in nodes].count("batch_norm_inference") == 1
