@@ -189,62 +189,74 @@ cdef inline TilePixels pixels_at(Py_ssize_t t, const real* image, Py_ssize_t H, 
     return tile
 
 
-cdef inline void input_column(Py_ssize_t t, Py_ssize_t pair, const real* x, Py_ssize_t row, Py_ssize_t n, vf* plus,
-                              vf* minus) noexcept nogil:
-    """B^T of a column of pixels at the points of a pair; at 0 for -1, and at infinity behind the last one."""
+cdef inline void points_of_column(Py_ssize_t t, Py_ssize_t r, Py_ssize_t pair, const real* x, Py_ssize_t row, Py_ssize_t n, vf* plus,
+                                  vf* minus) noexcept nogil:
+    """A column of pixels at the points of a pair; at 0 for -1, and at infinity behind the last one.
+
+    By B^T, of t pixels; or by G, of r pixels, where r is not t."""
     cdef vf column[MOST_POINTS]
     cdef Py_ssize_t i
-    for i in range(t):
+    for i in range(r):
         column[i] = vload_upto(x + i * row, n)
     if 0 <= pair < t // 2 - 1:
-        input_pair(t, pair, column, plus, minus)
+        if r == t:
+            input_pair(t, pair, column, plus, minus)
+        else:
+            kernel_pair(t, r, pair, column, 1, plus, minus)
     else:
-        plus[0] = input_end(t, pair >= 0, column)
+        plus[0] = input_end(t, pair >= 0, column) if r == t else kernel_end(t, r, pair >= 0, column, 1)
 
 
-cdef inline void input_rows(Py_ssize_t t, Py_ssize_t pair, const real* x, Py_ssize_t row, Py_ssize_t C, Py_ssize_t n, Py_ssize_t i0,
-                            Py_ssize_t i1, real* v, Py_ssize_t ldv) noexcept nogil:
-    """Those of V's rows i0 .. i1 that belong to a pair of points, numbered as above. (GCC would not unroll over the columns.)"""
+cdef inline void store_points(Py_ssize_t t, Py_ssize_t r, const vf* half, real* v, Py_ssize_t ldv) noexcept nogil:
+    """The other dimension of a row of points."""
+    cdef vf points[MOST_POINTS]
+    cdef Py_ssize_t j
+    if r == t:
+        input_points(t, half, points)
+    else:
+        kernel_points(t, r, half, 1, points, 1)
+    for j in range(t):
+        vstore(v + j * ldv, points[j])
+
+
+cdef inline void rows_of_points(Py_ssize_t t, Py_ssize_t r, Py_ssize_t pair, const real* x, Py_ssize_t row, Py_ssize_t C, Py_ssize_t n,
+                                Py_ssize_t i0, Py_ssize_t i1, real* v, Py_ssize_t ldv) noexcept nogil:
+    """Those of the rows i0 .. i1 that belong to a pair of points, numbered as above. (GCC would not unroll over the columns.)"""
     cdef vf plus[MOST_POINTS]
     cdef vf minus[MOST_POINTS]
-    cdef vf points[MOST_POINTS]
     cdef bint two = 0 <= pair < t // 2 - 1
     cdef Py_ssize_t first = max(2 * pair + 1, 0)
-    cdef Py_ssize_t j
     if first + two < i0 or first >= i1:
         return
-    input_column(t, pair, x, row, n, plus, minus)
-    input_column(t, pair, x + C, row, n, plus + 1, minus + 1)
-    input_column(t, pair, x + 2 * C, row, n, plus + 2, minus + 2)
-    input_column(t, pair, x + 3 * C, row, n, plus + 3, minus + 3)
-    if t >= 6:
-        input_column(t, pair, x + 4 * C, row, n, plus + 4, minus + 4)
-        input_column(t, pair, x + 5 * C, row, n, plus + 5, minus + 5)
-    if t >= 8:
-        input_column(t, pair, x + 6 * C, row, n, plus + 6, minus + 6)
-        input_column(t, pair, x + 7 * C, row, n, plus + 7, minus + 7)
+    points_of_column(t, r, pair, x, row, n, plus, minus)
+    points_of_column(t, r, pair, x + C, row, n, plus + 1, minus + 1)
+    if r > 2:
+        points_of_column(t, r, pair, x + 2 * C, row, n, plus + 2, minus + 2)
+        points_of_column(t, r, pair, x + 3 * C, row, n, plus + 3, minus + 3)
+    if r > 4:
+        points_of_column(t, r, pair, x + 4 * C, row, n, plus + 4, minus + 4)
+        points_of_column(t, r, pair, x + 5 * C, row, n, plus + 5, minus + 5)
+    if r > 6:
+        points_of_column(t, r, pair, x + 6 * C, row, n, plus + 6, minus + 6)
+        points_of_column(t, r, pair, x + 7 * C, row, n, plus + 7, minus + 7)
     if first >= i0:
-        input_points(t, plus, points)
-        for j in range(t):
-            vstore(v + (first * t + j) * ldv, points[j])
+        store_points(t, r, plus, v + first * t * ldv, ldv)
     if two and first + 1 < i1:
-        input_points(t, minus, points)
-        for j in range(t):
-            vstore(v + ((first + 1) * t + j) * ldv, points[j])
+        store_points(t, r, minus, v + (first + 1) * t * ldv, ldv)
 
 
-cdef inline void transform_input(Py_ssize_t t, const real* x, Py_ssize_t row, Py_ssize_t C, Py_ssize_t n, Py_ssize_t i0,
-                                 Py_ssize_t i1, real* v, Py_ssize_t ldv) noexcept nogil:
-    """Rows i0 .. i1 of V = B^T x B^T', of n channels from x on; V's points ldv elements apart.
+cdef inline void transform_pixels(Py_ssize_t t, Py_ssize_t r, const real* x, Py_ssize_t row, Py_ssize_t C, Py_ssize_t n, Py_ssize_t i0,
+                                  Py_ssize_t i1, real* v, Py_ssize_t ldv) noexcept nogil:
+    """Rows i0 .. i1 of B^T x B^T' (r = t), or of G x G^T, of n channels from x on; the points ldv elements apart.
 
-    Each pair of rows reads the pixels anew: all of B^T x would not fit into registers."""
-    input_rows(t, -1, x, row, C, n, i0, i1, v, ldv)
-    input_rows(t, 0, x, row, C, n, i0, i1, v, ldv)
-    input_rows(t, 1, x, row, C, n, i0, i1, v, ldv)
+    r is even. Each pair of rows reads the pixels anew: all of B^T x would not fit into registers."""
+    rows_of_points(t, r, -1, x, row, C, n, i0, i1, v, ldv)
+    rows_of_points(t, r, 0, x, row, C, n, i0, i1, v, ldv)
+    rows_of_points(t, r, 1, x, row, C, n, i0, i1, v, ldv)
     if t >= 6:
-        input_rows(t, 2, x, row, C, n, i0, i1, v, ldv)
+        rows_of_points(t, r, 2, x, row, C, n, i0, i1, v, ldv)
     if t >= 8:
-        input_rows(t, 3, x, row, C, n, i0, i1, v, ldv)
+        rows_of_points(t, r, 3, x, row, C, n, i0, i1, v, ldv)
 
 
 cdef inline void prefetch_tile(const real* y, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t width) noexcept nogil:
@@ -275,11 +287,11 @@ cdef inline void inputs_of_tiles(Py_ssize_t t, Py_ssize_t m, const Winograd* g, 
         at = (first + i) % (g.down * g.across)
         tile = pixels_at(t, a.x + image * a.H * a.W * a.C, a.H, a.W, a.C, at // g.across * m - g.ph, at % g.across * m - g.pw, copy)
         for c from 0 <= c <= a.C - LANES by LANES:
-            transform_input(t, tile.corner + c, tile.row, a.C, LANES, 0, t, v + i * g.ldv + c, g.v_matrix)
+            transform_pixels(t, t, tile.corner + c, tile.row, a.C, LANES, 0, t, v + i * g.ldv + c, g.v_matrix)
         prefetch_results(m, a, image, at // g.across * m, at % g.across * m)
         c = a.C // LANES * LANES
         if c < a.C:
-            transform_input(t, tile.corner + c, tile.row, a.C, a.C - c, 0, t, v + i * g.ldv + c, g.v_matrix)
+            transform_pixels(t, t, tile.corner + c, tile.row, a.C, a.C - c, 0, t, v + i * g.ldv + c, g.v_matrix)
 
 
 # --- products --------------------------------------------------------------------------------------------

@@ -107,34 +107,6 @@ cdef inline vf sum_of_tile(Py_ssize_t m, const real* dy, Py_ssize_t row, Py_ssiz
     return total
 
 
-cdef inline void transform_gradient(Py_ssize_t t, Py_ssize_t m, const real* dy, Py_ssize_t row, Py_ssize_t K, Py_ssize_t n,
-                                    Py_ssize_t i0, Py_ssize_t i1, real* d, Py_ssize_t ldd) noexcept nogil:
-    """Rows i0 .. i1 of D = G dy G^T, of n filters from dy on, as transform_input has them."""
-    cdef vf plus[MOST_POINTS]
-    cdef vf minus[MOST_POINTS]
-    cdef vf column[MOST_POINTS]
-    cdef Py_ssize_t pair, i, j, k
-    for pair in range(-1, t // 2):
-        i = 2 * pair + 1 if pair >= 0 else 0
-        if (i + 1 if 0 <= pair < t // 2 - 1 else i) < i0 or i >= i1:
-            continue
-        for j in range(m):
-            for k in range(m):
-                column[k] = vload_upto(dy + k * row + j * K, n)
-            if 0 <= pair < t // 2 - 1:
-                kernel_pair(t, m, pair, column, 1, plus + j, minus + j)
-            else:
-                plus[j] = kernel_end(t, m, pair >= 0, column, 1)
-        if i >= i0:
-            kernel_points(t, m, plus, 1, column, 1)
-            for j in range(t):
-                vstore(d + (i * t + j) * ldd, column[j])
-        if 0 <= pair < t // 2 - 1 and i + 1 < i1:
-            kernel_points(t, m, minus, 1, column, 1)
-            for j in range(t):
-                vstore(d + ((i + 1) * t + j) * ldd, column[j])
-
-
 cdef inline void transform_chunk(Py_ssize_t t, Py_ssize_t m, const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first,
                                  Py_ssize_t n, real* v, real* d, real* copy, real* sums) noexcept nogil:
     """V and D of n tiles; the sums of dy are added to `sums`, if there are."""
@@ -149,16 +121,16 @@ cdef inline void transform_chunk(Py_ssize_t t, Py_ssize_t m, const WinogradWeigh
         for c from share.c0 <= c < share.c1 by LANES:
             width = min(<Py_ssize_t>LANES, a.C - c)
             if width == LANES:
-                transform_input(t, tile.corner + c, tile.row, a.C, LANES, share.i0, share.i1, v + i * g.ldv + c, g.v_matrix)
+                transform_pixels(t, t, tile.corner + c, tile.row, a.C, LANES, share.i0, share.i1, v + i * g.ldv + c, g.v_matrix)
             else:
-                transform_input(t, tile.corner + c, tile.row, a.C, width, share.i0, share.i1, v + i * g.ldv + c, g.v_matrix)
+                transform_pixels(t, t, tile.corner + c, tile.row, a.C, width, share.i0, share.i1, v + i * g.ldv + c, g.v_matrix)
         tile = pixels_at(m, a.dy + image * a.P * a.Q * a.K, a.P, a.Q, a.K, y0, x0, copy)
         for c from 0 <= c < a.K by LANES:
             width = min(<Py_ssize_t>LANES, a.K - c)
             if width == LANES:
-                transform_gradient(t, m, tile.corner + c, tile.row, a.K, LANES, share.i0, share.i1, d + i * g.ldd + c, g.d_matrix)
+                transform_pixels(t, m, tile.corner + c, tile.row, a.K, LANES, share.i0, share.i1, d + i * g.ldd + c, g.d_matrix)
             else:
-                transform_gradient(t, m, tile.corner + c, tile.row, a.K, width, share.i0, share.i1, d + i * g.ldd + c, g.d_matrix)
+                transform_pixels(t, m, tile.corner + c, tile.row, a.K, width, share.i0, share.i1, d + i * g.ldd + c, g.d_matrix)
             if sums != NULL:
                 vstore(sums + c, vload(sums + c) + sum_of_tile(m, tile.corner + c, tile.row, a.K, width))
 
