@@ -14,6 +14,10 @@ EPILOGUE = {"activation": 0, "gate_activation": 0, "alpha": 0.0, "gate_alpha": 0
 # of a tile (measured: with 16 channels a tile takes 2.5 times the time of its products).
 TRANSFORMS = 24
 
+# With so few tiles of Winograd's in a batch, to fetch weights that another thread has transformed takes longer than to
+# transform them (measured: a batch of one through ResNet-20).
+FEW_TILES = 8
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -136,7 +140,16 @@ class Convolution:
         return self.batch * self.height.size * self.width.size
 
     def _pass(self, kernel, fields, numbers) -> Pass:
-        return Pass(kernel, fields, numbers, float(self.multiply_adds))
+        return Pass(kernel, fields, numbers, 0.0 if self._is_for_one(kernel, numbers) else float(self.multiply_adds))
+
+    def _is_for_one(self, kernel, numbers) -> bool:
+        """Whether one thread should do it."""
+        if kernel not in ("conv_winograd", "conv_winograd_data"):
+            return False
+        height, width = (
+            axis.size if kernel == "conv_winograd_data" else axis.output for axis in (self.height, self.width)
+        )
+        return self.batch * -(-height // numbers["m"]) * -(-width // numbers["m"]) <= FEW_TILES
 
     def _product(self, m, n, k, lda, ldb, **transposed) -> dict:
         sizes = {"M": m, "N": n, "K": k, "lda": lda, "ldb": ldb, "ldc": n, "ldgate": n}
