@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ sys.path.append(str(Path(__file__).parents[1]))
 pytest.importorskip("bench", reason="only in a checkout")
 pytest.importorskip("torch")
 
-from bench import conv_cases, conv_networks
-from bench.conv_nets import FLATTEN, Net, conv, dense, norm, residual
+import fastnet as fn
+from bench import conv_accuracy, conv_cases, conv_networks
+from bench.conv_nets import FLATTEN, GLOBAL, Net, conv, dense, norm, residual
 
 LAYERS = [conv(4, 3, bias=False), norm(relu=True), residual(4, 1), residual(8, 2), FLATTEN, dense(10)]
 
@@ -39,3 +41,18 @@ def test_steps_agree_with_torch(optimizer):
     for layout in ("contiguous", "channels_last"):
         _, theirs = conv_networks.torch_steps(net, 1, False, layout)
         np.testing.assert_allclose(ours, theirs, rtol=conv_networks.TOLERANCE)
+
+
+def test_accuracy_of_both_sides_from_the_same_weights(monkeypatch):
+    """An epoch at a rate of nearly zero leaves the weights as they were: both sides classify alike."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(128, 12, 12, 3)).astype(np.float32), rng.integers(0, 3, 128)
+    data = SimpleNamespace(x=x, y=y, x_test=x[:100], y_test=y[:100])
+    net = Net("small", [conv(8, 3, relu=True), GLOBAL, dense(3)], (12, 12, 3), "SGD", classes=3, seed=4)
+    monkeypatch.setattr(conv_accuracy, "RATE", 1e-9)
+    threads = fn.get_num_threads()
+    try:
+        found = [train(net, data, 1, 1) for train in (conv_accuracy.train_fastnet, conv_accuracy.train_torch)]
+    finally:
+        fn.set_num_threads(threads)
+    assert found[0] == found[1] > 0.1
