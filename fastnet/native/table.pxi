@@ -106,6 +106,7 @@ cdef extern from *:
     const char* FN_TARGET
     const char* FN_DTYPE
 
+include "kernels/elements.pxi"
 include "kernels/math.pxi"
 include "kernels/activation.pxi"
 include "kernels/softmax.pxi"
@@ -116,6 +117,7 @@ include "kernels/conv.pxi"
 include "kernels/conv_direct_windows.pxi"
 include "kernels/conv_direct.pxi"
 include "kernels/conv_winograd_transform.pxi"
+include "kernels/conv_winograd_tiles.pxi"
 include "kernels/conv_winograd.pxi"
 include "kernels/conv_winograd_weights.pxi"
 include "kernels/conv_direct_weights.pxi"

@@ -79,12 +79,6 @@ cdef inline Py_ssize_t mirrored(Py_ssize_t i, Py_ssize_t n) noexcept nogil:
     return -i if i < 0 else (2 * (n - 1) - i if i >= n else i)
 
 
-cdef inline void fill_elements(real* y, Py_ssize_t n, real value) noexcept nogil:
-    cdef Py_ssize_t i
-    for i from 0 <= i < n by LANES:
-        vstore_upto(y + i, vset(value), n - i)
-
-
 # --- rows of pixels ---------------------------------------------------------------------------------------------------
 
 cdef inline vi reversing(Py_ssize_t pixels, Py_ssize_t channels) noexcept nogil:

@@ -163,12 +163,10 @@ cdef void copy_band(const ConvWeightsArgs* a, const real* image, Py_ssize_t p0, 
     inside = max(min(width - left, a.W * a.C), <Py_ssize_t>0)
     for i in range((p1 - p0 - 1) * a.sh + (a.R - 1) * a.eh + 1):
         y = p0 * a.sh - a.ph + i
-        if not 0 <= y < a.H:
-            memset(copy + i * width, 0, width * sizeof(real))
-            continue
-        memset(copy + i * width, 0, left * sizeof(real))
-        memcpy(copy + i * width + left, image + y * a.W * a.C, inside * sizeof(real))
-        memset(copy + i * width + left + inside, 0, (width - left - inside) * sizeof(real))
+        if 0 <= y < a.H:
+            copy_between_zeros(image + y * a.W * a.C, inside, copy + i * width, left, width - left - inside)
+        else:
+            fill_elements(copy + i * width, width, 0)
 
 
 cdef void copy_for_taps(const DirectWeights* d, Py_ssize_t image, Py_ssize_t p0, Py_ssize_t p1, real* copy,

@@ -148,15 +148,6 @@ cdef void fill_array(const void* args, int thread, int n_threads) noexcept nogil
         i += LANES
 
 
-cdef inline void copy_row(const real* x, real* y, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i = 0
-    while i + LANES <= n:
-        vstore(y + i, vload(x + i))
-        i += LANES
-    if i < n:
-        vstore_n(y + i, vload_n(x + i, n - i), n - i)
-
-
 cdef void copy_2d(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const Copy2dArgs* g = <const Copy2dArgs*>args
     cdef Py_ssize_t rows = g.rows, cols = g.cols

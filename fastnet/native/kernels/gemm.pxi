@@ -245,12 +245,6 @@ cdef void pack_panel(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py_ssiz
         pack_rows(g, k0, depth, p * NR, width, panel)
 
 
-cdef inline void prefetch_elements(const real* x, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i from 0 <= i < n by 64 // sizeof(real):
-        prefetch(x + i)
-
-
 cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
     """The product; but where threads share the depth, the first half in C, and the second in `shared`."""
     cdef const GemmArgs* g = <const GemmArgs*>args

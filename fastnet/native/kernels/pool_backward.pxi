@@ -49,12 +49,6 @@ cdef struct Cover:
     Py_ssize_t end
 
 
-cdef inline void zero_row(real* y, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i from 0 <= i < n by LANES:
-        vstore_upto(y + i, vzero(), n - i)
-
-
 cdef inline vi load_argmax(int kind, const void* argmax, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
     if kind == GRADIENT_INTS:
         return viload_ints(<const int32_t*>argmax + i, n)
@@ -106,7 +100,7 @@ cdef inline void spread_row(int kind, const PoolBackward* b, Py_ssize_t n, Py_ss
     cdef Py_ssize_t q, left, first, end, done = 0
     cdef Py_ssize_t source
     if p >= w.P or r >= w.R:
-        zero_row(dx, w.W * w.C)
+        fill_elements(dx, w.W * w.C, 0)
         return
     for q in range(w.Q):
         left = q * w.sw - w.pw
@@ -114,14 +108,14 @@ cdef inline void spread_row(int kind, const PoolBackward* b, Py_ssize_t n, Py_ss
         end = min(left + w.S, w.W)
         source = ((n * w.P + p) * w.Q + q) * w.C
         if first > done:
-            zero_row(dx + done * w.C, (first - done) * w.C)
+            fill_elements(dx + done * w.C, (first - done) * w.C, 0)
         if end - first == 2:
             spread_window(kind, b, 2, r * w.S + first - left, source, dx + first * w.C, factor_of(kind, b, p, q))
         else:
             spread_window(kind, b, end - first, r * w.S + first - left, source, dx + first * w.C, factor_of(kind, b, p, q))
         done = end
     if done < w.W:
-        zero_row(dx + done * w.C, (w.W - done) * w.C)
+        fill_elements(dx + done * w.C, (w.W - done) * w.C, 0)
 
 
 # --- windows that overlap -----------------------------------------------------------------------

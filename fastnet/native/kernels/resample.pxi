@@ -174,11 +174,9 @@ cdef void zero_pad(const void* args, int thread, int n_threads) noexcept nogil:
         h = row % P - a.top
         y = a.y + row * Q * a.C
         if h < 0 or h >= a.H:
-            zero_row(y, Q * a.C)
-            continue
-        zero_row(y, a.left * a.C)
-        copy_row(a.x + (row // P * a.H + h) * a.W * a.C, y + a.left * a.C, a.W * a.C)
-        zero_row(y + (a.left + a.W) * a.C, a.right * a.C)
+            fill_elements(y, Q * a.C, 0)
+        else:
+            copy_between_zeros(a.x + (row // P * a.H + h) * a.W * a.C, a.W * a.C, y, a.left * a.C, a.right * a.C)
 
 
 cdef void crop(const void* args, int thread, int n_threads) noexcept nogil:
