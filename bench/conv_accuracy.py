@@ -38,11 +38,11 @@ def train_fastnet(net: Net, data, epochs: int, threads: int) -> float:
             trainer.optimizer.learning_rate = rate(trainer.history.epochs, epochs)
 
     network = fastnet_net(net)
-    optimizer = fn.SGD(RATE, momentum=MOMENTUM, weight_decay=DECAY)
-    trainer = fn.Trainer(network, loss="softmax_cross_entropy", optimizer=optimizer, metrics=["accuracy"])
-    trainer.fit(data.x, data.y, epochs=epochs, batch_size=BATCH, callbacks=[Schedule()], verbose=0,
-                augment=[fn.augment.RandomCrop(PADDING), fn.augment.RandomFlip()])  # fmt: skip
-    network.loss, network.metrics = trainer.loss, trainer.metrics
+    network.fit(
+        data.x, data.y, epochs=epochs, batch_size=BATCH, loss="softmax_cross_entropy", metrics=["accuracy"],
+        optimizer=fn.SGD(RATE, momentum=MOMENTUM, weight_decay=DECAY), callbacks=[Schedule()], verbose=0,
+        augment=[fn.augment.RandomCrop(PADDING), fn.augment.RandomFlip()],
+    )  # fmt: skip
     return network.evaluate(data.x_test, data.y_test)["accuracy"]
 
 

@@ -306,12 +306,9 @@ def _description(arguments, data, results, history, seconds) -> dict:
     options = {name: value for name, value in vars(arguments).items() if name not in ("run", "command", "overwrite")}
     if options["data"] != "digits":
         options["data"] = os.path.abspath(options["data"])
-    if arguments.hidden is not None:
-        options["hidden"] = ",".join(map(str, arguments.hidden)) or "none"
-    if arguments.augment is not None:
-        options["augment"] = ",".join(arguments.augment)
-    if arguments.size is not None:
-        options["size"] = ",".join(map(str, arguments.size))
+    for name, value in options.items():
+        if isinstance(value, tuple):
+            options[name] = ",".join(map(str, value)) or "none"
     words = ["fastnet", "train"]
     for name, value in options.items():
         if value is not None:

@@ -19,6 +19,11 @@ TRANSFORMS = 24
 FEW_TILES = 8
 
 
+def _tiles(tile: int, height: int, width: int) -> int:
+    """That cover an image of this size."""
+    return -(-height // tile) * -(-width // tile)
+
+
 @dataclass(frozen=True)
 class Pass:
     """One kernel call: `fields` says what the kernel calls x, w, y, bias, dx, dy, dw, dbias, and to add to dbias."""
@@ -78,18 +83,14 @@ class Convolution:
         if self._is_product:
             numbers = self._product(self._pixels, self.filters, self.channels, self.channels, self.filters)
             return self._pass("gemm", {"x": "a", "w": "b", "y": "c", "bias": "bias"}, numbers)
-        tile = self._tile(self.height.output, self.width.output)
-        kernel = "conv_winograd" if tile else self._direct
-        return self._pass(kernel, {name: name for name in ("x", "w", "y", "bias")}, self._sizes(tile) | EPILOGUE)
+        return self._images("", ("x", "w", "y", "bias"), self.height.output, self.width.output)
 
     def backward_data(self) -> Pass:
         """dx from dy and w; with a bias it is the forward pass of a transposed convolution."""
         if self._is_product:
             numbers = self._product(self._pixels, self.channels, self.filters, self.filters, self.filters, trans_b=1)
             return self._pass("gemm", {"dy": "a", "w": "b", "dx": "c", "bias": "bias"}, numbers)
-        tile = self._tile(self.height.size, self.width.size)
-        kernel = ("conv_winograd" if tile else self._direct) + "_data"
-        return self._pass(kernel, {name: name for name in ("dy", "w", "dx", "bias")}, self._sizes(tile) | EPILOGUE)
+        return self._images("_data", ("dy", "w", "dx", "bias"), self.height.size, self.width.size)
 
     def backward_weights(self) -> Pass:
         """dw, and dbias, from x and dy."""
@@ -129,8 +130,8 @@ class Convolution:
             return 0
         costs = {0: size * size * height * width}
         for tile in (2,) if self.precise else (2, 4):
-            tiles = -(-height // tile) * -(-width // tile)
-            costs[tile] = (tile + size - 1) ** 2 * tiles * (1 + TRANSFORMS / min(self.channels, self.filters))
+            points = (tile + size - 1) ** 2 * _tiles(tile, height, width)
+            costs[tile] = points * (1 + TRANSFORMS / min(self.channels, self.filters))
         return min(costs, key=costs.get)
 
     # Numbers of the kernels
@@ -139,17 +140,15 @@ class Convolution:
     def _pixels(self) -> int:
         return self.batch * self.height.size * self.width.size
 
-    def _pass(self, kernel, fields, numbers) -> Pass:
-        return Pass(kernel, fields, numbers, 0.0 if self._is_for_one(kernel, numbers) else float(self.multiply_adds))
+    def _images(self, suffix, names, height: int, width: int) -> Pass:
+        """A pass whose results are images of this size."""
+        tile = self._tile(height, width)
+        kernel = ("conv_winograd" if tile else self._direct) + suffix
+        work = 0 if tile and self.batch * _tiles(tile, height, width) <= FEW_TILES else self.multiply_adds
+        return self._pass(kernel, {name: name for name in names}, self._sizes(tile) | EPILOGUE, work)
 
-    def _is_for_one(self, kernel, numbers) -> bool:
-        """Whether one thread should do it."""
-        if kernel not in ("conv_winograd", "conv_winograd_data"):
-            return False
-        height, width = (
-            axis.size if kernel == "conv_winograd_data" else axis.output for axis in (self.height, self.width)
-        )
-        return self.batch * -(-height // numbers["m"]) * -(-width // numbers["m"]) <= FEW_TILES
+    def _pass(self, kernel, fields, numbers, work: int | None = None) -> Pass:
+        return Pass(kernel, fields, numbers, float(self.multiply_adds if work is None else work))
 
     def _product(self, m, n, k, lda, ldb, **transposed) -> dict:
         sizes = {"M": m, "N": n, "K": k, "lda": lda, "ldb": ldb, "ldc": n, "ldgate": n}

@@ -36,6 +36,11 @@ def eliminate(recording: Recording) -> None:
     recording.nodes = [node for _, node in nodes]
 
 
+def _readers(recording: Recording) -> Counter:
+    """Of each storage: how many fields read it, and who keeps it."""
+    return Counter(t.storage for t in [*(t for node in recording.nodes for t in node.inputs()), *recording.kept])
+
+
 def exchange(recording: Recording) -> None:
     """Multiply by an activation's slope before max pooling's gradient is spread, not after.
 
@@ -43,8 +48,7 @@ def exchange(recording: Recording) -> None:
     smaller; and the pool's input need not be kept for it.
     """
     pools = {node.writes["argmax"].storage: node for node in recording.nodes if "argmax" in node.writes}
-    readers = Counter(t.storage for node in recording.nodes for t in node.inputs())
-    readers.update(t.storage for t in recording.kept)
+    readers = _readers(recording)
     spread: dict[Storage, int] = {}
     for index, node in enumerate(recording.nodes):
         if node.kernel == "max_pool_backward":
@@ -65,46 +69,6 @@ def exchange(recording: Recording) -> None:
             node.writes["dx"] = gated
             node.numbers["n"], node.work = dy.size, node.work * dy.size / node.numbers["n"]
             recording.nodes[at], recording.nodes[index] = node, gradient
-
-
-#: Products into whose weights the scale of each filter may be folded: the fields of weights and result.
-FOLDABLE = {"conv_direct": ("w", "y"), "conv_winograd": ("w", "y"), "depthwise": ("w", "y"), "gemm": ("b", "c")}
-
-
-def fold(recording: Recording) -> None:
-    """Let the weights of a product contain the batch norm behind it, where that has constant statistics.
-
-    Where an image has at least as many results as there are weights: scaling the weights is a call, too, for each batch.
-    """
-    readers = Counter(t.storage for node in recording.nodes for t in node.inputs())
-    readers.update(t.storage for t in recording.kept)
-    made: dict[Storage, int] = {}
-    inserted: dict[int, Node] = {}
-    dropped = set()
-    for index, node in enumerate(recording.nodes):
-        if node.kernel in FOLDABLE:
-            made[node.writes[FOLDABLE[node.kernel][1]].storage] = index
-        x = node.reads["x"] if node.kernel == "batch_norm_inference" else None
-        at = None if x is None else made.get(x.storage)
-        if at is None or readers[x.storage] != 1 or x.storage.memory is not None:
-            continue
-        product = recording.nodes[at]
-        numbers, (weights_field, result) = product.numbers, FOLDABLE[product.kernel]
-        weights, channels = product.reads[weights_field], x.columns
-        plain = not any(numbers.get(name) for name in ("trans_a", "trans_b", "accumulate", "activation"))
-        if not plain or weights.size * x.shape[0] > x.size or weights.columns != channels:
-            continue
-        folded = {"folded_w": recording.tensor(weights.shape), "folded_bias": recording.tensor((channels,))}
-        reads = {"w": weights} | {name: product.reads[name] for name in ("bias",) if name in product.reads}
-        reads |= {name: tensor for name, tensor in node.reads.items() if name != "x"}
-        inserted[at] = Node(
-            "batch_norm_fold", reads, folded, work=2 * weights.size, place=node.place,
-            numbers={"rows": weights.rows, "channels": channels, "epsilon": node.numbers["epsilon"]},
-        )  # fmt: skip
-        product.reads.update({weights_field: folded["folded_w"], "bias": folded["folded_bias"]})
-        product.writes[result] = node.writes["y"]
-        dropped.add(index)
-    _replace(recording, inserted, dropped)
 
 
 class Store(NamedTuple):
@@ -135,6 +99,45 @@ STORES = {
 }
 
 
+#: Products into whose weights the scale of each filter may be folded, and the weights' field.
+FOLDABLE = {"conv_direct": "w", "conv_winograd": "w", "depthwise": "w", "gemm": "b"}
+
+
+def fold(recording: Recording) -> None:
+    """Let the weights of a product contain the batch norm behind it, where that has constant statistics.
+
+    Where an image has at least as many results as there are weights: scaling the weights is a call, too, for each batch.
+    """
+    readers = _readers(recording)
+    made: dict[Storage, int] = {}
+    inserted: dict[int, Node] = {}
+    dropped = set()
+    for index, node in enumerate(recording.nodes):
+        if node.kernel in FOLDABLE:
+            made[node.writes[STORES[node.kernel].output].storage] = index
+        x = node.reads["x"] if node.kernel == "batch_norm_inference" else None
+        at = None if x is None else made.get(x.storage)
+        if at is None or readers[x.storage] != 1 or x.storage.memory is not None:
+            continue
+        product = recording.nodes[at]
+        weights, channels = product.reads[FOLDABLE[product.kernel]], x.columns
+        plain = not any(product.numbers.get(name) for name in ("trans_a", "trans_b", "accumulate", "activation"))
+        if not plain or weights.size * x.shape[0] > x.size or weights.columns != channels:
+            continue
+        folded = {"folded_w": recording.tensor(weights.shape), "folded_bias": recording.tensor((channels,))}
+        reads = {name: tensor for name, tensor in node.reads.items() if name != "x"} | {"w": weights}
+        if "bias" in product.reads:
+            reads["bias"] = product.reads["bias"]
+        inserted[at] = Node(
+            "batch_norm_fold", reads, folded, work=2 * weights.size, place=node.place,
+            numbers={"rows": weights.rows, "channels": channels, "epsilon": node.numbers["epsilon"]},
+        )  # fmt: skip
+        product.reads.update({FOLDABLE[product.kernel]: folded["folded_w"], "bias": folded["folded_bias"]})
+        product.writes[STORES[product.kernel].output] = node.writes["y"]
+        dropped.add(index)
+    _replace(recording, inserted, dropped)
+
+
 #: Calls that may move into the one before them, and the fields in which they may read its result.
 MOVABLE = {"activation": ("x",), "activation_backward": ("dy",), "add": ("a", "b")}
 
@@ -142,8 +145,7 @@ MOVABLE = {"activation": ("x",), "activation_backward": ("dy",), "add": ("a", "b
 def fuse(recording: Recording) -> None:
     """Move activations, the slopes that backward multiplies by, and sums into the store of the call before them."""
     nodes = recording.nodes
-    readers = Counter(t.storage for node in nodes for t in node.inputs())
-    readers.update(t.storage for t in recording.kept)
+    readers = _readers(recording)
     stored: dict[Storage, int] = {}  # index of the call that stores it, where that call is in the table
     written: dict[Storage, int] = {}
     dropped = set()
