@@ -8,7 +8,7 @@ from fastnet.kernels.windows import Axis
 
 __all__ = ["Convolution", "Pass"]
 
-EPILOGUE = {"activation": 0, "gate_activation": 0, "alpha": 0.0, "gate_alpha": 0.0}
+EPILOGUE = {"parts": 0, "activation": 0, "gate_activation": 0, "alpha": 0.0, "gate_alpha": 0.0}
 
 # Elements of work, in units of a product's multiply-add, that transforms cost for each channel and filter of a point
 # of a tile (measured: with 16 channels a tile takes 2.5 times the time of its products).

@@ -80,7 +80,7 @@ def matmul(a, b, *, trans_a=False, trans_b=False, bias=None, activation=None, ou
     fields = {"a": a, "b": b, "bias": bias, "c": out}
     numbers = {
         "M": m, "N": n, "K": k, "lda": lda, "ldb": ldb, "ldc": n, "ldgate": 0,
-        "trans_a": int(trans_a), "trans_b": int(trans_b), "activation": kind, "gate_activation": 0,
+        "trans_a": int(trans_a), "trans_b": int(trans_b), "parts": 0, "activation": kind, "gate_activation": 0,
         "accumulate": 0, "accumulate_sums": 0, "alpha": alpha, "gate_alpha": 0.0,
     }  # fmt: skip
     call.run_kept(plans, options, "gemm", a.dtype.name, fields, 3, numbers, m * n * k)

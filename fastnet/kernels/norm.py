@@ -118,7 +118,7 @@ def batch_norm(x, gamma=None, beta=None, *, epsilon: float = 1e-5, out=None) -> 
     y = call.output("out", out, x.shape, x.dtype)
     checks.same_or_apart("out", y, x=x)
     statistics = BatchStatistics(*(np.empty(channels, x.dtype) for _ in range(3)))
-    numbers = {"rows": rows, "channels": channels, "activation": 0, "epsilon": epsilon, "alpha": 0.0}
+    numbers = {"rows": rows, "channels": channels, "parts": 0, "activation": 0, "epsilon": epsilon, "alpha": 0.0}
     writes = {"y": y} | statistics._asdict()
     call.run("batch_norm_forward", x.dtype.name, {"x": x} | parameters, writes, numbers, 12 * x.size)
     return y, statistics
@@ -206,7 +206,7 @@ def batch_norm_backward(x, dy, mean, inverse_std, gamma=None) -> tuple[np.ndarra
     dy = as_like("dy", dy, x)
     vectors = as_vectors(x.dtype, channels, _OPTIONAL, gamma=gamma, mean=mean, inverse_std=inverse_std)
     writes = {"dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype), "dbeta": np.empty(channels, x.dtype)}
-    numbers = {"rows": rows, "channels": channels, "accumulate_gamma": 0, "accumulate_beta": 0}
+    numbers = {"rows": rows, "channels": channels, "parts": 0, "accumulate_gamma": 0, "accumulate_beta": 0}
     call.run("batch_norm_backward", x.dtype.name, {"x": x, "dy": dy} | vectors, writes, numbers, 20 * x.size)
     return tuple(writes.values())
 

@@ -79,7 +79,7 @@ class BatchNorm(Layer):
             "batch_norm_forward",
             reads={"x": x, "gamma": gamma, "beta": beta},
             writes={"y": y, "mean": mean, "inverse_std": inverse_std, "unbiased_variance": unbiased},
-            work=16 * x.size, **sizes,
+            work=16 * x.size, parts=0, **sizes,
         )  # fmt: skip
         ctx.call(
             "batch_norm_commit",
@@ -111,7 +111,7 @@ class BatchNorm(Layer):
         else:
             mean, inverse_std = ctx.batch
             reads |= {"mean": mean, "inverse_std": inverse_std}
-            ctx.call("batch_norm_backward", reads=reads, writes=writes, **numbers)
+            ctx.call("batch_norm_backward", reads=reads, writes=writes, parts=0, **numbers)
         return dx
 
     def config(self):

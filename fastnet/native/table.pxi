@@ -111,11 +111,14 @@ include "kernels/math.pxi"
 include "kernels/activation.pxi"
 include "kernels/softmax.pxi"
 include "kernels/elementary.pxi"
+include "kernels/norm.pxi"
+include "kernels/batch_statistics.pxi"
 include "kernels/gemm_strip.pxi"
 include "kernels/gemm.pxi"
 include "kernels/conv.pxi"
 include "kernels/conv_direct_windows.pxi"
 include "kernels/conv_direct.pxi"
+include "kernels/conv_direct_patches.pxi"
 include "kernels/conv_winograd_transform.pxi"
 include "kernels/conv_winograd_tiles.pxi"
 include "kernels/conv_winograd.pxi"
@@ -134,7 +137,6 @@ include "kernels/orthogonal.pxi"
 include "kernels/augment.pxi"
 include "kernels/mixup.pxi"
 include "kernels/elementwise.pxi"
-include "kernels/norm.pxi"
 include "kernels/batch_norm.pxi"
 include "kernels/batch_norm_backward.pxi"
 include "kernels/batch_norm_fold.pxi"
@@ -172,18 +174,18 @@ cdef void add(const char* name, const char* fields, Py_ssize_t size, Phase first
 
 
 add("gemm",
-    "a b c bias gate column_sums control scratch shared"
-    " | M N K lda ldb ldc ldgate trans_a trans_b activation gate_activation accumulate accumulate_sums scratch_stride"
+    "a b c bias gate column_sums statistics statistics_x statistics_mean control scratch shared"
+    " | M N K lda ldb ldc ldgate trans_a trans_b parts activation gate_activation accumulate accumulate_sums scratch_stride"
     " | alpha gate_alpha",
     sizeof(GemmArgs), gemm, gemm_join, NULL, gemm_scratch, gemm_shared)
 
 add("conv_direct",
-    "x w bias added gate y scratch shared"
-    " | N H W C P Q K R S sh sw eh ew ph pw G activation gate_activation scratch_stride | alpha gate_alpha",
+    "x w bias added gate y statistics statistics_x statistics_mean scratch shared"
+    " | N H W C P Q K R S sh sw eh ew ph pw G parts activation gate_activation scratch_stride | alpha gate_alpha",
     sizeof(ConvArgs), conv_direct_pack, conv_direct, NULL, conv_direct_scratch, conv_direct_shared)
 add("conv_direct_data",
-    "dy w bias added gate dx scratch shared"
-    " | N H W C P Q K R S sh sw eh ew ph pw G activation gate_activation scratch_stride | alpha gate_alpha",
+    "dy w bias added gate dx statistics statistics_x statistics_mean scratch shared"
+    " | N H W C P Q K R S sh sw eh ew ph pw G parts activation gate_activation scratch_stride | alpha gate_alpha",
     sizeof(ConvArgs), conv_direct_data_pack, conv_direct_data, NULL, conv_direct_data_scratch, conv_direct_data_shared)
 add("conv_direct_weights",
     "x dy dw dbias control scratch shared"
@@ -191,22 +193,24 @@ add("conv_direct_weights",
     sizeof(ConvWeightsArgs), conv_direct_weights, conv_direct_weights_end, NULL,
     conv_direct_weights_scratch, conv_direct_weights_shared)
 add("conv_winograd",
-    "x w bias added gate y scratch shared | N H W C P Q K R ph pw m activation gate_activation scratch_stride | alpha gate_alpha",
+    "x w bias added gate y statistics statistics_x statistics_mean scratch shared"
+    " | N H W C P Q K R ph pw m parts activation gate_activation scratch_stride | alpha gate_alpha",
     sizeof(ConvWinogradArgs), conv_winograd_begin, conv_winograd, NULL, conv_winograd_scratch, conv_winograd_shared)
 add("conv_winograd_data",
-    "dy w bias added gate dx scratch shared | N P Q K H W C R ph pw m activation gate_activation scratch_stride | alpha gate_alpha",
+    "dy w bias added gate dx statistics statistics_x statistics_mean scratch shared"
+    " | N P Q K H W C R ph pw m parts activation gate_activation scratch_stride | alpha gate_alpha",
     sizeof(ConvWinogradArgs), conv_winograd_data_begin, conv_winograd_data, NULL, conv_winograd_scratch, conv_winograd_shared)
 add("conv_winograd_weights",
     "x dy dw dbias control scratch shared | N H W C P Q K R ph pw m accumulate accumulate_bias scratch_stride |",
     sizeof(ConvWinogradWeightsArgs), conv_winograd_weights, conv_winograd_weights_end, NULL,
     conv_winograd_weights_scratch, conv_winograd_weights_shared)
 add("depthwise",
-    "x w bias added gate y scratch shared"
-    " | N H W C P Q K R S sh sw eh ew ph pw G activation gate_activation scratch_stride | alpha gate_alpha",
+    "x w bias added gate y statistics statistics_x statistics_mean scratch shared"
+    " | N H W C P Q K R S sh sw eh ew ph pw G parts activation gate_activation scratch_stride | alpha gate_alpha",
     sizeof(ConvArgs), depthwise, NULL, NULL, depthwise_scratch)
 add("depthwise_data",
-    "dy w bias added gate dx scratch shared"
-    " | N H W C P Q K R S sh sw eh ew ph pw G activation gate_activation scratch_stride | alpha gate_alpha",
+    "dy w bias added gate dx statistics statistics_x statistics_mean scratch shared"
+    " | N H W C P Q K R S sh sw eh ew ph pw G parts activation gate_activation scratch_stride | alpha gate_alpha",
     sizeof(ConvArgs), depthwise_data, NULL, NULL, depthwise_data_scratch)
 add("depthwise_weights",
     "x dy dw dbias control scratch shared"
@@ -276,13 +280,14 @@ add("scale", "x y | n | factor", sizeof(ScaleArgs), scale_array)
 add("fill", "y | n | value", sizeof(FillArgs), fill_array)
 add("copy_2d", "x y | rows cols ldx ldy |", sizeof(Copy2dArgs), copy_2d)
 
-add("batch_norm_forward", "x gamma beta added y mean inverse_std unbiased_variance shared | rows channels activation | epsilon alpha",
+add("batch_norm_forward",
+    "x gamma beta added statistics y mean inverse_std unbiased_variance shared | rows channels parts activation | epsilon alpha",
     sizeof(BatchNormForwardArgs), batch_norm_statistics, batch_norm_join, batch_norm_normalize,
     NULL, batch_norm_forward_shared)
 add("batch_norm_inference", "x gamma beta running_mean running_var added y | rows channels activation | epsilon alpha",
     sizeof(BatchNormInferenceArgs), batch_norm_inference)
 add("batch_norm_backward",
-    "x dy gamma mean inverse_std dx dgamma dbeta shared | rows channels accumulate_gamma accumulate_beta |",
+    "x dy gamma mean inverse_std statistics dx dgamma dbeta shared | rows channels parts accumulate_gamma accumulate_beta |",
     sizeof(BatchNormBackwardArgs), batch_norm_backward_sums, batch_norm_backward_join, batch_norm_backward_dx,
     NULL, batch_norm_backward_shared)
 add("batch_norm_inference_backward",

@@ -80,7 +80,7 @@ class Context:
             optional=("column_sums",),
             work=rows * columns * depth,
             M=rows, N=columns, K=depth, lda=a.columns, ldb=b.columns, ldc=columns, ldgate=columns,
-            trans_a=int(trans_a), trans_b=int(trans_b), activation=0, gate_activation=0,
+            trans_a=int(trans_a), trans_b=int(trans_b), parts=0, activation=0, gate_activation=0,
             accumulate=self.adds(into), accumulate_sums=self.adds(column_sums), alpha=0.0, gate_alpha=0.0,
         )  # fmt: skip
         return self.activation(activation, c) if activation is not None else c

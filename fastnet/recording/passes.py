@@ -78,24 +78,27 @@ class Store(NamedTuple):
     an activation at a tensor of the result's shape (fields gate, gate_activation, gate_alpha). `added`: add a tensor of
     the result's shape (field added), before the activation. `in_place`: each element of `added`, or
     of relu's gate, is read once, before the same one of the result is written, which may take its place.
+    `statistics`: collect what batch normalization needs to know of the result (fields statistics, statistics_x,
+    statistics_mean, number parts); it is the number that says how many channels that has for the kernel.
     """
 
     output: str
     gate: bool = False
     added: bool = False
     in_place: bool = False
+    statistics: str = ""
 
 
 #: The kernels that can, if they don't `accumulate`.
 STORES = {
-    "gemm": Store("c", gate=True),
+    "gemm": Store("c", gate=True, statistics="N"),
     "add": Store("y", gate=True),
-    **{f"conv_{kind}": Store("y", gate=True, added=True, in_place=True) for kind in ("direct", "winograd")},
-    **{f"conv_{kind}_data": Store("dx", gate=True, added=True, in_place=True) for kind in ("direct", "winograd")},
+    **{f"conv_{kind}": Store("y", True, True, True, "K") for kind in ("direct", "winograd")},
+    **{f"conv_{kind}_data": Store("dx", True, True, True, "C") for kind in ("direct", "winograd")},
     "batch_norm_forward": Store("y", added=True),
     "batch_norm_inference": Store("y", added=True),
-    "depthwise": Store("y", gate=True),
-    "depthwise_data": Store("dx", gate=True),
+    "depthwise": Store("y", gate=True, statistics="K"),
+    "depthwise_data": Store("dx", gate=True, statistics="C"),
 }
 
 
@@ -200,6 +203,54 @@ def _fuse_into(call: Node, node: Node, source: str) -> bool:
         call.writes[store.output] = node.writes["dx"]
     call.work += node.work
     return True
+
+
+#: Calls that want statistics, the tensor that they are of, and what else they are of, by the fields of the call that collects them.
+COLLECTED = {
+    "batch_norm_forward": ("x", {}),
+    "batch_norm_backward": ("dy", {"statistics_x": "x", "statistics_mean": "mean"}),
+}
+
+
+def collect(recording: Recording) -> None:
+    """Let the call that stores the input of a batch norm, or the gradient of its result, collect their statistics."""
+    stored: dict[Storage, Node] = {}
+    written: dict[Storage, int] = {}
+    for index, node in enumerate(recording.nodes):
+        if node.kernel in COLLECTED:
+            field, others = COLLECTED[node.kernel]
+            tensor = node.reads[field]
+            before = stored.get(tensor.storage)
+            reads = {name: node.reads[other] for name, other in others.items()}
+            if (
+                before is not None
+                and "statistics" not in before.writes
+                and before.numbers[STORES[before.kernel].statistics] == tensor.columns
+                and all(written.get(t.storage, -1) < written[tensor.storage] for t in reads.values())
+            ):
+                parts = _parts(before, tensor.rows)
+                statistics = recording.tensor((parts * (2 * tensor.columns + 1),))
+                before.writes["statistics"] = node.reads["statistics"] = statistics
+                before.reads.update(reads)
+                before.numbers["parts"] = node.numbers["parts"] = parts
+                before.work += 8 * tensor.size
+                node.work -= 4 * tensor.size
+        for tensor in node.outputs():
+            stored.pop(tensor.storage, None)
+            written[tensor.storage] = index
+        store = STORES.get(node.kernel)
+        adds = node.numbers.get("accumulate") or node.numbers.get("trans_a")
+        if store is not None and store.statistics and not adds:
+            stored[node.writes[store.output].storage] = node
+
+
+def _parts(call: Node, rows: int) -> int:
+    """In how many parts a call collects statistics of so many rows: by the shape alone, enough for threads and for accuracy."""
+    parts = max(min(rows // 32, 64), rows // 1024, 1)
+    if call.kernel == "conv_direct_data":  # pixels that are reached by the same taps have a section of their own
+        sections = min(call.numbers["sh"], call.numbers["H"]) * min(call.numbers["sw"], call.numbers["W"])
+        return -(-parts // sections) * sections
+    return parts
 
 
 def _replace(recording: Recording, inserted: dict[int, Node], dropped: set[int]) -> None:

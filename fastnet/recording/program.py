@@ -50,6 +50,7 @@ class Program:
         passes.exchange(recording)
         passes.fold(recording)
         passes.fuse(recording)
+        passes.collect(recording)
         passes.join_in_place(recording)
         self.recording = recording
         self.workspace = workspace

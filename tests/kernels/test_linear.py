@@ -37,7 +37,7 @@ def run_gemm(a, b, *, trans_a=False, trans_b=False, bias=None, c=None, column_su
         "M": m, "N": n, "K": k, "lda": stored_a.shape[1], "ldb": stored_b.shape[1], "ldc": y.shape[1],
         "ldgate": 0 if gate is None else gate.shape[1], "trans_a": int(trans_a), "trans_b": int(trans_b),
         "activation": row.kind, "gate_activation": ACTIVATIONS["relu"].kind, "accumulate": int(c is not None),
-        "accumulate_sums": int(accumulate_sums), "alpha": row.alpha, "gate_alpha": 0.0,
+        "accumulate_sums": int(accumulate_sums), "parts": 0, "alpha": row.alpha, "gate_alpha": 0.0,
     }  # fmt: skip
     reads = {"a": stored_a, "b": stored_b, "bias": bias, "gate": gate}
     writes = {"c": y, "column_sums": sums, "control": None if control is None else control.block}

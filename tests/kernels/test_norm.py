@@ -306,7 +306,7 @@ def run_backward(kernel, dtype, x, dy, gamma, vectors, **options):
     reads = {"x": x, "dy": dy, "gamma": gamma} | vectors
     for name in options.get("unread", ()):
         reads[name] = None
-    numbers = {"rows": rows, "accumulate_gamma": accumulate[0], "accumulate_beta": accumulate[1]}
+    numbers = {"rows": rows, "parts": 0, "accumulate_gamma": accumulate[0], "accumulate_beta": accumulate[1]}
     numbers["cols" if kernel == "layer_norm_backward" else "channels"] = channels
     if "inference" in kernel:
         numbers["epsilon"] = 1e-5

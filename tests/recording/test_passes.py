@@ -254,3 +254,47 @@ def test_weights_that_outnumber_an_images_results_are_not_folded(monkeypatch):
     net = fn.Network([fn.Conv2D(32, 3), fn.BatchNorm()], input_shape=(5, 5, 16), seed=0)
     net.predict(np.ones((64, 5, 5, 16), "float32"))
     assert [node.kernel for nodes in seen for node in nodes].count("batch_norm_inference") == 1
+
+
+@pytest.mark.parametrize("make, kernel", CONVOLUTIONS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_convolutions_collect_what_a_batch_norm_needs(monkeypatch, make, kernel, dtype):
+    """Forward of its input, backward of the gradient of its result, and a training step stays the same."""
+
+    def step():
+        block = [make(), fn.BatchNorm(), fn.Activation("relu"), fn.Conv2D(15, 3, padding="same")]
+        net = fn.Network(
+            [fn.Conv2D(15, 3), fn.BatchNorm(), fn.Residual(block, shortcut=[fn.Conv2D(15, 1)]), fn.BatchNorm(),
+             fn.GlobalAvgPool2D(), fn.Dense(3)], input_shape=(39, 40, 2), seed=0, dtype=dtype,
+        )  # fmt: skip
+        x = np.random.default_rng(0).normal(size=(3, 39, 40, 2)).astype(dtype)
+        trainer = fn.Trainer(net, loss="softmax_cross_entropy", optimizer=fn.SGD(1.0))
+        for _ in range(2):
+            trainer.train_on_batch(x, np.arange(3))
+        return [array.value.copy() for array in [*net.parameters(), *net.buffers()]]
+
+    seen = spy(monkeypatch)
+    found = step()
+    nodes = max(seen, key=len)
+    forward = [node.kernel for node in nodes if "statistics" in node.writes and "statistics_x" not in node.reads]
+    backward = [node.kernel for node in nodes if "statistics" in node.writes and "statistics_x" in node.reads]
+    assert kernel in forward and len(forward) == 2 and "conv_winograd_data" in backward
+    for pass_, collecting in (("forward", forward), ("backward", backward)):
+        taking = [node for node in nodes if node.kernel == f"batch_norm_{pass_}" and "statistics" in node.reads]
+        assert len(taking) == len(collecting)
+    seen.clear()
+    monkeypatch.setattr(passes, "collect", lambda recording: None)
+    expected = step()
+    assert not any("statistics" in node.writes for node in max(seen, key=len))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=2000 * np.finfo(dtype).eps * max(1, abs(other).max()))
+
+
+def test_a_product_of_other_columns_does_not_collect(monkeypatch):
+    """The gradient of what was flattened has other columns for the product than for the batch norm before it."""
+    seen = spy(monkeypatch)
+    net = fn.Network([fn.Conv2D(4, 3), fn.BatchNorm(), fn.Flatten(), fn.Dense(2)], input_shape=(9, 9, 1))
+    trainer = fn.Trainer(net, loss="softmax_cross_entropy", optimizer=fn.SGD(0.1))
+    trainer.train_on_batch(np.ones((4, 9, 9, 1), "float32"), np.array([0, 1, 0, 1]))
+    collecting = [node.kernel for node in max(seen, key=len) if "statistics" in node.writes]
+    assert collecting == ["conv_direct"]

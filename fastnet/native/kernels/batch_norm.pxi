@@ -9,16 +9,16 @@
 # mean inverse_std unbiased_variance                        out [channels]
 # added           in, like x, or NULL for zeros             y may be x
 # control         in, or NULL
+# statistics      in: those of x in so many parts, from the call that stored it (batch_statistics.pxi); or NULL
 #
-# Algorithm: the tiles of norm.pxi; x is read twice. Phase 1: mean and M2 = sum of (x - mean)^2 of each tile. Eight
-# rows at a time are held in registers: their mean, their squared deviations from it, and both joined to those of the
-# rows before, so that nothing cancels. Phase 2 joins the tiles: M2 = sum of M2_t + n_t (mean_t - mean)^2. Phase 3: y.
+# Algorithm: the tiles of norm.pxi. Phase 1: mean and M2 = sum of (x - mean)^2 of each tile, where they are not given.
+# Phase 2 joins the parts: M2 = sum of M2_p + n_p (mean_p - mean)^2. Phase 3: y.
 #
-# Order of summation: the rows of a group, groups of a tile, tiles, in order; tiles in double.
+# Order of summation: of a part as in batch_statistics.pxi; parts in order, in double.
 # It depends on the shape alone; threads take whole tiles, in phase 2 whole blocks of 16 channels.
 # No rows give mean and variance 0.
 #
-# Shared: mean and M2 of each tile and channel.
+# Shared: the statistics, where they are not given.
 #
 # Source: Ioffe & Szegedy 2015, with PyTorch's conventions. Joining: Chan, Golub, LeVeque 1983.
 
@@ -27,6 +27,7 @@ cdef struct BatchNormForwardArgs:
     const real* gamma
     const real* beta
     const real* added
+    const real* statistics
     real* y
     real* mean
     real* inverse_std
@@ -34,6 +35,7 @@ cdef struct BatchNormForwardArgs:
     real* shared
     Py_ssize_t rows
     Py_ssize_t channels
+    Py_ssize_t parts
     Py_ssize_t activation
     double epsilon
     double alpha
@@ -62,118 +64,54 @@ cdef struct BatchNormCommitArgs:
     double momentum
 
 
-cdef Py_ssize_t batch_norm_forward_shared(const void* args) noexcept nogil:
-    cdef const BatchNormForwardArgs* b = <const BatchNormForwardArgs*>args
-    cdef NormTile m = norm_tiles(b.rows, b.channels)
-    return 2 * m.down * m.channels * sizeof(real)
-
-
 # --- phase 1: mean and M2 of each tile ----------------------------------------------------------
 
-cdef enum:
-    NORM_GROUP = 8
-
-# How a group joins the rows before it (Chan, Golub, LeVeque 1983).
-cdef struct Joining:
-    bint first
-    vf share                # of the group in all rows so far
-    vf spread               # factor of the squared distance of the two means
-
-
-cdef inline void group_statistics(int g, const NormTile* t, Py_ssize_t r, Py_ssize_t j, Py_ssize_t n,
-                                  const Joining* joining) noexcept nogil:
-    """One vector of channels, rows r .. r + g."""
-    cdef vf v[NORM_GROUP]
-    cdef vf mean, d, m2
-    cdef real* means = t.partial + j
-    cdef real* m2s = means + t.down * t.channels
-    cdef int i
-    for i in range(g):
-        v[i] = vload_upto(t.x + (r + i) * t.channels + j, n)
-    mean = v[0]
-    for i in range(1, g):
-        mean = mean + v[i]
-    mean = mean * vset(<real>1 / g)
-    m2 = vzero()
-    for i in range(g):
-        d = v[i] - mean
-        m2 = vfma(d, d, m2)
-    if not joining.first:
-        d = mean - vload_upto(means, n)
-        mean = vfma(d, joining.share, vload_upto(means, n))
-        m2 = vfma(d * joining.spread, d, vload_upto(m2s, n) + m2)
-    vstore_upto(means, mean, n)
-    vstore_upto(m2s, m2, n)
-
-
-cdef inline void rows_statistics(int g, const NormTile* t, Py_ssize_t r) noexcept nogil:
-    cdef Joining joining
-    cdef Py_ssize_t j
-    joining.first = r == 0
-    joining.share = vset(<real>(<double>g / (r + g)))
-    joining.spread = vset(<real>(<double>(r * g) / (r + g)))
-    for j from 0 <= j <= t.width - LANES by LANES:
-        group_statistics(g, t, r, j, LANES, &joining)
-    j = t.width // LANES * LANES
-    if j < t.width:
-        group_statistics(g, t, r, j, t.width - j, &joining)
-
-
-cdef void tile_statistics(const NormTile* t) noexcept nogil:
-    cdef Py_ssize_t r
-    for r from 0 <= r <= t.rows - NORM_GROUP by NORM_GROUP:
-        rows_statistics(NORM_GROUP, t, r)
-    for r in range(t.rows // NORM_GROUP * NORM_GROUP, t.rows):
-        rows_statistics(1, t, r)
+cdef Py_ssize_t batch_norm_forward_shared(const void* args) noexcept nogil:
+    cdef const BatchNormForwardArgs* b = <const BatchNormForwardArgs*>args
+    return 0 if b.parts else own_statistics_bytes(b.rows, b.channels)
 
 
 cdef void batch_norm_statistics(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const BatchNormForwardArgs* b = <const BatchNormForwardArgs*>args
     cdef NormTile m = norm_tiles(b.rows, b.channels)
-    cdef NormTile t
-    cdef Py_ssize_t i
-    m.x = b.x
-    m.partial = b.shared
-    for i in range(thread * m.tiles // n_threads, (thread + 1) * m.tiles // n_threads):
-        t = tile_at(&m, i)
-        tile_statistics(&t)
+    if b.statistics == NULL:
+        collect_tiles(&m, b.shared, b.x, NULL, NULL, thread, n_threads)
 
 
 # --- phase 2: of all rows -----------------------------------------------------------------------
 
 cdef void batch_norm_join(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const BatchNormForwardArgs* b = <const BatchNormForwardArgs*>args
-    cdef NormTile m = norm_tiles(b.rows, b.channels)
-    cdef Py_ssize_t blocks = (m.channels + NORM_JOINED - 1) // NORM_JOINED
+    cdef Statistics s = statistics_of(b.statistics, b.parts, b.shared, b.rows, b.channels)
+    cdef Py_ssize_t blocks = (b.channels + NORM_JOINED - 1) // NORM_JOINED
     cdef Py_ssize_t block, first, width, k, c
     cdef const real* means
     cdef const real* m2s
     cdef double mean[NORM_JOINED]
     cdef double m2[NORM_JOINED]
-    cdef double weight, d
+    cdef double d
     for block in range(thread * blocks // n_threads, (thread + 1) * blocks // n_threads):
         first = block * NORM_JOINED
-        width = min(m.channels - first, <Py_ssize_t>NORM_JOINED)
+        width = min(b.channels - first, <Py_ssize_t>NORM_JOINED)
         memset(mean, 0, sizeof(mean))
         memset(m2, 0, sizeof(m2))
-        for k in range(m.down):
-            means = b.shared + k * m.channels + first
-            weight = min(m.rows - k * m.height, m.height)
-            for c in range(width):
-                mean[c] = mean[c] + weight * means[c]
+        for k in range(s.parts):
+            means = s.first + k * b.channels + first
+            if s.counts[k]:
+                for c in range(width):
+                    mean[c] = mean[c] + s.counts[k] * means[c]
         for c in range(width):
-            mean[c] = mean[c] / max(m.rows, 1)
-        for k in range(m.down):
-            means = b.shared + k * m.channels + first
-            m2s = means + m.down * m.channels
-            weight = min(m.rows - k * m.height, m.height)
-            for c in range(width):
-                d = means[c] - mean[c]
-                m2[c] = m2[c] + (m2s[c] + weight * d * d)
+            mean[c] = mean[c] / max(b.rows, 1)
+        for k in range(s.parts):
+            means, m2s = s.first + k * b.channels + first, s.second + k * b.channels + first
+            if s.counts[k]:
+                for c in range(width):
+                    d = means[c] - mean[c]
+                    m2[c] = m2[c] + (m2s[c] + s.counts[k] * d * d)
         for c in range(width):
             b.mean[first + c] = <real>mean[c]
-            b.inverse_std[first + c] = <real>(1 / sqrt(m2[c] / max(m.rows, 1) + b.epsilon))
-            b.unbiased_variance[first + c] = <real>(m2[c] / max(m.rows - 1, 1))
+            b.inverse_std[first + c] = <real>(1 / sqrt(m2[c] / max(b.rows, 1) + b.epsilon))
+            b.unbiased_variance[first + c] = <real>(m2[c] / max(b.rows - 1, 1))
 
 
 # --- phase 3: y ---------------------------------------------------------------------------------

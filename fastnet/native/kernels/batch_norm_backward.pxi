@@ -10,14 +10,15 @@
 # dx              out, or NULL if not wanted; it may be dy
 # dgamma dbeta    out [channels], or NULL; accumulate_gamma, accumulate_beta: += instead of =
 # x running_mean  of inference_backward: NULL where dgamma is
+# statistics      in: the sums of dy and of dy (x - mean) in so many parts, from the call that stored dy (batch_statistics.pxi); or NULL
 #
-# Algorithm: the tiles of norm.pxi. Phase 1: sums of dy and of dy (x - mean) in each tile. Phase 2: of
+# Algorithm: the tiles of norm.pxi. Phase 1: sums of dy and of dy (x - mean) in each tile, where they are not given. Phase 2: of
 # all rows. Phase 3: dx, from the two totals. With constant statistics dx comes along in phase 1.
 #
-# Order of summation: four rows, groups of four of a tile, tiles, in order; tiles in double. It depends on the
+# Order of summation: of a part as in batch_statistics.pxi; parts in order, in double. It depends on the
 # shape alone; threads take whole tiles, in phase 2 whole blocks of 16 channels.
 #
-# Shared: two sums of each tile and channel; mean(dy) and inverse_std mean(dy x^) of each channel.
+# Shared: mean(dy) and inverse_std mean(dy x^) of each channel; behind them the sums, where they are not given.
 #
 # Source: Ioffe & Szegedy 2015, section 3.
 
@@ -27,12 +28,14 @@ cdef struct BatchNormBackwardArgs:
     const real* gamma
     const real* mean
     const real* inverse_std
+    const real* statistics
     real* dx
     real* dgamma
     real* dbeta
     real* shared
     Py_ssize_t rows
     Py_ssize_t channels
+    Py_ssize_t parts
     Py_ssize_t accumulate_gamma
     Py_ssize_t accumulate_beta
 
@@ -53,51 +56,17 @@ cdef struct BatchNormInferenceBackwardArgs:
     double epsilon
 
 
-cdef inline Py_ssize_t norm_sums_bytes(Py_ssize_t rows, Py_ssize_t channels) noexcept nogil:
-    cdef NormTile m = norm_tiles(rows, channels)
-    return 2 * (m.down + 1) * channels * sizeof(real)
-
-
 cdef Py_ssize_t batch_norm_backward_shared(const void* args) noexcept nogil:
     cdef const BatchNormBackwardArgs* b = <const BatchNormBackwardArgs*>args
-    return norm_sums_bytes(b.rows, b.channels)
+    return 2 * b.channels * sizeof(real) + (0 if b.parts else own_statistics_bytes(b.rows, b.channels))
 
 
 cdef Py_ssize_t batch_norm_inference_backward_shared(const void* args) noexcept nogil:
     cdef const BatchNormInferenceBackwardArgs* b = <const BatchNormInferenceBackwardArgs*>args
-    return norm_sums_bytes(b.rows, b.channels)
+    return 2 * b.channels * sizeof(real) + own_statistics_bytes(b.rows, b.channels)
 
 
 # --- phase 1: sums of each tile -----------------------------------------------------------------
-
-cdef inline void sums_part(int g, const NormTile* t, Py_ssize_t r, Py_ssize_t j, Py_ssize_t n) noexcept nogil:
-    """Of rows r .. r + g: sums of dy and, where there is an x, of dy (x - mean)."""
-    cdef real* plain = t.partial + j
-    cdef real* weighted = plain + t.down * t.channels
-    cdef Py_ssize_t k = r * t.channels + j
-    cdef vf p = vload_upto(t.dy + k, n)
-    cdef vf w = vzero()
-    cdef vf mean
-    cdef int i
-    if t.x != NULL:
-        mean = vload_upto(t.mean + j, n)
-        w = p * (vload_upto(t.x + k, n) - mean)
-        for i in range(1, g):
-            w = vfma(vload_upto(t.dy + k + i * t.channels, n), vload_upto(t.x + k + i * t.channels, n) - mean, w)
-    for i in range(1, g):
-        p = p + vload_upto(t.dy + k + i * t.channels, n)
-    vstore_upto(plain, p if r == 0 else vload_upto(plain, n) + p, n)
-    vstore_upto(weighted, w if r == 0 else vload_upto(weighted, n) + w, n)
-
-
-cdef inline void sums_rows(int g, const NormTile* t, Py_ssize_t r) noexcept nogil:
-    cdef Py_ssize_t j
-    for j from 0 <= j <= t.width - LANES by LANES:
-        sums_part(g, t, r, j, LANES)
-    j = t.width // LANES * LANES
-    if j < t.width:
-        sums_part(g, t, r, j, t.width - j)
-
 
 cdef inline void constant_dx_part(int g, const NormTile* t, const real* scale, Py_ssize_t r, Py_ssize_t j,
                                   Py_ssize_t n) noexcept nogil:
@@ -119,49 +88,35 @@ cdef inline void constant_dx_rows(int g, const NormTile* t, const real* scale, P
         constant_dx_part(g, t, scale, r, j, t.width - j)
 
 
-cdef void sum_tiles(const NormTile* m, bint sums, int thread, int n_threads) noexcept nogil:
-    """The sums of each tile, and where there is an `out` dx with constant statistics."""
-    cdef real scale[NORM_WIDTH]
-    cdef NormTile t
-    cdef Py_ssize_t i, r
-    for i in range(thread * m.tiles // n_threads, (thread + 1) * m.tiles // n_threads):
-        t = tile_at(m, i)
-        if t.out != NULL:
-            tile_scales(&t, scale)
-        for r from 0 <= r <= t.rows - 4 by 4:
-            if sums:
-                sums_rows(4, &t, r)
-            if t.out != NULL:
-                constant_dx_rows(4, &t, scale, r)
-        for r in range(t.rows // 4 * 4, t.rows):
-            if sums:
-                sums_rows(1, &t, r)
-            if t.out != NULL:
-                constant_dx_rows(1, &t, scale, r)
-
-
 cdef void batch_norm_backward_sums(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const BatchNormBackwardArgs* b = <const BatchNormBackwardArgs*>args
     cdef NormTile m = norm_tiles(b.rows, b.channels)
-    m.x = b.x
-    m.dy = b.dy
-    m.mean = b.mean
-    m.partial = b.shared
-    sum_tiles(&m, True, thread, n_threads)
+    if b.statistics == NULL:
+        collect_tiles(&m, b.shared + 2 * b.channels, b.dy, b.x, b.mean, thread, n_threads)
 
 
 cdef void batch_norm_inference_backward_sums(const void* args, int thread, int n_threads) noexcept nogil:
+    """The sums of each tile, and dx."""
     cdef const BatchNormInferenceBackwardArgs* b = <const BatchNormInferenceBackwardArgs*>args
     cdef NormTile m = norm_tiles(b.rows, b.channels)
-    m.x = b.x if b.dgamma != NULL else NULL
-    m.dy = b.dy
-    m.out = b.dx
-    m.gamma = b.gamma
-    m.mean = b.running_mean
-    m.variance = b.running_var
-    m.epsilon = b.epsilon
-    m.partial = b.shared
-    sum_tiles(&m, b.dgamma != NULL or b.dbeta != NULL, thread, n_threads)
+    cdef NormTile t
+    cdef Collector c = collector_of(b.dy, b.channels, b.shared + 2 * b.channels, b.x if b.dgamma != NULL else NULL, b.running_mean, m.down)
+    cdef real scale[NORM_WIDTH]
+    cdef Py_ssize_t i, r
+    c.backward = True
+    m.dy, m.out, m.gamma, m.variance, m.epsilon = b.dy, b.dx, b.gamma, b.running_var, b.epsilon
+    for i in range(thread * m.tiles // n_threads, (thread + 1) * m.tiles // n_threads):
+        t = tile_at(&m, i)
+        if b.dx != NULL:
+            tile_scales(&t, scale)
+        for r from 0 <= r < t.rows by COLLECTED:
+            if b.dgamma != NULL or b.dbeta != NULL:
+                collect_tile_rows(&c, &m, i, r, min(t.rows - r, <Py_ssize_t>COLLECTED))
+            if b.dx != NULL and r + COLLECTED <= t.rows:
+                constant_dx_rows(COLLECTED, &t, scale, r)
+        if b.dx != NULL:
+            for r in range(t.rows // COLLECTED * COLLECTED, t.rows):
+                constant_dx_rows(1, &t, scale, r)
 
 
 # --- phase 2: of all rows -----------------------------------------------------------------------
@@ -170,60 +125,56 @@ cdef inline void put(real* p, double value, bint accumulate) noexcept nogil:
     p[0] = p[0] + <real>value if accumulate else <real>value
 
 
-cdef void join_sums(const NormTile* m, real* dgamma, real* dbeta, bint accumulate_gamma, bint accumulate_beta,
-                    int thread, int n_threads) noexcept nogil:
-    """dgamma and dbeta; behind the partial sums, what dx takes from them."""
-    cdef Py_ssize_t blocks = (m.channels + NORM_JOINED - 1) // NORM_JOINED
+cdef void join_sums(const Statistics* s, const real* inverse_std, const real* variance, double epsilon, real* dgamma, real* dbeta,
+                    bint accumulate_gamma, bint accumulate_beta, Py_ssize_t rows, Py_ssize_t channels, real* totals, int thread,
+                    int n_threads) noexcept nogil:
+    """dgamma and dbeta; and in `totals` what dx takes from them."""
+    cdef Py_ssize_t blocks = (channels + NORM_JOINED - 1) // NORM_JOINED
     cdef Py_ssize_t block, first, width, k, c
     cdef const real* p
     cdef const real* w
-    cdef real* totals = m.partial + 2 * m.down * m.channels
     cdef double plain[NORM_JOINED]
     cdef double weighted[NORM_JOINED]
     cdef double inverse
     for block in range(thread * blocks // n_threads, (thread + 1) * blocks // n_threads):
         first = block * NORM_JOINED
-        width = min(m.channels - first, <Py_ssize_t>NORM_JOINED)
+        width = min(channels - first, <Py_ssize_t>NORM_JOINED)
         memset(plain, 0, sizeof(plain))
         memset(weighted, 0, sizeof(weighted))
-        for k in range(m.down):
-            p = m.partial + k * m.channels + first
-            w = p + m.down * m.channels
-            for c in range(width):
-                plain[c] = plain[c] + p[c]
-                weighted[c] = weighted[c] + w[c]
+        for k in range(s.parts):
+            p, w = s.first + k * channels + first, s.second + k * channels + first
+            if s.counts[k]:
+                for c in range(width):
+                    plain[c] = plain[c] + p[c]
+                    weighted[c] = weighted[c] + w[c]
         for c in range(width):
-            if m.inverse_std != NULL:
-                inverse = m.inverse_std[first + c]
-            elif m.variance != NULL:
-                inverse = 1 / sqrt(m.variance[first + c] + m.epsilon)
+            if inverse_std != NULL:
+                inverse = inverse_std[first + c]
+            elif variance != NULL:
+                inverse = 1 / sqrt(variance[first + c] + epsilon)
             else:
                 inverse = 1
             if dbeta != NULL:
                 put(dbeta + first + c, plain[c], accumulate_beta)
             if dgamma != NULL:
                 put(dgamma + first + c, weighted[c] * inverse, accumulate_gamma)
-            totals[first + c] = <real>(plain[c] / max(m.rows, 1))
-            totals[m.channels + first + c] = <real>(weighted[c] * inverse * inverse / max(m.rows, 1))
+            totals[first + c] = <real>(plain[c] / max(rows, 1))
+            totals[channels + first + c] = <real>(weighted[c] * inverse * inverse / max(rows, 1))
 
 
 cdef void batch_norm_backward_join(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const BatchNormBackwardArgs* b = <const BatchNormBackwardArgs*>args
-    cdef NormTile m = norm_tiles(b.rows, b.channels)
-    m.inverse_std = b.inverse_std
-    m.partial = b.shared
-    join_sums(&m, b.dgamma, b.dbeta, b.accumulate_gamma, b.accumulate_beta, thread, n_threads)
+    cdef Statistics s = statistics_of(b.statistics, b.parts, b.shared + 2 * b.channels, b.rows, b.channels)
+    join_sums(&s, b.inverse_std, NULL, 0, b.dgamma, b.dbeta, b.accumulate_gamma, b.accumulate_beta, b.rows, b.channels, b.shared,
+              thread, n_threads)
 
 
 cdef void batch_norm_inference_backward_join(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const BatchNormInferenceBackwardArgs* b = <const BatchNormInferenceBackwardArgs*>args
-    cdef NormTile m = norm_tiles(b.rows, b.channels)
-    if b.dgamma == NULL and b.dbeta == NULL:
-        return
-    m.variance = b.running_var
-    m.epsilon = b.epsilon
-    m.partial = b.shared
-    join_sums(&m, b.dgamma, b.dbeta, b.accumulate_gamma, b.accumulate_beta, thread, n_threads)
+    cdef Statistics s = statistics_of(NULL, 0, b.shared + 2 * b.channels, b.rows, b.channels)
+    if b.dgamma != NULL or b.dbeta != NULL:
+        join_sums(&s, NULL, b.running_var, b.epsilon, b.dgamma, b.dbeta, b.accumulate_gamma, b.accumulate_beta, b.rows, b.channels,
+                  b.shared, thread, n_threads)
 
 
 # --- phase 3: dx --------------------------------------------------------------------------------
@@ -266,7 +217,7 @@ cdef void batch_norm_backward_dx(const void* args, int thread, int n_threads) no
     m.gamma = b.gamma
     m.mean = b.mean
     m.inverse_std = b.inverse_std
-    m.beta = b.shared + 2 * m.down * m.channels
+    m.beta = b.shared
     m.variance = m.beta + m.channels
     for i in range(thread * m.tiles // n_threads, (thread + 1) * m.tiles // n_threads):
         t = tile_at(&m, i)

@@ -10,6 +10,7 @@
 # bias       in, or NULL                       activation, alpha: of the result (activation.pxi)
 # added      in, like the result, or NULL: added to the sums, before the activation (not by depthwise kernels)
 # gate       in, like the result, or NULL: the result is multiplied by the slope of `gate_activation` there
+# statistics and what belongs to it: of the result, for the batch norm that reads it (batch_statistics.pxi)
 # dw dbias   gradients of w and of bias (sums of dy over all pixels), set, or added to with `accumulate...`; dbias may be NULL
 # control    or NULL: with it, a dw or dbias that is not finite makes the step a bad one
 #
@@ -23,6 +24,9 @@ cdef struct ConvArgs:
     const real* added
     const real* gate
     real* y
+    real* statistics
+    const real* statistics_x
+    const real* statistics_mean
     real* scratch
     real* shared
     Py_ssize_t N
@@ -41,6 +45,7 @@ cdef struct ConvArgs:
     Py_ssize_t ph
     Py_ssize_t pw
     Py_ssize_t G
+    Py_ssize_t parts
     Py_ssize_t activation
     Py_ssize_t gate_activation
     Py_ssize_t scratch_stride

@@ -289,10 +289,18 @@ cdef void depthwise_row(const Depthwise* d, Py_ssize_t image, Py_ssize_t p) noex
         activate_backward(d.gate_activation, d.gate_alpha, <const real*>(<const char*>row + s.gate_apart), row, row, d.Q * d.C)
 
 
-cdef void depthwise_rows(const Depthwise* d, int thread, int n_threads) noexcept nogil:
-    cdef Py_ssize_t row, rows = d.N * d.P
-    for row in range(thread * rows // n_threads, (thread + 1) * rows // n_threads):
+cdef void depthwise_rows(const Depthwise* d, const Collector* collector, int thread, int n_threads) noexcept nogil:
+    cdef Collector c = section_of(collector, 0, 1, d.N * d.P)
+    cdef Py_ssize_t part0 = thread * c.parts // n_threads, part1 = (thread + 1) * c.parts // n_threads
+    cdef Py_ssize_t row
+    if part0 == part1:
+        return
+    begin_at_part(&c, part0)
+    for row in range(first_unit(&c, part0), first_unit(&c, part1)):
+        enter_unit(&c, row)
         depthwise_row(d, row // d.P, row % d.P)
+        if c.first != NULL:
+            collect_rows(&c, row * d.Q, d.Q, 0, d.C)
 
 
 cdef inline Py_ssize_t depthwise_bytes(Py_ssize_t phases, Py_ssize_t R) noexcept nogil:
@@ -313,6 +321,7 @@ cdef Py_ssize_t depthwise_scratch(const void* args) noexcept nogil:
 
 cdef void depthwise(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const ConvArgs* a = <const ConvArgs*>args
+    cdef Collector collector = collector_of(a.y, a.C, a.statistics, a.statistics_x, a.statistics_mean, a.parts)
     cdef Depthwise d
     d.x, d.w, d.y, d.bias, d.gate = a.x, a.w, a.y, a.bias, a.gate
     d.N, d.C, d.S, d.H, d.W, d.P, d.Q, d.phases_h, d.phases_w = a.N, a.C, a.S, a.H, a.W, a.P, a.Q, 1, 1
@@ -320,7 +329,7 @@ cdef void depthwise(const void* args, int thread, int n_threads) noexcept nogil:
     use_depthwise_scratch(&d, <char*>a.scratch + thread * a.scratch_stride, a.R)
     d.down[0] = taps_of(a.H, a.P, a.R, a.sh, a.eh, a.ph, False, 0)
     d.across[0] = taps_of(a.W, a.Q, a.S, a.sw, a.ew, a.pw, False, 0)
-    depthwise_rows(&d, thread, n_threads)
+    depthwise_rows(&d, &collector, thread, n_threads)
 
 
 cdef Py_ssize_t depthwise_data_scratch(const void* args) noexcept nogil:
@@ -330,6 +339,7 @@ cdef Py_ssize_t depthwise_data_scratch(const void* args) noexcept nogil:
 
 cdef void depthwise_data(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const ConvArgs* a = <const ConvArgs*>args
+    cdef Collector collector = collector_of(a.y, a.C, a.statistics, a.statistics_x, a.statistics_mean, a.parts)
     cdef Depthwise d
     cdef Py_ssize_t phase
     d.x, d.w, d.y, d.bias, d.gate = a.x, a.w, a.y, a.bias, a.gate
@@ -341,4 +351,4 @@ cdef void depthwise_data(const void* args, int thread, int n_threads) noexcept n
         d.down[phase] = taps_of(a.P, a.H, a.R, a.sh, a.eh, a.ph, True, phase)
     for phase in range(d.phases_w):
         d.across[phase] = taps_of(a.Q, a.W, a.S, a.sw, a.ew, a.pw, True, phase)
-    depthwise_rows(&d, thread, n_threads)
+    depthwise_rows(&d, &collector, thread, n_threads)

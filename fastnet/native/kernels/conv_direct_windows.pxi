@@ -3,11 +3,11 @@
 # Along each axis the windows of a phase form a line. The letters are those of conv.pxi, the terms those of conv_direct.pxi.
 #
 # Weights: [group][panel][phase][tap][channel read][NP or what is left, in whole vectors].
-# Pointers: [tap][MR_NARROW] of a tile; where the taps of a row are joined, windows that reach over an edge are copied, with zeros.
+# Pointers: [tap][MR_NARROW] of a tile.
 
 cdef enum:
     NP = 2 * LANES          # filters of a panel
-    FEW_CHANNELS = 16       # below it, taps of a row are joined
+    FEW_CHANNELS = 16       # below it, the taps of a row are one run (conv_direct_patches.pxi)
 
 
 # Windows along one axis, for the results of one phase: result i is at first + i step; its tap j reads i move + origin +
@@ -80,7 +80,7 @@ cdef inline Py_ssize_t channels_written(const ConvArgs* g, bint backward) noexce
     return g.C if backward else g.K
 
 
-cdef inline bint joins_taps(const ConvArgs* g, bint backward) noexcept nogil:
+cdef inline bint in_patches(const ConvArgs* g, bint backward) noexcept nogil:
     cdef Py_ssize_t distance = g.ew // greatest_divisor(g.sw, g.ew) if backward else g.ew
     return g.G == 1 and g.S > 1 and distance == 1 and channels_read(g, backward) < FEW_CHANNELS
 
@@ -91,15 +91,13 @@ cdef inline Py_ssize_t packed_group(const ConvArgs* g, bint backward) noexcept n
 
 
 cdef inline Py_ssize_t direct_shared(const ConvArgs* g, bint backward) noexcept nogil:
-    cdef Py_ssize_t zeros = channels_read(g, backward) * (g.S if joins_taps(g, backward) else 1)
-    return (g.G * packed_group(g, backward) + whole_vectors(zeros)) * sizeof(real)
+    return (g.G * packed_group(g, backward) + whole_vectors(channels_read(g, backward))) * sizeof(real)
 
 
 cdef inline Py_ssize_t direct_scratch(const ConvArgs* g, bint backward) noexcept nogil:
-    cdef Py_ssize_t taps = g.R * g.S, copies = 0
-    if joins_taps(g, backward):
-        copies = (MR_NARROW * taps * channels_read(g, backward) + LANES) * sizeof(real)
-    return (MR_NARROW + 1) * taps * <Py_ssize_t>sizeof(size_t) + copies
+    if in_patches(g, backward):
+        return patch_bytes(g, backward)
+    return (MR_NARROW + 1) * g.R * g.S * <Py_ssize_t>sizeof(size_t)
 
 
 cdef Py_ssize_t conv_direct_shared(const void* args) noexcept nogil:
@@ -185,11 +183,9 @@ cdef struct ConvWindows:
     const real* source
     const real* zeros
     Py_ssize_t channels
-    bint joined             # a run is a row of taps, not a tap
-    Py_ssize_t runs
-    Py_ssize_t* offsets     # [runs], bytes from the first of a window
-    size_t* pointers        # [runs][MR_NARROW]
-    real* copies            # [MR_NARROW][runs][elements of a run]
+    Py_ssize_t taps
+    Py_ssize_t* offsets     # [taps], bytes from the first of a window
+    size_t* pointers        # [taps][MR_NARROW]
     Py_ssize_t result_channels
     Py_ssize_t result_row   # elements of a row of pixels of the result
     Py_ssize_t result_image
@@ -200,13 +196,12 @@ cdef struct ConvWindows:
 
 
 cdef void begin_phase(ConvWindows* w) noexcept nogil:
-    cdef Py_ssize_t r, s, run = 0
-    w.runs = w.down.taps * (1 if w.joined and w.across.taps else w.across.taps)
+    cdef Py_ssize_t r, s, tap = 0
+    w.taps = w.down.taps * w.across.taps
     for r in range(w.down.taps):
         for s in range(w.across.taps):
-            if s == 0 or not w.joined:
-                w.offsets[run] = (r * w.down.distance * w.across.size + s * w.across.distance) * w.channels * sizeof(real)
-                run += 1
+            w.offsets[tap] = (r * w.down.distance * w.across.size + s * w.across.distance) * w.channels * sizeof(real)
+            tap += 1
 
 
 cdef void begin_at(ConvWindows* w, Py_ssize_t pixel) noexcept nogil:
@@ -216,35 +211,29 @@ cdef void begin_at(ConvWindows* w, Py_ssize_t pixel) noexcept nogil:
     w.q = pixel % w.across.n
 
 
+cdef inline Py_ssize_t result_at(const ConvWindows* w, Py_ssize_t image, Py_ssize_t p, Py_ssize_t q) noexcept nogil:
+    return (image * w.result_image + (w.down.first + p * w.down.step) * w.result_row
+            + (w.across.first + q * w.across.step) * w.result_channels)
+
+
+cdef inline void place_results(ConvWindows* w, Py_ssize_t at, Py_ssize_t step, Py_ssize_t n) noexcept nogil:
+    """Where the results of n neighbours are."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        w.at[i] = at + i * step
+
+
 cdef void point_outside(ConvWindows* w, Py_ssize_t i, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
     """Correct the pointers of pixel i, whose window begins at (y, x) and reaches over an edge."""
-    cdef Py_ssize_t r, s, row = y, column, n = w.across.taps * w.channels, begin = 0, end = 0
+    cdef Py_ssize_t r, s, row = y, column
     cdef size_t* pointer = w.pointers + i
-    cdef real* copy = w.copies + i * w.down.taps * n
-    cdef const real* source
-    if w.joined:
-        begin = min(max(-x, 0), w.across.taps) * w.channels
-        end = max(min(w.across.size - x, w.across.taps) * w.channels, begin)
-        if begin < end < begin + n:
-            fill_elements(copy, w.down.taps * n, 0)
     for r in range(w.down.taps):
-        if w.joined:
-            if row < 0 or row >= w.down.size or begin == end:
+        column = x
+        for s in range(w.across.taps):
+            if row < 0 or row >= w.down.size or column < 0 or column >= w.across.size:
                 pointer[0] = <size_t>w.zeros
-            elif end - begin < n:
-                source = <const real*>pointer[0]
-                for s from begin <= s < end by LANES:
-                    vstore_upto(copy + s, vload_upto(source + s, end - s), end - s)
-                pointer[0] = <size_t>copy
-                copy += n
+            column += w.across.distance
             pointer += MR_NARROW
-        else:
-            column = x
-            for s in range(w.across.taps):
-                if row < 0 or row >= w.down.size or column < 0 or column >= w.across.size:
-                    pointer[0] = <size_t>w.zeros
-                column += w.across.distance
-                pointer += MR_NARROW
         row += w.down.distance
 
 
@@ -257,7 +246,7 @@ cdef void point_tile(ConvWindows* w, Py_ssize_t h) noexcept nogil:
     cdef Py_ssize_t end[MR_NARROW]
     cdef Py_ssize_t across = w.across.distance * (w.across.taps - 1), down = w.down.distance * (w.down.taps - 1)
     cdef Py_ssize_t step = w.across.move * w.channels * <Py_ssize_t>sizeof(real), result_step = w.across.step * w.result_channels
-    cdef Py_ssize_t i = 0, k, n, run, row, rows = 0, x, at
+    cdef Py_ssize_t i = 0, k, n, tap, row, rows = 0, x, at
     cdef size_t address
     cdef size_t* pointers = w.pointers
     while i < h:
@@ -266,8 +255,7 @@ cdef void point_tile(ConvWindows* w, Py_ssize_t h) noexcept nogil:
         row = w.p * w.down.move + w.down.origin
         x = w.q * w.across.move + w.across.origin
         address = <size_t>w.source + ((w.n * w.down.size + row) * w.across.size + x) * w.channels * <Py_ssize_t>sizeof(real)
-        at = (w.n * w.result_image + (w.down.first + w.p * w.down.step) * w.result_row + w.across.first * w.result_channels
-              + w.q * result_step)
+        at = result_at(w, w.n, w.p, w.q)
         if row < 0 or row + down >= w.down.size or x < 0 or x + (n - 1) * w.across.move + across >= w.across.size:
             ys[rows], xs[rows], begin[rows], end[rows] = row, x, i, i + n
             rows += 1
@@ -286,9 +274,9 @@ cdef void point_tile(ConvWindows* w, Py_ssize_t h) noexcept nogil:
                 w.n += 1
     for i in range(h, MR_NARROW):
         base[i] = 0
-    for run in range(w.runs):
+    for tap in range(w.taps):
         for i in range(MR_NARROW):
-            pointers[i] = base[i] + <size_t>w.offsets[run]
+            pointers[i] = base[i] + <size_t>w.offsets[tap]
         pointers += MR_NARROW
     for k in range(rows):
         x = xs[k]

@@ -33,6 +33,9 @@ cdef struct ConvWinogradArgs:
     const real* added
     const real* gate
     real* y
+    real* statistics
+    const real* statistics_x
+    const real* statistics_mean
     real* scratch
     real* shared
     Py_ssize_t N
@@ -46,6 +49,7 @@ cdef struct ConvWinogradArgs:
     Py_ssize_t ph           # of the forward convolution, always
     Py_ssize_t pw
     Py_ssize_t m
+    Py_ssize_t parts
     Py_ssize_t activation
     Py_ssize_t gate_activation
     Py_ssize_t scratch_stride
@@ -175,6 +179,8 @@ cdef inline void prefetch_results(Py_ssize_t m, const ConvWinogradArgs* a, Py_ss
         prefetch_tile(a.added + at, a.Q * a.K, rows, width)
     if a.gate != NULL:
         prefetch_tile(a.gate + at, a.Q * a.K, rows, width)
+    if a.statistics_x != NULL:
+        prefetch_tile(a.statistics_x + at, a.Q * a.K, rows, width)
 
 
 cdef inline void inputs_of_tiles(Py_ssize_t t, Py_ssize_t m, const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* v,
@@ -370,8 +376,20 @@ cdef void finish_tile(const Winograd* g, Py_ssize_t k, Py_ssize_t width, Py_ssiz
                 activate_backward(a.gate_activation, a.gate_alpha, a.gate + at, a.y + at, a.y + at, width)
 
 
+cdef void collect_tile(Collector* c, const TileResults* r, Py_ssize_t at, Py_ssize_t k, Py_ssize_t width) noexcept nogil:
+    """Of the tile that starts at `at`, channels k .. k + width."""
+    cdef Py_ssize_t pixels[16]
+    cdef Py_ssize_t i, j, n = 0
+    for i in range(r.rows):
+        for j in range(r.columns):
+            pixels[n] = at + i * r.row + j * r.pixel
+            n += 1
+    collect(c, pixels, n, k, k + width)
+    c.before += n
+
+
 cdef inline void outputs_of_tiles(Py_ssize_t t, Py_ssize_t m, const Winograd* g, Py_ssize_t first, Py_ssize_t n, const real* products,
-                                  Py_ssize_t k0, Py_ssize_t width) noexcept nogil:
+                                  Py_ssize_t k0, Py_ssize_t width, Collector* c) noexcept nogil:
     cdef const ConvWinogradArgs* a = g.args
     cdef Py_ssize_t i, k, tile, image, y0, x0, at
     cdef bint finishing = a.activation > RELU or (a.gate != NULL and a.gate_activation != RELU)
@@ -391,34 +409,46 @@ cdef inline void outputs_of_tiles(Py_ssize_t t, Py_ssize_t m, const Winograd* g,
             transform_output(t, m, g, products + i * g.group + k, k0 + k, width - k, at, &r)
         if finishing:
             finish_tile(g, k0, width, image, y0, x0)
+        if c.first != NULL:
+            collect_tile(c, &r, at, k0, width)
 
 
 # --- kernels --------------------------------------------------------------------------------------------
 
-cdef inline void compute_block(Py_ssize_t t, Py_ssize_t m, const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* scratch) noexcept nogil:
+cdef inline void compute_block(Py_ssize_t t, Py_ssize_t m, const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* scratch,
+                               Collector* c) noexcept nogil:
     """n tiles from `first` on."""
     cdef real* v = scratch
     cdef real* products = v + t * t * g.v_matrix
     cdef real* copy = products + t * t * g.m_matrix
-    cdef Py_ssize_t k, width
+    cdef Py_ssize_t k, width, before = c.before
     inputs_of_tiles(t, m, g, first, n, v, copy)
     for k from 0 <= k < g.args.K by g.group:
         width = min(g.group, g.args.K - k)
         multiply(g, v, products, n, k, whole_vectors(width))
-        outputs_of_tiles(t, m, g, first, n, products, k, width)
+        c.before = before
+        outputs_of_tiles(t, m, g, first, n, products, k, width, c)
 
 
 cdef void compute_tiles(const Winograd* g, int thread, int n_threads) noexcept nogil:
     cdef real* scratch = <real*>(<char*>g.args.scratch + thread * g.args.scratch_stride)
+    cdef const ConvWinogradArgs* a = g.args
     cdef Py_ssize_t blocks = (g.tiles + TILES - 1) // TILES
+    cdef Collector all_parts = collector_of(a.y, a.K, a.statistics, a.statistics_x, a.statistics_mean, a.parts)
+    cdef Collector c = section_of(&all_parts, 0, 1, blocks)
+    cdef Py_ssize_t part0 = thread * c.parts // n_threads, part1 = (thread + 1) * c.parts // n_threads
     cdef Py_ssize_t block, first, n
-    for block in range(thread * blocks // n_threads, (thread + 1) * blocks // n_threads):
+    if part0 == part1:
+        return
+    begin_at_part(&c, part0)
+    for block in range(first_unit(&c, part0), first_unit(&c, part1)):
+        enter_unit(&c, block)
         first = block * g.tiles // blocks
         n = (block + 1) * g.tiles // blocks - first
-        if g.t == 4: compute_block(4, 2, g, first, n, scratch)
-        elif g.t == 8: compute_block(8, 4, g, first, n, scratch)
-        elif g.args.m == 4: compute_block(6, 4, g, first, n, scratch)
-        else: compute_block(6, 2, g, first, n, scratch)
+        if g.t == 4: compute_block(4, 2, g, first, n, scratch, &c)
+        elif g.t == 8: compute_block(8, 4, g, first, n, scratch, &c)
+        elif g.args.m == 4: compute_block(6, 4, g, first, n, scratch, &c)
+        else: compute_block(6, 2, g, first, n, scratch, &c)
 
 
 cdef Py_ssize_t conv_winograd_shared(const void* args) noexcept nogil:

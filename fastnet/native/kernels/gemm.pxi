@@ -9,6 +9,7 @@
 # column_sums  out [N] or NULL: sums over the K rows of B (the bias gradient when B is dy); not with trans_b
 # gate    in [M, N] or NULL: C is multiplied by the slope of `gate_activation` there
 # control or NULL: with it, a C or column sum that is not finite makes the step a bad one
+# statistics and what belongs to it: of C, whose ldc is N, for the batch norm that reads it (batch_statistics.pxi); not with trans_a
 #
 # Algorithm (after Goto & van de Geijn 2008, and Van Zee & van de Geijn 2015). A tile of h x NR
 # of C lives in registers; each step of k broadcasts h elements of A and loads NV vectors of B.
@@ -39,6 +40,9 @@ cdef struct GemmArgs:
     const real* bias
     const real* gate
     real* column_sums
+    real* statistics
+    const real* statistics_x
+    const real* statistics_mean
     Control* control
     real* scratch
     real* shared
@@ -51,6 +55,7 @@ cdef struct GemmArgs:
     Py_ssize_t ldgate
     Py_ssize_t trans_a
     Py_ssize_t trans_b
+    Py_ssize_t parts
     Py_ssize_t activation
     Py_ssize_t gate_activation
     Py_ssize_t accumulate
@@ -97,7 +102,7 @@ cdef Py_ssize_t gemm_scratch(const void* args) noexcept nogil:
 
 cdef inline bint may_share_depth(const GemmArgs* g) noexcept nogil:
     """Whether threads may take a half of the depth each: where B is greater than C, which they exchange then."""
-    return is_halved(g) and not (g.trans_a or g.trans_b or g.column_sums != NULL) and 2 * g.M <= g.K
+    return is_halved(g) and not (g.trans_a or g.trans_b or g.column_sums != NULL or g.statistics != NULL) and 2 * g.M <= g.K
 
 
 cdef Py_ssize_t gemm_shared(const void* args) noexcept nogil:
@@ -254,19 +259,22 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
     cdef bint shares_depth = may_share_depth(g) and n_threads % 2 == 0
     cdef int beside = n_threads // 2 if shares_depth else n_threads     # threads that share one part of the depth
     cdef bint second = thread >= beside
-    cdef Share2D share = share_2d(tiles, (g.N + NR - 1) // NR, g.trans_a, thread - beside if second else thread, beside)
+    cdef Collector all_parts = collector_of(g.c, g.N, g.statistics, g.statistics_x, g.statistics_mean, g.parts)
+    cdef Collector collector = section_of(&all_parts, 0, 1, tiles)
+    cdef Share2D share = share_2d(collector.parts, (g.N + NR - 1) // NR, g.trans_a, thread - beside if second else thread, beside)
+    cdef Py_ssize_t t0 = first_unit(&collector, share.t0), t1 = first_unit(&collector, share.t1)
     cdef Py_ssize_t group
     cdef real* edge
     cdef real* block = <real*>(<char*>g.scratch + thread * g.scratch_stride)
     cdef Py_ssize_t q, p, end, t, i, i0, j0, h, k0, depth, width, whole
     cdef bint last, finishing, packed
     # B is read in place by few tiles, and where all of it stays in L1; otherwise the first tile along rows packs it.
-    cdef bint in_place = not g.trans_b and (share.t1 - share.t0 <= FEW_TILES
+    cdef bint in_place = not g.trans_b and (t1 - t0 <= FEW_TILES
                                             or g.K * g.ldb * <Py_ssize_t>sizeof(real) <= IN_L1)
     cdef bint fetching = not g.trans_a and g.M * g.lda * <Py_ssize_t>sizeof(real) > IN_L2
     cdef real* c = g.shared if second else g.c
     cdef Strip s
-    if share.t0 == share.t1:
+    if t0 == t1:
         return
     s.lda, s.ldgate = g.lda, g.ldgate
     s.ldc = whole_vectors(g.N) if second else g.ldc
@@ -296,12 +304,14 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
                     pack_panel(g, k0, depth, p, edge)
                 elif g.trans_b or (g.trans_a and not in_place):
                     pack_panel(g, k0, depth, p, block + (p - q) * NR * depth)
-            if g.column_sums != NULL and share.t0 == 0:
+            if g.column_sums != NULL and t0 == 0:
                 add_column_sums(g, k0, depth, j0, width)
-            i0 = share.t0 * height + min(share.t0, higher)
-            for t in range(share.t0, share.t1):
+            i0 = t0 * height + min(t0, higher)
+            begin_at_part(&collector, share.t0)
+            for t in range(t0, t1):
+                enter_unit(&collector, t)
                 h = height + 1 if t < higher else height
-                packed = g.trans_b or not (in_place or (t == share.t0 and not g.trans_a))
+                packed = g.trans_b or not (in_place or (t == t0 and not g.trans_a))
                 s.a = g.a + k0 * g.lda + i0 if g.trans_a else g.a + i0 * g.lda + k0
                 if packed:
                     s.b, s.ldb, s.b_step = block, NR, NR * depth
@@ -330,6 +340,8 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
                     strip_to_edge(h, width - whole * NR, &s, edge, whole * NR, g.trans_a)
                 if finishing:
                     finish(g, i0, j0, h, width, &s.bad)
+                if last and g.statistics != NULL:
+                    collect_rows(&collector, i0, h, j0, j0 + width)
                 i0 += h
             k0 += depth
             if k0 == g.K or shares_depth:
