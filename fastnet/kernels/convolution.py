@@ -14,10 +14,6 @@ EPILOGUE = {"parts": 0, "activation": 0, "gate_activation": 0, "alpha": 0.0, "ga
 # of a tile (measured: with 16 channels a tile takes 2.5 times the time of its products).
 TRANSFORMS = 24
 
-# With so few tiles of Winograd's in a batch, to fetch weights that another thread has transformed takes longer than to
-# transform them (measured: a batch of one through ResNet-20).
-FEW_TILES = 8
-
 
 def _tiles(tile: int, height: int, width: int) -> int:
     """That cover an image of this size."""
@@ -144,11 +140,10 @@ class Convolution:
         """A pass whose results are images of this size."""
         tile = self._tile(height, width)
         kernel = ("conv_winograd" if tile else self._direct) + suffix
-        work = 0 if tile and self.batch * _tiles(tile, height, width) <= FEW_TILES else self.multiply_adds
-        return self._pass(kernel, {name: name for name in names}, self._sizes(tile) | EPILOGUE, work)
+        return self._pass(kernel, {name: name for name in names}, self._sizes(tile) | EPILOGUE)
 
-    def _pass(self, kernel, fields, numbers, work: int | None = None) -> Pass:
-        return Pass(kernel, fields, numbers, float(self.multiply_adds if work is None else work))
+    def _pass(self, kernel, fields, numbers) -> Pass:
+        return Pass(kernel, fields, numbers, float(self.multiply_adds))
 
     def _product(self, m, n, k, lda, ldb, **transposed) -> dict:
         sizes = {"M": m, "N": n, "K": k, "lda": lda, "ldb": ldb, "ldc": n, "ldgate": n}

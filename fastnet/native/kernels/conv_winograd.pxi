@@ -6,11 +6,14 @@
 # e          one of the t^2 points, each a product of matrices      TILES  tiles that are computed together
 #
 # Algorithm: F(4x4, 3x3) needs 36 multiply-adds where the direct sum needs 144, F(2x2, 3x3) 16 of 36, F(4x4, 5x5) 64 of 400,
-# F(2x2, 5x5) 36 of 100 (Lavin & Gray 2016). Phase 1 transforms the weights, into panels of NR filters for each e. In phase 2 a thread
+# F(2x2, 5x5) 36 of 100 (Lavin & Gray 2016). Phase 1 transforms the weights, into panels of filters for each e. In phase 2 a thread
 # takes blocks of TILES tiles: transforms their inputs, multiplies them with one group of panels after the other,
 # and transforms the products back, while all of it stays in L2. Vectors are over channels and filters; a tile that
 # reaches over an edge of the image is copied, with zeros. The input gradient is the same
 # convolution of dy with the kernel turned by 180 degrees and channels and filters exchanged.
+#
+# With few tiles and weights each thread transforms the weights that it multiplies with, because what another core has written takes longer
+# to read than to compute. With fewer blocks of tiles than threads they divide the filters, and all of them transform all inputs.
 #
 # Order of summation: of the transforms as written in conv_winograd_transform.pxi, of the products c ascending; a tile's results
 # do not depend on the tiles beside it. A NaN or Inf in x reaches all m x m results of the tiles that read it.
@@ -18,11 +21,13 @@
 # Error, relative to the size of the result, with 64 channels in float32 (rms): F(2x2, 3x3) 3e-7, F(4x4, 3x3) 8e-7,
 # F(2x2, 5x5) 9e-7, F(4x4, 5x5) 3e-6; a direct sum has 4e-7.
 #
-# Shared: the transformed weights. Scratch: V, and M of one group of panels.
+# Shared: the transformed weights. Scratch: V, and M of one group of panels; with few tiles the transformed weights.
 
 cdef enum:
     TILES = 24
     MATRIX_APART = 64       # bytes between two matrices, so that the same element of all does not fall on one set of a cache
+    FEW_BLOCKS = 8          # below it, and with few weights, each thread transforms all that it needs
+    FEW_WEIGHTS = 4096      # for each tap
     GROUP_COLUMNS = 64      # filters whose products are computed before they are transformed back, at least NR
 
 # Of either direction: x, H, W, C are what is read (dy and its sizes for the input gradient), y, P, Q, K what is written.
@@ -66,14 +71,19 @@ cdef struct Winograd:
     Py_ssize_t down         # tiles of an image
     Py_ssize_t across
     Py_ssize_t tiles
+    Py_ssize_t blocks
+    bint apart              # each thread transforms weights for itself
+    bint by_columns         # threads divide the panels, not the blocks
+    real* u                 # transformed weights
     Py_ssize_t ldv          # elements from tile to tile, and from matrix to matrix
     Py_ssize_t v_matrix
-    Py_ssize_t group        # columns
+    Py_ssize_t panel        # columns
+    Py_ssize_t group
     Py_ssize_t m_matrix
     Py_ssize_t u_matrix
 
 
-cdef Winograd winograd_of(const void* args, bint turned) noexcept nogil:
+cdef Winograd winograd_of(const void* args, bint turned, int n_threads) noexcept nogil:
     cdef const ConvWinogradArgs* a = <const ConvWinogradArgs*>args
     cdef Py_ssize_t apart = MATRIX_APART // sizeof(real)
     cdef Winograd g
@@ -86,7 +96,14 @@ cdef Winograd winograd_of(const void* args, bint turned) noexcept nogil:
     g.tiles = a.N * g.down * g.across
     g.ldv = whole_vectors(a.C)
     g.v_matrix = TILES * g.ldv + apart
-    g.group = min(max(<Py_ssize_t>NR, <Py_ssize_t>GROUP_COLUMNS), whole_vectors(a.K))
+    g.blocks = (g.tiles + TILES - 1) // TILES
+    if g.blocks > 1 or (g.tiles >= TILES // 2 and a.C * a.K <= FEW_WEIGHTS // 2):
+        g.blocks += g.blocks % 2                            # for two threads
+    g.apart = g.blocks < FEW_BLOCKS and (g.blocks == 1 or a.C * a.K <= FEW_WEIGHTS)
+    g.by_columns = g.apart and g.blocks < n_threads and a.K > LANES * (n_threads - 1)
+    g.panel, g.group = NR, min(max(<Py_ssize_t>NR, <Py_ssize_t>GROUP_COLUMNS), whole_vectors(a.K))
+    if g.by_columns:
+        g.panel = g.group = min(<Py_ssize_t>NR, whole_vectors((a.K + n_threads - 1) // n_threads))
     g.m_matrix = TILES * g.group + apart
     g.u_matrix = a.C * whole_vectors(a.K) + apart
     return g
@@ -108,32 +125,45 @@ cdef inline void transform_kernel(Py_ssize_t t, Py_ssize_t r, const vf* w, Py_ss
 
 
 cdef inline real* panel_row(const Winograd* g, Py_ssize_t e, Py_ssize_t c, Py_ssize_t k) noexcept nogil:
-    """Where U_e[c, k] lies: panels of NR columns one after the other, the last one as wide as its whole vectors."""
-    cdef Py_ssize_t first = k // NR * NR
-    cdef Py_ssize_t width = min(<Py_ssize_t>NR, whole_vectors(g.args.K) - first)
-    return g.args.shared + e * g.u_matrix + first * g.args.C + c * width + (k - first)
+    """Where U_e[c, k] lies: panels one after the other, the last one as wide as its whole vectors."""
+    cdef Py_ssize_t first = k // g.panel * g.panel
+    cdef Py_ssize_t width = min(g.panel, whole_vectors(g.args.K) - first)
+    return g.u + e * g.u_matrix + first * g.args.C + c * width + (k - first)
 
 
-cdef inline void weights_of_rows(Py_ssize_t t, Py_ssize_t r, const Winograd* g, Py_ssize_t c0, Py_ssize_t c1) noexcept nogil:
+cdef inline Py_ssize_t first_column(const Winograd* g, int thread, int n_threads) noexcept nogil:
+    """Of a thread, where they divide the panels."""
+    cdef Py_ssize_t panels = (g.args.K + g.panel - 1) // g.panel
+    return min(thread * panels // n_threads * g.panel, g.args.K)
+
+
+# The channels and filters whose weights a thread transforms.
+cdef struct Weights:
+    Py_ssize_t c0
+    Py_ssize_t c1
+    Py_ssize_t k0
+    Py_ssize_t k1
+
+
+cdef inline void weights_of_rows(Py_ssize_t t, Py_ssize_t r, const Winograd* g, const Weights* part) noexcept nogil:
     cdef const ConvWinogradArgs* a = g.args
     cdef vf w[25]
     cdef Py_ssize_t c, k, i
-    for c in range(c0, c1):
-        for k from 0 <= k < a.K by LANES:
+    for c in range(part.c0, part.c1):
+        for k from part.k0 <= k < part.k1 by LANES:
             for i in range(r * r):
                 w[i] = vload_upto(a.w + (i * a.C + c) * a.K + k, a.K - k)
             transform_kernel(t, r, w, 1, panel_row(g, 0, c, k), g.u_matrix)
 
 
-cdef inline void turned_weights_of_rows(Py_ssize_t t, Py_ssize_t r, const Winograd* g, Py_ssize_t c0,
-                                        Py_ssize_t c1) noexcept nogil:
+cdef inline void turned_weights_of_rows(Py_ssize_t t, Py_ssize_t r, const Winograd* g, const Weights* part) noexcept nogil:
     """Of weights [r, r, K, C], a square of LANES filters by LANES channels at a time."""
     cdef const ConvWinogradArgs* a = g.args
     cdef vf w[25 * LANES]
     cdef Py_ssize_t c, k, i, j, n
-    for c from c0 <= c < c1 by LANES:
-        n = min(<Py_ssize_t>LANES, c1 - c)
-        for k from 0 <= k < a.K by LANES:
+    for c from part.c0 <= c < part.c1 by LANES:
+        n = min(<Py_ssize_t>LANES, part.c1 - c)
+        for k from part.k0 <= k < part.k1 by LANES:
             for i in range(r * r):
                 for j in range(LANES):
                     w[i * LANES + j] = vzero()
@@ -145,20 +175,23 @@ cdef inline void turned_weights_of_rows(Py_ssize_t t, Py_ssize_t r, const Winogr
 
 
 cdef void transform_weights(const Winograd* g, int thread, int n_threads) noexcept nogil:
-    """Whole vectors of c for each thread."""
+    """Whole vectors of c for each thread; or all that it needs."""
     cdef Py_ssize_t parts = (g.args.C + LANES - 1) // LANES
-    cdef Py_ssize_t c0 = thread * parts // n_threads * LANES
-    cdef Py_ssize_t c1 = min((thread + 1) * parts // n_threads * LANES, g.args.C)
+    cdef Weights part = Weights(0, g.args.C, 0, g.args.K)
+    if not g.apart:
+        part.c0, part.c1 = thread * parts // n_threads * LANES, min((thread + 1) * parts // n_threads * LANES, g.args.C)
+    elif g.by_columns:
+        part.k0, part.k1 = first_column(g, thread, n_threads), first_column(g, thread + 1, n_threads)
     if g.turned:
-        if g.t == 4: turned_weights_of_rows(4, 3, g, c0, c1)
-        elif g.t == 8: turned_weights_of_rows(8, 5, g, c0, c1)
-        elif g.args.m == 4: turned_weights_of_rows(6, 3, g, c0, c1)
-        else: turned_weights_of_rows(6, 5, g, c0, c1)
+        if g.t == 4: turned_weights_of_rows(4, 3, g, &part)
+        elif g.t == 8: turned_weights_of_rows(8, 5, g, &part)
+        elif g.args.m == 4: turned_weights_of_rows(6, 3, g, &part)
+        else: turned_weights_of_rows(6, 5, g, &part)
     else:
-        if g.t == 4: weights_of_rows(4, 3, g, c0, c1)
-        elif g.t == 8: weights_of_rows(8, 5, g, c0, c1)
-        elif g.args.m == 4: weights_of_rows(6, 3, g, c0, c1)
-        else: weights_of_rows(6, 5, g, c0, c1)
+        if g.t == 4: weights_of_rows(4, 3, g, &part)
+        elif g.t == 8: weights_of_rows(8, 5, g, &part)
+        elif g.args.m == 4: weights_of_rows(6, 3, g, &part)
+        else: weights_of_rows(6, 5, g, &part)
 
 
 # --- inputs --------------------------------------------------------------------------------------------
@@ -268,8 +301,8 @@ cdef void multiply(const Winograd* g, const real* v, real* products, Py_ssize_t 
     cdef const real* u
     cdef real* m
     for e in range(g.t * g.t):
-        for k from 0 <= k < width by NR:
-            part = min(<Py_ssize_t>NR, width - k)
+        for k from 0 <= k < width by g.panel:
+            part = min(g.panel, width - k)
             strips = MR_NARROW if part <= 2 * LANES else MR
             strips = (n + strips - 1) // strips
             h, higher = n // strips, n % strips         # the first strips are one tile higher
@@ -415,69 +448,84 @@ cdef inline void outputs_of_tiles(Py_ssize_t t, Py_ssize_t m, const Winograd* g,
 
 # --- kernels --------------------------------------------------------------------------------------------
 
-cdef inline void compute_block(Py_ssize_t t, Py_ssize_t m, const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* scratch,
-                               Collector* c) noexcept nogil:
-    """n tiles from `first` on."""
+cdef inline void compute_block(Py_ssize_t t, Py_ssize_t m, const Winograd* g, Py_ssize_t first, Py_ssize_t n, Py_ssize_t k0, Py_ssize_t k1,
+                               real* scratch, Collector* c) noexcept nogil:
+    """n tiles from `first` on, columns k0 .. k1."""
     cdef real* v = scratch
     cdef real* products = v + t * t * g.v_matrix
     cdef real* copy = products + t * t * g.m_matrix
     cdef Py_ssize_t k, width, before = c.before
     inputs_of_tiles(t, m, g, first, n, v, copy)
-    for k from 0 <= k < g.args.K by g.group:
-        width = min(g.group, g.args.K - k)
+    for k from k0 <= k < k1 by g.group:
+        width = min(g.group, k1 - k)
         multiply(g, v, products, n, k, whole_vectors(width))
         c.before = before
         outputs_of_tiles(t, m, g, first, n, products, k, width, c)
 
 
-cdef void compute_tiles(const Winograd* g, int thread, int n_threads) noexcept nogil:
-    cdef real* scratch = <real*>(<char*>g.args.scratch + thread * g.args.scratch_stride)
+cdef void compute_tiles(const Winograd* g, real* scratch, int thread, int n_threads) noexcept nogil:
     cdef const ConvWinogradArgs* a = g.args
-    cdef Py_ssize_t blocks = (g.tiles + TILES - 1) // TILES
     cdef Collector all_parts = collector_of(a.y, a.K, a.statistics, a.statistics_x, a.statistics_mean, a.parts)
-    cdef Collector c = section_of(&all_parts, 0, 1, blocks)
-    cdef Py_ssize_t part0 = thread * c.parts // n_threads, part1 = (thread + 1) * c.parts // n_threads
+    cdef Collector c = section_of(&all_parts, 0, 1, g.blocks)
+    cdef Py_ssize_t part0 = 0, part1 = c.parts, k0 = 0, k1 = a.K
     cdef Py_ssize_t block, first, n
-    if part0 == part1:
+    if g.by_columns:
+        k0, k1 = first_column(g, thread, n_threads), first_column(g, thread + 1, n_threads)
+    else:
+        part0, part1 = thread * c.parts // n_threads, (thread + 1) * c.parts // n_threads
+    if part0 == part1 or k0 == k1:
         return
+    if g.apart:
+        transform_weights(g, thread, n_threads)
     begin_at_part(&c, part0)
     for block in range(first_unit(&c, part0), first_unit(&c, part1)):
         enter_unit(&c, block)
-        first = block * g.tiles // blocks
-        n = (block + 1) * g.tiles // blocks - first
-        if g.t == 4: compute_block(4, 2, g, first, n, scratch, &c)
-        elif g.t == 8: compute_block(8, 4, g, first, n, scratch, &c)
-        elif g.args.m == 4: compute_block(6, 4, g, first, n, scratch, &c)
-        else: compute_block(6, 2, g, first, n, scratch, &c)
+        first = block * g.tiles // g.blocks
+        n = (block + 1) * g.tiles // g.blocks - first
+        if g.t == 4: compute_block(4, 2, g, first, n, k0, k1, scratch, &c)
+        elif g.t == 8: compute_block(8, 4, g, first, n, k0, k1, scratch, &c)
+        elif g.args.m == 4: compute_block(6, 4, g, first, n, k0, k1, scratch, &c)
+        else: compute_block(6, 2, g, first, n, k0, k1, scratch, &c)
 
 
 cdef Py_ssize_t conv_winograd_shared(const void* args) noexcept nogil:
-    cdef Winograd g = winograd_of(args, False)
-    return g.t * g.t * g.u_matrix * sizeof(real)
+    cdef Winograd g = winograd_of(args, False, 1)
+    return 0 if g.apart else g.t * g.t * g.u_matrix * sizeof(real)
 
 
 cdef Py_ssize_t conv_winograd_scratch(const void* args) noexcept nogil:
-    """V, M, and the copy of a tile."""
+    """V, M, the copy of a tile, and U where threads have their own."""
     cdef const ConvWinogradArgs* a = <const ConvWinogradArgs*>args
-    cdef Winograd g = winograd_of(args, False)
-    return g.t * g.t * (g.v_matrix + g.m_matrix + a.C) * sizeof(real)
+    cdef Winograd g = winograd_of(args, False, 1)
+    return g.t * g.t * (g.v_matrix + g.m_matrix + a.C + (g.u_matrix if g.apart else 0)) * sizeof(real)
+
+
+cdef void winograd_weights(Winograd g, int thread, int n_threads) noexcept nogil:
+    g.u = g.args.shared
+    if not g.apart:
+        transform_weights(&g, thread, n_threads)
+
+
+cdef void winograd_images(Winograd g, int thread, int n_threads) noexcept nogil:
+    cdef real* scratch = <real*>(<char*>g.args.scratch + thread * g.args.scratch_stride)
+    g.u = g.args.shared
+    if g.apart:
+        g.u = scratch
+        scratch += g.t * g.t * g.u_matrix
+    compute_tiles(&g, scratch, thread, n_threads)
 
 
 cdef void conv_winograd_begin(const void* args, int thread, int n_threads) noexcept nogil:
-    cdef Winograd g = winograd_of(args, False)
-    transform_weights(&g, thread, n_threads)
+    winograd_weights(winograd_of(args, False, n_threads), thread, n_threads)
 
 
 cdef void conv_winograd(const void* args, int thread, int n_threads) noexcept nogil:
-    cdef Winograd g = winograd_of(args, False)
-    compute_tiles(&g, thread, n_threads)
+    winograd_images(winograd_of(args, False, n_threads), thread, n_threads)
 
 
 cdef void conv_winograd_data_begin(const void* args, int thread, int n_threads) noexcept nogil:
-    cdef Winograd g = winograd_of(args, True)
-    transform_weights(&g, thread, n_threads)
+    winograd_weights(winograd_of(args, True, n_threads), thread, n_threads)
 
 
 cdef void conv_winograd_data(const void* args, int thread, int n_threads) noexcept nogil:
-    cdef Winograd g = winograd_of(args, True)
-    compute_tiles(&g, thread, n_threads)
+    winograd_images(winograd_of(args, True, n_threads), thread, n_threads)
