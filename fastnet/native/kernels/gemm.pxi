@@ -325,7 +325,8 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
                 if last and g.gate != NULL and g.gate_activation == RELU and not g.trans_a:
                     s.gate = g.gate + i0 * g.ldgate + j0
                 s.panels = whole
-                if fetching:
+                s.ahead = s.a + h * g.lda if fetching else s.a
+                if fetching and depth < g.lda:
                     for i in range(h):
                         prefetch_elements(s.a + (h + i) * g.lda, depth)
                 if g.trans_a:

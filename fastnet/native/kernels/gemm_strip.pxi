@@ -21,6 +21,7 @@ cdef enum Start:
 cdef struct Strip:
     const real* a
     const real* b
+    const real* ahead       # what the tile after this one reads, in whole rows; only along rows
     real* copy              # where a copying tile packs B, panel after panel
     real* c
     const real* bias
@@ -76,6 +77,10 @@ cdef inline void strip(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, 
             for i in range(h):
                 for j in range(nv):
                     c[i * nv + j] = vzero()
+        if not columns and h > 1:
+            for i in range(h):
+                for j in range(nv):
+                    prefetch(s.c + i * s.ldc + j * LANES)
         pa = s.a
         pb = s.b
         for i in range(4):
@@ -88,6 +93,8 @@ cdef inline void strip(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, 
                 if copying:
                     vstore(s.copy + j * LANES, b[j])
                     prefetch(pb + COPY_AHEAD * s.ldb + j * LANES)
+            if not columns and not copying and h > 1:
+                prefetch(s.ahead + k * h)
             for i in range(h):
                 # Rows in groups of three: one pointer each, the others by the address's scale.
                 x = vset(pa[i] if columns else rows[i // 3][i % 3 * s.lda])
