@@ -4,7 +4,7 @@
 #
 # Algorithm: where a pixel has few channels, pointers to pixels would serve a few steps each. Here the taps of a row of the kernel are one
 # run of S C elements. The results of an image are divided into patches; what a patch's windows see is copied, with zeros outside of the
-# image, so that a tile (h neighbours of one row of a patch) is found by strides alone, and a tile of weights sees no edge. The
+# image, so that a tile (h neighbours of one row of a patch) is found by strides alone, and no tile sees an edge. The
 # copy stays in L1. A patch is as high and as wide as that allows, but a quarter of the image's rows, so that threads share one image, too.
 #
 # Order of summation: that of conv_direct.pxi.
@@ -123,6 +123,8 @@ cdef void convolve_patches(const ConvArgs* g, bint backward, ConvWindows* w, Py_
     s.at, s.runs, s.depth, s.step = w.at, w.down.taps, w.across.taps * w.channels, w.across.move * w.channels
     s.row, s.y_step, s.b_step = w.down.distance * t.row, w.across.step * w.result_channels, panel_step
     s.floor = <real>0 if g.activation == RELU else -<real>INFINITY
+    if c.units == 0:
+        return
     begin_at_part(&c, share.t0)
     for patch in range(first_unit(&c, share.t0), first_unit(&c, share.t1)):
         enter_unit(&c, patch)
