@@ -35,9 +35,10 @@ def mlp(*, input_shape, classes, seed=None) -> Network:
 
 
 def lenet(*, input_shape, classes, seed=None) -> Network:
-    """Two 5x5 convolutions, of 32 and 64 filters, each with relu and 2x2 max pooling, and two dense layers.
+    """Two 5x5 convolutions, of 32 and 64 filters, each with relu and 2x2 max pooling, and two dense layers with dropout.
 
-    After LeNet-5 (LeCun, Bottou, Bengio & Haffner 1998), with relu, max pooling and more filters, as most tutorials have it.
+    After LeNet-5 (LeCun, Bottou, Bengio & Haffner 1998), with relu, max pooling, more filters and dropout (Srivastava et al.
+    2014), as most tutorials have it.
 
     Parameters
     ----------
@@ -63,7 +64,9 @@ def lenet(*, input_shape, classes, seed=None) -> Network:
             layers.Conv2D(64, 5, padding="same", activation="relu"),
             layers.MaxPool2D(2),
             layers.Flatten(),
+            layers.Dropout(0.25),
             layers.Dense(128, activation="relu"),
+            layers.Dropout(0.5),
             layers.Dense(classes),
         ],
         _image("lenet", input_shape, 4), classes, seed,
