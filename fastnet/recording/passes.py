@@ -89,12 +89,16 @@ class Store(NamedTuple):
     statistics: str = ""
 
 
+_CONVOLUTION = Store("y", gate=True, added=True, in_place=True, statistics="K")
+
 #: The kernels that can, if they don't `accumulate`.
 STORES = {
     "gemm": Store("c", gate=True, statistics="N"),
     "add": Store("y", gate=True),
-    **{f"conv_{kind}": Store("y", True, True, True, "K") for kind in ("direct", "winograd")},
-    **{f"conv_{kind}_data": Store("dx", True, True, True, "C") for kind in ("direct", "winograd")},
+    "conv_direct": _CONVOLUTION,
+    "conv_direct_data": _CONVOLUTION._replace(output="dx", statistics="C"),
+    "conv_winograd": _CONVOLUTION,
+    "conv_winograd_data": _CONVOLUTION._replace(output="dx", statistics="C"),
     "batch_norm_forward": Store("y", added=True),
     "batch_norm_inference": Store("y", added=True),
     "depthwise": Store("y", gate=True, statistics="K"),

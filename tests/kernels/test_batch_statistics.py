@@ -44,7 +44,10 @@ def check(x_shape, w_shape, options, data, parts, dtype):
     rng = np.random.default_rng(0)
     convolution = conv.geometry(x_shape, w_shape[:2], w_shape[3], options["stride"], options["padding"],
                                 options["dilation"], options["groups"], False)  # fmt: skip
-    draw = lambda shape: rng.normal(size=shape).astype(dtype)  # noqa: E731
+
+    def draw(shape):
+        return rng.normal(size=shape).astype(dtype)
+
     w = draw(w_shape)
     if data:
         chosen, reads, result = convolution.backward_data(), {"dy": draw(convolution.y_shape), "w": w}, ("dx", x_shape)
@@ -76,8 +79,9 @@ def check(x_shape, w_shape, options, data, parts, dtype):
 
     for threads in (1, 3):
         with fn.threads(threads):
-            assert np.array_equal(run(chosen, reads, result, dtype, parts, backward)[1][0], first, equal_nan=True)
-            assert np.array_equal(run(chosen, reads, result, dtype, parts, backward)[1][1], second, equal_nan=True)
+            _, found = run(chosen, reads, result, dtype, parts, backward)
+        assert np.array_equal(found[0], first, equal_nan=True)
+        assert np.array_equal(found[1], second, equal_nan=True)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

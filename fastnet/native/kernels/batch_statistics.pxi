@@ -64,7 +64,8 @@ cdef inline Collector section_of(const Collector* whole, Py_ssize_t section, Py_
 
 
 cdef inline Py_ssize_t first_unit(const Collector* c, Py_ssize_t part) noexcept nogil:
-    return part * c.units // c.parts
+    """(Without a division where nobody collects: it is asked for each unit.)"""
+    return part if c.parts == c.units else part * c.units // c.parts
 
 
 cdef inline void begin_at_part(Collector* c, Py_ssize_t part) noexcept nogil:

@@ -72,7 +72,7 @@ cdef struct Winograd:
     Py_ssize_t across
     Py_ssize_t tiles
     Py_ssize_t blocks
-    bint apart              # each thread transforms weights for itself
+    bint own_weights        # each thread transforms what it needs for itself
     bint by_columns         # threads divide the panels, not the blocks
     real* u                 # transformed weights
     Py_ssize_t ldv          # elements from tile to tile, and from matrix to matrix
@@ -99,8 +99,8 @@ cdef Winograd winograd_of(const void* args, bint turned, int n_threads) noexcept
     g.blocks = (g.tiles + TILES - 1) // TILES
     if g.blocks > 1 or (g.tiles >= TILES // 2 and a.C * a.K <= FEW_WEIGHTS // 2):
         g.blocks += g.blocks % 2                            # for two threads
-    g.apart = g.blocks < FEW_BLOCKS and (g.blocks == 1 or a.C * a.K <= FEW_WEIGHTS)
-    g.by_columns = g.apart and g.blocks < n_threads and a.K > LANES * (n_threads - 1)
+    g.own_weights = g.blocks < FEW_BLOCKS and (g.blocks == 1 or a.C * a.K <= FEW_WEIGHTS)
+    g.by_columns = g.own_weights and g.blocks < n_threads and a.K > LANES * (n_threads - 1)
     g.panel, g.group = NR, min(max(<Py_ssize_t>NR, <Py_ssize_t>GROUP_COLUMNS), whole_vectors(a.K))
     if g.by_columns:
         g.panel = g.group = min(<Py_ssize_t>NR, whole_vectors((a.K + n_threads - 1) // n_threads))
@@ -390,7 +390,7 @@ cdef void compute_tiles(const Winograd* g, real* scratch, int thread, int n_thre
         part0, part1 = thread * c.parts // n_threads, (thread + 1) * c.parts // n_threads
     if part0 == part1 or k0 == k1:
         return
-    if g.apart:
+    if g.own_weights:
         transform_weights(g, thread, n_threads)
     begin_at_part(&c, part0)
     for block in range(first_unit(&c, part0), first_unit(&c, part1)):
@@ -405,26 +405,26 @@ cdef void compute_tiles(const Winograd* g, real* scratch, int thread, int n_thre
 
 cdef Py_ssize_t conv_winograd_shared(const void* args) noexcept nogil:
     cdef Winograd g = winograd_of(args, False, 1)
-    return 0 if g.apart else g.t * g.t * g.u_matrix * sizeof(real)
+    return 0 if g.own_weights else g.t * g.t * g.u_matrix * sizeof(real)
 
 
 cdef Py_ssize_t conv_winograd_scratch(const void* args) noexcept nogil:
     """V, M, the copy of a tile, and U where threads have their own."""
     cdef const ConvWinogradArgs* a = <const ConvWinogradArgs*>args
     cdef Winograd g = winograd_of(args, False, 1)
-    return g.t * g.t * (g.v_matrix + g.m_matrix + a.C + (g.u_matrix if g.apart else 0)) * sizeof(real)
+    return g.t * g.t * (g.v_matrix + g.m_matrix + a.C + (g.u_matrix if g.own_weights else 0)) * sizeof(real)
 
 
 cdef void winograd_weights(Winograd g, int thread, int n_threads) noexcept nogil:
     g.u = g.args.shared
-    if not g.apart:
+    if not g.own_weights:
         transform_weights(&g, thread, n_threads)
 
 
 cdef void winograd_images(Winograd g, int thread, int n_threads) noexcept nogil:
     cdef real* scratch = <real*>(<char*>g.args.scratch + thread * g.args.scratch_stride)
     g.u = g.args.shared
-    if g.apart:
+    if g.own_weights:
         g.u = scratch
         scratch += g.t * g.t * g.u_matrix
     compute_tiles(&g, scratch, thread, n_threads)

@@ -69,7 +69,7 @@ cdef void transform_weights(const Winograd* g, int thread, int n_threads) noexce
     """Whole vectors of c for each thread; or all that it needs."""
     cdef Py_ssize_t parts = (g.args.C + LANES - 1) // LANES
     cdef Weights part = Weights(0, g.args.C, 0, g.args.K)
-    if not g.apart:
+    if not g.own_weights:
         part.c0, part.c1 = thread * parts // n_threads * LANES, min((thread + 1) * parts // n_threads * LANES, g.args.C)
     elif g.by_columns:
         part.k0, part.k1 = first_column(g, thread, n_threads), first_column(g, thread + 1, n_threads)
