@@ -18,7 +18,9 @@ __version__ = "0.1.0"
 # Module -> names that it gives to the package.
 _NAMES = {
     "fastnet.activations": ["ELU", "LeakyReLU"],
+    "fastnet.averages": ["EMA", "SWA"],
     "fastnet.config": ["get_num_threads", "set_num_threads", "show_config", "threads"],
+    "fastnet.constraints": ["MaxNorm", "NonNeg", "UnitNorm"],
     "fastnet.files": ["register"],
     "fastnet.gradient_check": ["check_gradients"],
     "fastnet.graph": ["Node"],
@@ -30,10 +32,12 @@ _NAMES = {
         "PReLU", "Product", "RMSNorm", "ReflectPad2D", "Reshape", "Residual", "SeparableConv2D", "Sequential",
         "SpatialDropout2D", "UpSample2D", "ZeroPad2D",
     ],
+    "fastnet.unit_variance": ["lsuv"],
     "fastnet.losses": ["Huber", "Loss", "Poisson", "SigmoidCrossEntropy", "SoftmaxCrossEntropy"],
     "fastnet.metrics": ["Metric"],
     "fastnet.network": ["Network", "load"],
-    "fastnet.optimizers": ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"],
+    "fastnet.optimizers": ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "ParameterGroup", "RMSprop"],
+    "fastnet.regularizers": ["L1", "L1L2", "L2", "Regularizer"],
     "fastnet.training": ["Callback", "EarlyStopping", "History", "ModelCheckpoint", "Trainer"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

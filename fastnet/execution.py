@@ -129,6 +129,19 @@ class Executor:
                 return np.zeros((shape[0], *self.graph.input_shape), self.dtype)
             return run.program.view(run.dx).copy()
 
+    def penalty(self) -> float:
+        """What the graph's regularizers add to the loss."""
+
+        def make():
+            recording = Recording(self.dtype)
+            self.graph.record_penalties(recording, gradients=False)
+            return Program(recording, self.workspace, self.control, "the penalties")
+
+        with self.lock:
+            self.control.loss, self.control.status = 0.0, 0
+            self.programs.get("penalty", make).run()
+            return self.control.loss
+
     def activations(self, x: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
         with self.lock:
             parts = []

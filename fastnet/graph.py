@@ -158,12 +158,14 @@ class Graph:
             return None
         segment = Segment(fresh, dtype)
         if initialize:
-            streams = {
-                id(p): f"{node.stream}.{p.local_name}" for node in reversed(self.nodes) for p in node.layer.parameters()
-            }
-            for parameter in fresh:
-                draw(parameter, random.key(seed, streams[id(parameter)]))
+            self.initialize(fresh, seed)
         return segment
+
+    def initialize(self, parameters, seed: int) -> None:
+        """Draw first values, of some of the graph's parameters."""
+        streams = {p: f"{node.stream}.{p.local_name}" for node in reversed(self.nodes) for p in node.layer.parameters()}
+        for parameter in parameters:
+            draw(parameter, random.key(seed, streams[parameter]))
 
     # Recording
 
@@ -207,7 +209,27 @@ class Graph:
                 for name, part in zip(node.inputs, dx if node.layer.many_inputs else [dx], strict=True):
                     gradients[name] = sums.add(gradients[name], part) if name in gradients else part
         self._clear_unwritten(recording)
+        self.record_penalties(recording)
         return gradients.get(INPUT)
+
+    def record_penalties(self, recording: Recording, gradients: bool = True) -> None:
+        """Add the regularizers' penalties to the loss, and to the gradients of what is trained."""
+        context = Context(recording, "", True)
+        for parameter, rule in self.rules("regularizer"):
+            if not (rule.l1 or rule.l2):
+                continue
+            with recording.at(parameter.name):
+                gradient = recording.gradients.get(parameter) if gradients else None
+                recording.call(
+                    "penalty", reads={"w": context.value(parameter)},
+                    updates={"g": gradient, "control": recording.control_field()}, work=8 * parameter.size,
+                    n=parameter.size, l1=rule.l1, l2=rule.l2,
+                )  # fmt: skip
+
+    def rules(self, argument: str) -> list[tuple[Parameter, object]]:
+        """The parameters that have a "regularizer" or "constraint", with it."""
+        found = {p: node.layer.rule_of(argument, p) for node in self.nodes for p in node.layer.parameters()}
+        return [(parameter, rule) for parameter, rule in found.items() if rule is not None]
 
     def _clear_unwritten(self, recording: Recording) -> None:
         """Gradients of trainable parameters that nothing wrote are zero."""
@@ -227,11 +249,12 @@ class Graph:
         return [p for p in self.parameters.values() if p.trainable and id(p) not in frozen]
 
 
-def draw(parameter: Parameter, key: tuple[int, int]) -> None:
-    """Fill a parameter with its initializer's values."""
+def draw(parameter: Parameter, key: tuple[int, int], init=None) -> None:
+    """Fill a parameter with the values of its own initializer, or of another."""
     fan_in, fan_out = parameter.fans or initializers.fans(parameter.shape)
+    init = parameter.init if init is None else init
     try:
-        parameter.assign(parameter.init.draw(parameter.shape, parameter.dtype.name, key, fan_in, fan_out))
+        parameter.assign(init.draw(parameter.shape, parameter.dtype.name, key, fan_in, fan_out))
     except ValueError as error:
         raise ValueError(f"parameter {parameter.name!r}: {error}") from error
 

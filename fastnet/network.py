@@ -7,7 +7,7 @@ import secrets
 
 import numpy as np
 
-from fastnet import checks, files, labels, losses, metrics
+from fastnet import checks, files, labels, losses, metrics, regularizers
 from fastnet.execution import Executor
 from fastnet.graph import INPUT, Builder, Graph, Node
 from fastnet.layers.base import Layer
@@ -35,6 +35,8 @@ class Network(Block):
     dtype : {"float32", "float64"}
     seed : int, optional
         Of everything random: first weights, dropout, shuffling. None draws one; `seed` has it.
+    regularizer : Regularizer, optional
+        Given to all layers with weights (parameters with more than one axis) that have none of their own: ``fn.L2(1e-4)``.
     name : str, optional
 
     Attributes
@@ -57,16 +59,18 @@ class Network(Block):
     True
     """
 
-    def __init__(self, layers, *, input_shape=None, dtype="float32", seed=None, name=None):
+    def __init__(self, layers, *, input_shape=None, dtype="float32", seed=None, regularizer=None, name=None):
         layers = layer_list("layers", layers)
         if input_shape is None:
             raise ValueError("input_shape is missing: one sample's shape, such as input_shape=(64,)")
         builder = Builder()
         output = builder.chain(layers, INPUT)
         self._set_up(builder.nodes, output, input_shape, dtype, seed, name)
+        self._regularize(regularizer)
 
     @classmethod
-    def from_nodes(cls, nodes, *, input_shape, output=None, dtype="float32", seed=None, name=None) -> Network:
+    def from_nodes(cls, nodes, *, input_shape, output=None, dtype="float32", seed=None, regularizer=None,
+                   name=None) -> Network:  # fmt: skip
         """A network from any graph of layers.
 
         Parameters
@@ -89,6 +93,7 @@ class Network(Block):
         """
         net = cls.__new__(cls)
         net._set_up(list(nodes), output, input_shape, dtype, seed, name)
+        net._regularize(regularizer)
         return net
 
     def _set_up(self, nodes, output, input_shape, dtype, seed, name, initialize=True):
@@ -121,6 +126,16 @@ class Network(Block):
     @property
     def output_shape(self) -> tuple[int, ...]:
         return self.graph.output_shape
+
+    def _regularize(self, regularizer) -> None:
+        regularizer = regularizers.get("regularizer", regularizer)
+        for layer in self.layers:
+            if regularizer is not None and layer.regularizer is None and layer.has_weights:
+                layer.regularizer = regularizer
+
+    def penalty(self) -> float:
+        """What the layers' regularizers add to the loss now."""
+        return self.executor.penalty()
 
     @property
     def lock(self):
@@ -171,6 +186,60 @@ class Network(Block):
         with self.lock:
             for name, array in state.items():
                 mine[name].assign(array)
+
+    def reinitialize(self, layers=None, *, seed=None) -> None:
+        """Draw first values again: weights, biases and running statistics.
+
+        An optimizer's state belongs to its Trainer and stays as it is.
+
+        Parameters
+        ----------
+        layers : str, Layer, or list of them, optional
+            Names of layers, blocks (all layers inside) or layers themselves; all by default.
+        seed : int, optional
+            By default the network's: the values are those that the network was made with. Another seed gives others.
+
+        Raises
+        ------
+        ValueError, TypeError
+            `layers` has something that is not in the network; nothing has changed.
+
+        Examples
+        --------
+        >>> import numpy as np, fastnet as fn
+        >>> net = fn.Network([fn.Dense(4, activation="relu"), fn.Dense(2, name="head")], input_shape=(3,), seed=0)
+        >>> first = net["head"].weight.value.copy()
+        >>> net.reinitialize("head", seed=1)
+        >>> np.array_equal(net["head"].weight.value, first)
+        False
+        >>> net.reinitialize()
+        >>> np.array_equal(net["head"].weight.value, first)
+        True
+        """
+        seed = self.seed if seed is None else checks.whole_number("seed", seed, least=0)
+        parameters = [p for layer in self._find_layers(layers) for p in layer.parameters()]
+        with self.lock:
+            self.graph.initialize(parameters, seed)
+
+    def _find_layers(self, wanted) -> list[Layer]:
+        if wanted is None:
+            return self.layers
+        found: dict[int, Layer] = {}
+        for item in wanted if isinstance(wanted, (list, tuple)) else [wanted]:
+            if isinstance(item, str):
+                some = [n.layer for n in self.graph.nodes if n.name == item or n.name.startswith(f"{item}.")]
+                if not some:
+                    raise ValueError(
+                        f"layers has {item!r}, which is not in the network{checks.nearest(item, self.graph.by_name)}"
+                    )
+            elif isinstance(item, Layer):
+                some = [layer for layer in self.layers if layer is item or layer in _inner_layers(item)]
+                if not some:
+                    raise ValueError(f"layers has {item!r}, which is not in the network")
+            else:
+                raise TypeError(f"layers must be names or layers; it has {checks.describe(item)}")
+            found |= {id(layer): layer for layer in some}
+        return list(found.values())
 
     # Computing
 
@@ -257,7 +326,8 @@ class Network(Block):
 
     def fit(self, x, y, *, epochs=1, batch_size=32, loss=None, optimizer=None, metrics=(), validation=None,
             sample_weight=None, class_weight=None, callbacks=(), shuffle=True, drop_last=False, augment=(),
-            clip_norm=None, on_nonfinite="raise", verbose=1):  # fmt: skip
+            clip_norm=None, clip_parameter_norm=None, clip_value=None, accumulate=1, average=None,
+            on_nonfinite="raise", verbose=1):  # fmt: skip
         """Train, with a fresh optimizer.
 
         Parameters
@@ -283,8 +353,8 @@ class Network(Block):
         augment : list of operations from `fastnet.augment`, optional
             Random changes of the training data: ``[RandomCrop(4), RandomFlip(), Cutout(8), Mixup()]``. Validation data and
             batches of `Trainer.train_on_batch` are taken as they are.
-        clip_norm : float, optional
-            Scale gradients so that their norm over all parameters is at most this.
+        clip_norm, clip_parameter_norm, clip_value, accumulate, average
+            Of the updates; see `Trainer`.
         on_nonfinite : {"raise", "stop", "continue"}
             What to do when the loss or a gradient is not finite; such a step changes nothing.
         verbose : int
@@ -307,7 +377,8 @@ class Network(Block):
         if loss is None:
             raise ValueError(f"loss is missing; one of {', '.join(losses.LOSSES)}")
         trainer = Trainer(self, loss=loss, optimizer="adam" if optimizer is None else optimizer, metrics=metrics,
-                          clip_norm=clip_norm)  # fmt: skip
+                          clip_norm=clip_norm, clip_parameter_norm=clip_parameter_norm, clip_value=clip_value,
+                          accumulate=accumulate, average=average)  # fmt: skip
         self.loss, self.metrics = trainer.loss, trainer.metrics
         return trainer.fit(
             x, y, epochs=epochs, batch_size=batch_size, validation=validation, sample_weight=sample_weight,
@@ -432,6 +503,8 @@ class Network(Block):
             "epochs": self.epochs,
             "layers": [files.to_config(layer) for layer in layers],
             "frozen": [i for i, layer in enumerate(layers) if not layer.trainable],
+            "regularizers": _rules(layers, "regularizer"),
+            "constraints": _rules(layers, "constraint"),
             "nodes": [
                 {"name": n.name, "layer": number[id(n.layer)], "inputs": n.inputs, "stream": n.stream}
                 for n in self.graph.nodes
@@ -446,6 +519,9 @@ class Network(Block):
         layers = [files.from_config(item, custom_objects) for item in data["layers"]]
         for i in data["frozen"]:
             layers[i].trainable = False
+        for argument in ("regularizer", "constraint"):
+            for i, rule in data[f"{argument}s"]:
+                setattr(layers[i], argument, files.from_config(rule, custom_objects))
         nodes = [Node(n["name"], layers[n["layer"]], list(n["inputs"]), n["stream"]) for n in data["nodes"]]
         net = cls.__new__(cls)
         net._set_up(nodes, data["output"], tuple(data["input_shape"]), data["dtype"], data["seed"], data["name"], False)
@@ -486,8 +562,22 @@ class Network(Block):
     __copy__ = copy
 
 
+def _inner_layers(block) -> list[Layer]:
+    """The layers inside of a block, blocks taken apart."""
+    if not isinstance(block, Block):
+        return []
+    return [found for layer in block.inner() for found in (layer, *_inner_layers(layer))]
+
+
 def _metrics(given):
     return metrics.get_all(given)
+
+
+def _rules(layers, argument: str) -> list:
+    """Layers' numbers with their regularizers, or constraints, as JSON."""
+    return [
+        [i, files.to_config(getattr(layer, argument))] for i, layer in enumerate(layers) if getattr(layer, argument)
+    ]
 
 
 def _without_memory(layer: Layer) -> Layer:

@@ -14,8 +14,11 @@ from fastnet.native.plan import ControlBlock
 
 __all__ = ["RANGE", "adagrad_update", "adam_update", "gradient_norm", "rmsprop_update", "sgd_update"]
 
-#: A row of the table that the update kernels walk: elements of the flat memory, their factor and decay.
-RANGE = np.dtype([("offset", np.intp), ("n", np.intp), ("learning_rate_factor", np.float64), ("decay", np.float64)])
+#: A row of the table that the update kernels walk (native/kernels/update.pxi): elements of the flat memory, and their settings.
+RANGE = np.dtype([
+    ("offset", np.intp), ("n", np.intp), ("group", np.intp), ("decoupled", np.intp), ("decay", np.float64),
+    ("limit", np.float64), ("learning_rate", np.float64), ("scale", np.float64),
+])  # fmt: skip
 
 #: Elements of a block, the unit that threads share; `gradient_norm` wants one double for each block of each range.
 BLOCK = 4096
@@ -53,18 +56,18 @@ class _OfThread(threading.local):
 _of_thread = _OfThread()
 
 
-def _repeat(options, w, g, state, step, learning_rate, weight_decay) -> bool:
+def _repeat(options, w, g, state, step, learning_rate, weight_decay, decoupled=False) -> bool:
     """Run the update that is kept for arrays of this form, whose options have been checked; False if there is none."""
     settings = _of_thread.settings
     try:
-        settings.set(w, step, learning_rate, weight_decay)
+        settings.set(w, step, learning_rate, weight_decay, decoupled)
         arrays = (g, settings.ranges, settings.control.block, w, *state)
         return call.of_thread.plans.run(options, arrays, 3, True)
     except (BufferError, TypeError, ValueError):
         return False  # what is wrong, if anything, `_run` says
 
 
-def _run(options, w, g, state, step, learning_rate, weight_decay, numbers) -> None:
+def _run(options, w, g, state, step, learning_rate, weight_decay, numbers, decoupled=False) -> None:
     """Check what all updates share, run one, and keep its plan. `options` starts with the kernel's name."""
     arrays = {"w": _updated("w", w)}
     arrays.update((key, None if value is None else _updated(key, value, w)) for key, value in state.items())
@@ -79,6 +82,7 @@ def _run(options, w, g, state, step, learning_rate, weight_decay, numbers) -> No
         checks.whole_number("step", step, least=1),
         checks.real_number("learning_rate", learning_rate, least=0),
         checks.real_number("weight_decay", weight_decay, least=0),
+        decoupled,
     )
     fields = {"g": g, "ranges": settings.ranges, "control": settings.control.block, **arrays}
     numbers = {"n_ranges": 2, **numbers}
@@ -245,16 +249,16 @@ def adam_update(
     >>> w.round(6)
     array([0.99, 1.01])
     """
-    options = ("adam_update", decoupled, beta_1, beta_2, epsilon)
-    if _repeat(options, w, g, (m, v, v_max), step, learning_rate, weight_decay):
+    decoupled = checks.flag("decoupled", decoupled)
+    options = ("adam_update", beta_1, beta_2, epsilon)
+    if _repeat(options, w, g, (m, v, v_max), step, learning_rate, weight_decay, decoupled):
         return
     numbers = {
-        "decoupled": int(checks.flag("decoupled", decoupled)),
         "beta_1": checks.real_number("beta_1", beta_1, least=0, below=1),
         "beta_2": checks.real_number("beta_2", beta_2, least=0, below=1),
         "epsilon": checks.real_number("epsilon", epsilon, least=0),
     }
-    _run(options, w, g, {"m": m, "v": v, "v_max": v_max}, step, learning_rate, weight_decay, numbers)
+    _run(options, w, g, {"m": m, "v": v, "v_max": v_max}, step, learning_rate, weight_decay, numbers, decoupled)
 
 
 def adagrad_update(
@@ -345,8 +349,8 @@ def gradient_norm(g, *, clip_norm=None) -> tuple[float, float]:
     clip_norm = 0.0 if clip_norm is None else checks.real_number("clip_norm", clip_norm, above=0)
     control, partials = ControlBlock(), np.empty(-(-g.size // BLOCK))
     dtype = call.REAL_NAMES[g.dtype]
-    reads = {"g": g, "ranges": np.array([(0, g.size, 1.0, 0.0)], RANGE)}
-    call.run("squares", dtype, reads, {"partials": partials}, {"n_ranges": 1}, 2 * g.size)
-    numbers = {"n": len(partials), "clip_norm": clip_norm}
-    call.run("clip", dtype, {"partials": partials}, {"control": control.block}, numbers, 0)
-    return control.gradient_norm, control.gradient_scale
+    ranges = np.array([(0, g.size, 0, 0, 0.0, np.inf, 0.0, 1.0)], RANGE)
+    call.run("squares", dtype, {"g": g, "ranges": ranges}, {"partials": partials}, {"n_ranges": 1}, 2 * g.size)
+    numbers = {"n_ranges": 1, "each": 0, "clip_norm": clip_norm}
+    call.run("clip", dtype, {"partials": partials}, {"ranges": ranges, "control": control.block}, numbers, 0)
+    return control.gradient_norm, float(ranges["scale"][0])

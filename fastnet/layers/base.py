@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from fastnet import checks, initializers
+from fastnet import checks, constraints, initializers, regularizers
 from fastnet.parameters import Parameter
 from fastnet.recording.clock import Clock
 
@@ -31,6 +31,11 @@ class Layer:
     ----------
     name : str, optional
         By default the type and a number, counted in each container: "dense_1".
+    regularizer : Regularizer, or dict of parameter's name to Regularizer, optional
+        What the layer's weights add to the loss, such as ``fn.L2(1e-4)``. Without a name it is for the parameters with more
+        than one axis, so not for biases. Can be set at any time.
+    constraint : Constraint, or dict of parameter's name to Constraint, optional
+        What the weights are put back into after each update, such as ``fn.MaxNorm(2)``; as `regularizer`.
 
     Examples
     --------
@@ -56,13 +61,19 @@ class Layer:
     is_norm = False  # the default initialization looks through it to the activation behind
     activation_behind: str | None = None  # set by the graph before `build`
     _trainable = True
+    _regularizer = None
+    _constraint = None
     _runner = None  # set by the floor above: runs a layer alone
 
-    def __init__(self, *, name: str | None = None):
+    def __init__(self, *, name: str | None = None, regularizer=None, constraint=None):
         if name is not None:
             if not isinstance(name, str) or not name or "." in name:
                 raise ValueError(f"name must be a text without dots; got {checks.describe(name)}")
             self.name = name
+        if regularizer is not None:
+            self.regularizer = regularizer
+        if constraint is not None:
+            self.constraint = constraint
 
     # What a layer defines
 
@@ -109,6 +120,60 @@ class Layer:
         self._trainable = checks.flag("trainable", value)
         Clock.tick()
 
+    @property
+    def regularizer(self):
+        return self._regularizer
+
+    @regularizer.setter
+    def regularizer(self, value):
+        self._regularizer = self._rule("regularizer", value, regularizers.get)
+        Clock.tick()
+
+    @property
+    def constraint(self):
+        return self._constraint
+
+    @constraint.setter
+    def constraint(self, value):
+        self._constraint = self._rule("constraint", value, constraints.get)
+        Clock.tick()
+
+    def _rule(self, argument: str, value, get):
+        """A rule for weights, or a dict of rules by parameter; of a layer that is built, the names are looked up."""
+        if isinstance(value, dict):
+            value = {name: get(f"{argument}[{name!r}]", rule) for name, rule in value.items()}
+        else:
+            value = get(argument, value)
+        if self.is_built:
+            self._check_rule(argument, value)
+        return value
+
+    def _check_rule(self, argument: str, value) -> None:
+        learned = [p for p in self.parameters() if p.trainable]
+        names = [p.local_name for p in learned]
+        if isinstance(value, dict):
+            for name in value:
+                if name not in names:
+                    raise ValueError(
+                        f"{argument} has the key {name!r}; the parameters of {type(self).__name__} are "
+                        f"{', '.join(names) or 'none'}{checks.nearest(name, names)}"
+                    )
+        elif value is not None and not self.has_weights:
+            hint = f"; name one: {argument}={{{names[0]!r}: {value!r}}}" if names else ""
+            raise ValueError(f"{argument}: {type(self).__name__} has no parameter with more than one axis{hint}")
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it has a parameter with more than one axis that training learns."""
+        return any(p.trainable and len(p.shape) > 1 for p in self.parameters())
+
+    def rule_of(self, argument: str, parameter: Parameter):
+        """The "regularizer" or "constraint" of one of the layer's parameters, or None."""
+        value = getattr(self, argument)
+        if isinstance(value, dict):
+            return value.get(parameter.local_name)
+        return value if parameter.trainable and len(parameter.shape) > 1 else None
+
     def add_parameter(self, name: str, shape, *, init="glorot_uniform", trainable=True, fans=None) -> Parameter:
         """Add an array to the layer, in `build`.
 
@@ -140,6 +205,8 @@ class Layer:
         output = self.build(shape)
         if output is None:
             raise TypeError(f"{type(self).__name__}.build must return the output's shape; it returned None")
+        for argument in ("regularizer", "constraint"):
+            self._check_rule(argument, getattr(self, argument))
         self._shapes = shape, output
         return output
 

@@ -49,6 +49,9 @@ class Block(Layer):
         for layer in self.inner():
             layer.trainable = value
 
+    def _rule(self, argument, value, get):
+        raise ValueError(f"{argument}: a block has no weights of its own; give it to the layers inside")
+
 
 @register
 class Sequential(Block):

@@ -20,9 +20,10 @@ class ConvLayer(Layer):
 
     def __init__(
         self, filters, kernel_size, *, stride=1, padding="valid", dilation=1, groups=1, activation=None, use_bias=True,
-        init=None, bias_init="zeros", precise=False, name=None,
+        init=None, bias_init="zeros", precise=False, regularizer=None,
+        constraint=None, name=None,
     ):  # fmt: skip
-        super().__init__(name=name)
+        super().__init__(name=name, regularizer=regularizer, constraint=constraint)
         count = self.dimensions
         self.filters = checks.whole_number("filters", filters, least=1)
         self.kernel_size = windows.pair("kernel_size", kernel_size, count=count)
@@ -111,7 +112,8 @@ class Conv2D(ConvLayer):
     precise : bool, default False
         Exclude Winograd's 4x4 tiles, whose rounding error is two to seven times that of a direct sum
         (`fastnet.kernels.conv2d` has the figures).
-    name : str, optional
+    regularizer, constraint, name
+        See `Layer`.
 
     Shapes
     ------

@@ -31,7 +31,8 @@ class DepthwiseConv2D(Conv2D):
     init : str, Initializer or array, optional
         Of W. By default what suits the activation, as for `Dense`; fan_in is kernel height * kernel width.
     bias_init : str, Initializer or array, default "zeros"
-    name : str, optional
+    regularizer, constraint, name
+        See `Layer`.
 
     Shapes
     ------
@@ -53,12 +54,14 @@ class DepthwiseConv2D(Conv2D):
 
     def __init__(
         self, kernel_size, *, stride=1, padding="valid", dilation=1, multiplier=1, activation=None, use_bias=True,
-        init=None, bias_init="zeros", name=None,
+        init=None, bias_init="zeros", regularizer=None,
+        constraint=None, name=None,
     ):  # fmt: skip
         # How many filters and groups there are is known with the channels.
         super().__init__(
             1, kernel_size, stride=stride, padding=padding, dilation=dilation, activation=activation, use_bias=use_bias,
-            init=init, bias_init=bias_init, name=name,
+            init=init, bias_init=bias_init, regularizer=regularizer,
+            constraint=constraint, name=name,
         )  # fmt: skip
         self.multiplier = checks.whole_number("multiplier", multiplier, least=1)
 
@@ -97,7 +100,8 @@ class SeparableConv2D(Conv2D):
     init : str, Initializer or array, optional
         Of D and W. By default what suits no activation for D, and the activation for W, as for `Dense`.
     bias_init : str, Initializer or array, default "zeros"
-    name : str, optional
+    regularizer, constraint, name
+        See `Layer`.
 
     Shapes
     ------
@@ -120,11 +124,13 @@ class SeparableConv2D(Conv2D):
 
     def __init__(
         self, filters, kernel_size, *, stride=1, padding="valid", dilation=1, multiplier=1, activation=None,
-        use_bias=True, init=None, bias_init="zeros", name=None,
+        use_bias=True, init=None, bias_init="zeros", regularizer=None,
+        constraint=None, name=None,
     ):  # fmt: skip
         super().__init__(
             filters, kernel_size, stride=stride, padding=padding, dilation=dilation, activation=activation,
-            use_bias=use_bias, init=init, bias_init=bias_init, name=name,
+            use_bias=use_bias, init=init, bias_init=bias_init, regularizer=regularizer,
+            constraint=constraint, name=name,
         )  # fmt: skip
         self.multiplier = checks.whole_number("multiplier", multiplier, least=1)
 

@@ -25,7 +25,7 @@ class Conv2DTranspose(ConvLayer):
         What is cut off the output: PyTorch's `padding`. "same" gives size * stride outputs, as in Keras.
     output_padding : int or (int, int), default 0
         Rows and columns added at the end, less than the stride (PyTorch, ONNX); not with "same".
-    groups, activation, use_bias, init, bias_init, precise, name
+    groups, activation, use_bias, init, bias_init, precise, regularizer, constraint, name
         As in `Conv2D`.
 
     Shapes
@@ -50,11 +50,13 @@ class Conv2DTranspose(ConvLayer):
 
     def __init__(
         self, filters, kernel_size, *, stride=1, padding="valid", output_padding=0, dilation=1, groups=1,
-        activation=None, use_bias=True, init=None, bias_init="zeros", precise=False, name=None,
+        activation=None, use_bias=True, init=None, bias_init="zeros", precise=False, regularizer=None,
+        constraint=None, name=None,
     ):  # fmt: skip
         super().__init__(
             filters, kernel_size, stride=stride, padding=padding, dilation=dilation, groups=groups, activation=activation,
-            use_bias=use_bias, init=init, bias_init=bias_init, precise=precise, name=name,
+            use_bias=use_bias, init=init, bias_init=bias_init, precise=precise, regularizer=regularizer,
+            constraint=constraint, name=name,
         )  # fmt: skip
         self.output_padding = windows.pair("output_padding", output_padding, least=0)
         for extra, step in zip(self.output_padding, self.stride, strict=True):

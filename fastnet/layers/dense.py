@@ -27,7 +27,8 @@ class Dense(Layer):
         relu6, leaky_relu, elu, gelu, silu and hard_swish, LeCun normal for selu, Glorot uniform for the others.
         (PyTorch draws W and b uniformly from +-1/sqrt(fan_in); Keras always takes Glorot uniform.)
     bias_init : str, Initializer or array, default "zeros"
-    name : str, optional
+    regularizer, constraint, name
+        See `Layer`.
 
     Shapes
     ------
@@ -47,8 +48,9 @@ class Dense(Layer):
     (5, 3)
     """
 
-    def __init__(self, units, *, activation=None, use_bias=True, init=None, bias_init="zeros", name=None):
-        super().__init__(name=name)
+    def __init__(self, units, *, activation=None, use_bias=True, init=None, bias_init="zeros", regularizer=None,
+                 constraint=None, name=None):  # fmt: skip
+        super().__init__(name=name, regularizer=regularizer, constraint=constraint)
         self.units = checks.whole_number("units", units, least=1)
         self.activation = activations.get(activation)
         self.use_bias = checks.flag("use_bias", use_bias)

@@ -38,8 +38,9 @@ cdef struct Control:
     Py_ssize_t forward          # training forwards of the network, for its random streams
     Py_ssize_t cursor           # position in `order` of this batch's first sample
     Py_ssize_t run_step         # steps done in this run
-    double learning_rate
-    double gradient_scale       # from clipping
+    Py_ssize_t batches          # whose gradients have been gathered since the last update
+    Py_ssize_t samples          # of this pass over the data: the batch that reaches them updates, too
+    double gathered             # sum(w) of those batches
     double loss                 # of this batch: sum(w l) / sum(w)
     double weight               # of this batch: sum(w)
     double gradient_norm
@@ -51,3 +52,4 @@ cdef enum Status:
     BAD_WEIGHT = 3              # sample weights whose sum is not positive
     BAD_LOSS = 4                # loss not finite
     BAD_GRADIENT = 5            # a gradient not finite
+    WAITING = 6                 # a good batch whose gradients wait for others; until the update has been passed over

@@ -186,8 +186,12 @@ cdef bint overlapping(const Py_buffer* views, const bint* held, Py_ssize_t n, Py
 cdef struct Range:              # of native/kernels/update.pxi
     Py_ssize_t offset
     Py_ssize_t n
-    double learning_rate_factor
+    Py_ssize_t group
+    Py_ssize_t decoupled
     double decay
+    double limit
+    double learning_rate
+    double scale
 
 
 cdef class UpdateSettings:
@@ -204,7 +208,7 @@ cdef class UpdateSettings:
         self.control = ControlBlock()
         self.ranges = Block(2 * sizeof(Range))
 
-    def set(self, w, step, learning_rate, weight_decay):
+    def set(self, w, step, learning_rate, weight_decay, bint decoupled):
         """For one update of `w`, a C-contiguous array.
 
         TypeError or ValueError, without words, for numbers that are not an int from 1 on and two floats from 0 on.
@@ -223,8 +227,7 @@ cdef class UpdateSettings:
         n = view.len // view.itemsize
         head = min((LINE - <Py_ssize_t>view.buf % LINE) % LINE // view.itemsize, n)
         PyBuffer_Release(&view)
-        ranges[0] = Range(0, head, 1.0, decay)
-        ranges[1] = Range(head, n - head, 1.0, decay)
+        ranges[0] = Range(0, head, 0, decoupled, decay, INFINITY, rate, 1.0)
+        ranges[1] = Range(head, n - head, 0, decoupled, decay, INFINITY, rate, 1.0)
         self.control.c.status = 0
         self.control.c.step = step
-        self.control.c.learning_rate = rate

@@ -65,7 +65,6 @@ cdef class ControlBlock:
     def __cinit__(self):
         self.block = Block(sizeof(Control))
         self.c = <Control*>self.block.data
-        self.c.gradient_scale = 1.0
 
     def begin(self, Py_ssize_t forward):
         """Before a run: no fault, no steps yet, and so many training forwards."""
@@ -80,8 +79,6 @@ cdef class ControlBlock:
         if name == "step": return <char*>&c.step - <char*>&c
         if name == "forward": return <char*>&c.forward - <char*>&c
         if name == "cursor": return <char*>&c.cursor - <char*>&c
-        if name == "learning_rate": return <char*>&c.learning_rate - <char*>&c
-        if name == "gradient_scale": return <char*>&c.gradient_scale - <char*>&c
         if name == "loss": return <char*>&c.loss - <char*>&c
         if name == "weight": return <char*>&c.weight - <char*>&c
         raise KeyError(name)
@@ -101,12 +98,15 @@ cdef class ControlBlock:
     property run_step:
         def __get__(self): return self.c.run_step
         def __set__(self, value): self.c.run_step = value
-    property learning_rate:
-        def __get__(self): return self.c.learning_rate
-        def __set__(self, value): self.c.learning_rate = value
-    property gradient_scale:
-        def __get__(self): return self.c.gradient_scale
-        def __set__(self, value): self.c.gradient_scale = value
+    property batches:
+        def __get__(self): return self.c.batches
+        def __set__(self, value): self.c.batches = value
+    property samples:
+        def __get__(self): return self.c.samples
+        def __set__(self, value): self.c.samples = value
+    property gathered:
+        def __get__(self): return self.c.gathered
+        def __set__(self, value): self.c.gathered = value
     property loss:
         def __get__(self): return self.c.loss
         def __set__(self, value): self.c.loss = value

@@ -3,7 +3,7 @@
 # size of the struct, phases, bytes of scratch for each thread, bytes shared by all.
 
 from cpython.pycapsule cimport PyCapsule_New
-from libc.math cimport INFINITY, fma, sqrt
+from libc.math cimport INFINITY, NAN, fma, sqrt
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -130,6 +130,11 @@ include "kernels/conv_depthwise_weights.pxi"
 include "kernels/update.pxi"
 include "kernels/step.pxi"
 include "kernels/gradient.pxi"
+include "kernels/penalty.pxi"
+include "kernels/constraint.pxi"
+include "kernels/join_batches.pxi"
+include "kernels/average.pxi"
+include "kernels/statistics.pxi"
 include "kernels/gather.pxi"
 include "kernels/metric.pxi"
 include "kernels/random.pxi"
@@ -231,12 +236,22 @@ add("elementary", "x y | n function |", sizeof(ElementaryArgs), elementary)
 
 add("sgd_update", "w g b ranges control | n_ranges nesterov | momentum", sizeof(SgdArgs), sgd_update)
 add("rmsprop_update", "w g v b a ranges control | n_ranges | rho epsilon momentum", sizeof(RmspropArgs), rmsprop_update)
-add("adam_update", "w g m v v_max ranges control | n_ranges decoupled | beta_1 beta_2 epsilon", sizeof(AdamArgs), adam_update)
+add("adam_update", "w g m v v_max ranges control | n_ranges | beta_1 beta_2 epsilon", sizeof(AdamArgs), adam_update)
 add("adagrad_update", "w g s ranges control | n_ranges | learning_rate_decay epsilon", sizeof(AdagradArgs), adagrad_update)
 add("squares", "g ranges partials | n_ranges |", sizeof(SquaresArgs), squares)
-add("clip", "partials control | n | clip_norm", sizeof(ClipArgs), clip)
+add("clip", "partials ranges control | n_ranges each | clip_norm", sizeof(ClipArgs), clip)
 add("check_finite", "x control | n code |", sizeof(CheckFiniteArgs), check_finite)
-add("step_begin", "learning_rates control | |", sizeof(StepBeginArgs), step_begin)
+add("penalty", "w g control shared | n | l1 l2", sizeof(PenaltyArgs), penalty, penalty_end, NULL, NULL, penalty_shared)
+add("constrain", "w control | rows columns kind | limit", sizeof(ConstrainArgs), constrain)
+add("join_batches", "g sum ranges control | n_ranges every batch |", sizeof(JoinBatchesArgs), join_batches)
+add("wait", "control | every batch |", sizeof(WaitArgs), wait)
+add("resume", "control | every batch |", sizeof(WaitArgs), resume)
+add("average", "w a count control | n | decay", sizeof(AverageArgs), average, average_end)
+add("statistics", "x y result shared | n |", sizeof(StatisticsArgs), statistics, statistics_histograms, statistics_end, NULL,
+    statistics_shared)
+add("unit_activity", "y active saturated | rows columns | floor low high", sizeof(UnitActivityArgs), unit_activity)
+add("agreement", "x y result shared | n |", sizeof(AgreementArgs), agreement, agreement_end, NULL, NULL, agreement_shared)
+add("step_begin", "learning_rates ranges control | n_ranges n_groups |", sizeof(StepBeginArgs), step_begin)
 add("step_end", "control | batch |", sizeof(StepEndArgs), step_end)
 add("check_result", "result control | |", sizeof(CheckResultArgs), check_result)
 add("gather", "source order y control | rows width stride kind check start | scale", sizeof(GatherArgs), gather)

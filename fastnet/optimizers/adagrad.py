@@ -20,8 +20,8 @@ class Adagrad(Optimizer):
     learning_rate : float, default 1e-2
     learning_rate_decay : float, default 0
     epsilon : float, default 1e-10
-    weight_decay : float, default 0
-    decay_biases : bool, default True
+    weight_decay, decoupled_weight_decay, decay_biases, groups
+        See `Optimizer`.
 
     Examples
     --------
@@ -32,14 +32,13 @@ class Adagrad(Optimizer):
 
     state = ("s",)
 
-    def __init__(self, learning_rate=1e-2, *, learning_rate_decay=0.0, epsilon=1e-10, weight_decay=0.0,
-                 decay_biases=True):  # fmt: skip
-        super().__init__(learning_rate, weight_decay=weight_decay, decay_biases=decay_biases)
+    def __init__(self, learning_rate=1e-2, *, learning_rate_decay=0.0, epsilon=1e-10, **common):
+        super().__init__(learning_rate, **common)
         self.learning_rate_decay = checks.real_number("learning_rate_decay", learning_rate_decay, least=0)
         self.epsilon = checks.real_number("epsilon", epsilon, least=0)
 
-    def record_update(self, ctx, segment):
-        ctx.call("adagrad_update", **segment.arguments(self), learning_rate_decay=self.learning_rate_decay,
+    def record_update(self, ctx, part):
+        ctx.call("adagrad_update", **part.arguments(), learning_rate_decay=self.learning_rate_decay,
                  epsilon=self.epsilon)  # fmt: skip
 
     def config(self):

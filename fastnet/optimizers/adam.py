@@ -23,9 +23,8 @@ class Adam(Optimizer):
     epsilon : float, default 1e-8
     amsgrad : bool, default False
         Divide by the greatest v so far (Reddi, Kale & Kumar 2018).
-    weight_decay : float, default 0
-        Adds weight_decay * w to g; `AdamW` decouples it.
-    decay_biases : bool, default True
+    weight_decay, decoupled_weight_decay, decay_biases, groups
+        See `Optimizer`.
 
     Examples
     --------
@@ -35,17 +34,17 @@ class Adam(Optimizer):
     """
 
     def __init__(self, learning_rate=1e-3, *, beta_1=0.9, beta_2=0.999, epsilon=1e-8, amsgrad=False,
-                 weight_decay=0.0, decay_biases=True):  # fmt: skip
-        super().__init__(learning_rate, weight_decay=weight_decay, decay_biases=decay_biases)
+                 **common):  # fmt: skip
+        super().__init__(learning_rate, **common)
         self.beta_1 = checks.real_number("beta_1", beta_1, least=0, below=1)
         self.beta_2 = checks.real_number("beta_2", beta_2, least=0, below=1)
         self.epsilon = checks.real_number("epsilon", epsilon, least=0)
         self.amsgrad = checks.flag("amsgrad", amsgrad)
         self.state = ("m", "v", "v_max") if self.amsgrad else ("m", "v")
 
-    def record_update(self, ctx, segment):
-        ctx.call("adam_update", **segment.arguments(self), decoupled=int(self.decoupled),
-                 beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon)  # fmt: skip
+    def record_update(self, ctx, part):
+        ctx.call("adam_update", **part.arguments(), beta_1=self.beta_1,
+                 beta_2=self.beta_2, epsilon=self.epsilon)  # fmt: skip
 
     def config(self):
         return {
@@ -70,9 +69,8 @@ class AdamW(Adam):
     0.05
     """
 
-    decoupled = True
+    def __init__(self, learning_rate=1e-3, *, weight_decay=1e-2, **settings):
+        super().__init__(learning_rate, weight_decay=weight_decay, decoupled_weight_decay=True, **settings)
 
-    def __init__(self, learning_rate=1e-3, *, beta_1=0.9, beta_2=0.999, epsilon=1e-8, amsgrad=False,
-                 weight_decay=1e-2, decay_biases=True):  # fmt: skip
-        super().__init__(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, amsgrad=amsgrad,
-                         weight_decay=weight_decay, decay_biases=decay_biases)  # fmt: skip
+    def config(self):
+        return {name: value for name, value in super().config().items() if name != "decoupled_weight_decay"}

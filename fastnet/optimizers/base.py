@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+
 from fastnet import checks
+from fastnet.optimizers.groups import ParameterGroup, rate
 from fastnet.recording.clock import Clock
 
 __all__ = ["Optimizer", "get"]
@@ -14,22 +17,37 @@ class Optimizer:
     A rule lists in `state` the arrays that it keeps, each as long as the parameters (zero at first), and
     records its kernel in `record_update`.
 
-    Attributes
+    Parameters
     ----------
     learning_rate : float
-        Setting it acts at the next step.
-    weight_decay : float
-        weight_decay * w is added to the gradient (AdamW: see there), on all parameters unless
-        `decay_biases` is False, which leaves out those with one axis (biases, norms).
+        Finite, not negative. Setting the attribute acts at the next step.
+    weight_decay : float, default 0
+        weight_decay * w is added to the gradient.
+    decoupled_weight_decay : bool, default False
+        Instead w *= 1 - learning_rate weight_decay before the step, whatever the rule makes of the gradient (Loshchilov
+        & Hutter 2019).
+    decay_biases : bool, default True
+        False leaves parameters with one axis (biases, norms) without decay.
+    groups : list of ParameterGroup
+        Parameters with settings of their own; the first group that has a parameter counts.
     """
 
     state: tuple[str, ...] = ()
-    decoupled = False
 
-    def __init__(self, learning_rate, *, weight_decay=0.0, decay_biases=True):
+    def __init__(self, learning_rate, *, weight_decay=0.0, decoupled_weight_decay=False, decay_biases=True, groups=(),
+                 **unknown):  # fmt: skip
+        if unknown:
+            name, known = next(iter(unknown)), inspect.signature(type(self)).parameters
+            known = [*known, *inspect.signature(Optimizer).parameters]
+            raise TypeError(f"{type(self).__name__} has no argument {name!r}{checks.nearest(name, known)}")
         self.learning_rate = learning_rate
         self._weight_decay = checks.real_number("weight_decay", weight_decay, least=0)
+        self._decoupled_weight_decay = checks.flag("decoupled_weight_decay", decoupled_weight_decay)
         self._decay_biases = checks.flag("decay_biases", decay_biases)
+        self._groups = [groups] if isinstance(groups, ParameterGroup) else list(groups)
+        for group in self._groups:
+            if not isinstance(group, ParameterGroup):
+                raise TypeError(f"groups must be a list of ParameterGroup; it has {checks.describe(group)}")
 
     @property
     def learning_rate(self) -> float:
@@ -37,7 +55,7 @@ class Optimizer:
 
     @learning_rate.setter
     def learning_rate(self, value):
-        self._learning_rate = checks.real_number("learning_rate", value, least=0)
+        self._learning_rate = rate(value)
 
     @property
     def weight_decay(self) -> float:
@@ -51,14 +69,46 @@ class Optimizer:
     def decay_biases(self) -> bool:
         return self._decay_biases
 
-    def decay_of(self, parameter) -> float:
+    @property
+    def decoupled_weight_decay(self) -> bool:
+        return self._decoupled_weight_decay
+
+    @property
+    def groups(self) -> list[ParameterGroup]:
+        return list(self._groups)
+
+    # What the update phase asks
+
+    def group_of(self, parameter) -> ParameterGroup | None:
+        """The first group that has a parameter."""
+        return next((group for group in self._groups if group.has(parameter)), None)
+
+    def check_groups(self, parameters) -> None:
+        """Refuse groups that have none of the parameters."""
+        for group in self._groups:
+            if not any(group.has(parameter) for parameter in parameters):
+                names = [name for p in parameters for name in (p.name, p.name.rpartition(".")[0])]
+                wanted = next((item for item in group.match if isinstance(item, str)), "")
+                raise ValueError(f"{group!r} matches no parameter of the network{checks.nearest(wanted, names)}")
+
+    def rate_sources(self) -> list:
+        """What has a `learning_rate`: this rule, then the groups with one of their own."""
+        return [self, *(group for group in self._groups if group.learning_rate is not None)]
+
+    def decay_of(self, parameter, group=None) -> float:
         """The weight decay of one parameter."""
+        if group is not None and group.weight_decay is not None:
+            return group.weight_decay
         return self._weight_decay if self._decay_biases or len(parameter.shape) > 1 else 0.0
 
-    def record_update(self, ctx, segment) -> None:
-        """Record the kernel that updates one segment.
+    def parts(self, parameters) -> list[tuple]:
+        """Pairs of a rule and the parameters that it updates: this rule and all of them, unless it leaves some to others."""
+        return [(self, parameters)]
 
-        `segment` has the fields that all rules share (`pointers`: w, g, ranges, control; `numbers`: n_ranges), one
+    def record_update(self, ctx, part) -> None:
+        """Record the kernel that updates a part of the parameters.
+
+        ``part.arguments()`` has the fields that all rules share (w, g, ranges, control, n_ranges), one
         tensor for each name in `state`, and `work`.
         """
         raise TypeError(f"optimizer {type(self).__name__} does not define record_update")
@@ -68,7 +118,9 @@ class Optimizer:
         return {
             "learning_rate": self.learning_rate,
             "weight_decay": self.weight_decay,
+            "decoupled_weight_decay": self.decoupled_weight_decay,
             "decay_biases": self.decay_biases,
+            "groups": self.groups,
         }
 
     def __setattr__(self, name, value):

@@ -23,8 +23,8 @@ class RMSprop(Optimizer):
     epsilon : float, default 1e-8
     momentum : float, default 0
     centered : bool, default False
-    weight_decay : float, default 0
-    decay_biases : bool, default True
+    weight_decay, decoupled_weight_decay, decay_biases, groups
+        See `Optimizer`.
 
     Examples
     --------
@@ -33,17 +33,16 @@ class RMSprop(Optimizer):
     0.99
     """
 
-    def __init__(self, learning_rate=1e-2, *, rho=0.99, epsilon=1e-8, momentum=0.0, centered=False,
-                 weight_decay=0.0, decay_biases=True):  # fmt: skip
-        super().__init__(learning_rate, weight_decay=weight_decay, decay_biases=decay_biases)
+    def __init__(self, learning_rate=1e-2, *, rho=0.99, epsilon=1e-8, momentum=0.0, centered=False, **common):
+        super().__init__(learning_rate, **common)
         self.rho = checks.real_number("rho", rho, least=0, below=1)
         self.epsilon = checks.real_number("epsilon", epsilon, least=0)
         self.momentum = checks.real_number("momentum", momentum, least=0, below=1)
         self.centered = checks.flag("centered", centered)
         self.state = ("v", *(["b"] if self.momentum else []), *(["a"] if self.centered else []))
 
-    def record_update(self, ctx, segment):
-        ctx.call("rmsprop_update", **segment.arguments(self), rho=self.rho, epsilon=self.epsilon,
+    def record_update(self, ctx, part):
+        ctx.call("rmsprop_update", **part.arguments(), rho=self.rho, epsilon=self.epsilon,
                  momentum=self.momentum)  # fmt: skip
 
     def config(self):

@@ -23,9 +23,8 @@ class SGD(Optimizer):
         mu, in [0, 1).
     nesterov : bool, default False
         Needs a momentum.
-    weight_decay : float, default 0
-        Adds weight_decay * w to g.
-    decay_biases : bool, default True
+    weight_decay, decoupled_weight_decay, decay_biases, groups
+        See `Optimizer`.
 
     Examples
     --------
@@ -34,16 +33,16 @@ class SGD(Optimizer):
     0.9
     """
 
-    def __init__(self, learning_rate=1e-3, *, momentum=0.0, nesterov=False, weight_decay=0.0, decay_biases=True):
-        super().__init__(learning_rate, weight_decay=weight_decay, decay_biases=decay_biases)
+    def __init__(self, learning_rate=1e-3, *, momentum=0.0, nesterov=False, **common):
+        super().__init__(learning_rate, **common)
         self.momentum = checks.real_number("momentum", momentum, least=0, below=1)
         self.nesterov = checks.flag("nesterov", nesterov)
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov=True needs a momentum above 0; got momentum=0")
         self.state = ("b",) if self.momentum else ()
 
-    def record_update(self, ctx, segment):
-        ctx.call("sgd_update", **segment.arguments(self), nesterov=int(self.nesterov), momentum=self.momentum)
+    def record_update(self, ctx, part):
+        ctx.call("sgd_update", **part.arguments(), nesterov=int(self.nesterov), momentum=self.momentum)
 
     def config(self):
         return {**super().config(), "momentum": self.momentum, "nesterov": self.nesterov}

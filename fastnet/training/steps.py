@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from fastnet.kernels.batch import KINDS
-from fastnet.kernels.update import BLOCK, RANGE
 from fastnet.native.arena import Block
 from fastnet.native.plan import ControlBlock
-from fastnet.recording import Context, Memory, Program, Recording
+from fastnet.recording import Memory, Program, Recording
 
-__all__ = ["Feed", "OptimizerState", "Sums", "evaluation_step", "training_step"]
+__all__ = ["Feed", "Sums", "evaluation_step", "training_step"]
 
 BAD_GRADIENT = 5  # Status in native/abi.pxd
-GREAT_MATRIX = 16 * BLOCK  # elements of a parameter that is a range of its own in the update
 
 
 class Feed:
@@ -158,118 +156,6 @@ class Sums:
         return figures
 
 
-class OptimizerState:
-    """An optimizer's arrays, for the segments of a network's parameters; each as long as a segment."""
-
-    def __init__(self, optimizer, graph):
-        self.optimizer = optimizer
-        self.graph = graph
-        self._arrays: dict[tuple, Memory] = {}
-
-    def array(self, segment, name: str) -> Memory:
-        key = segment, name
-        if key not in self._arrays:
-            size = segment.trainable_size * segment.dtype.itemsize
-            self._arrays[key] = Memory(f"optimizer's {name}", Block(size))
-        return self._arrays[key]
-
-    def segments(self) -> list[SegmentUpdate]:
-        """The parts of the segments that are updated now: frozen layers are left out, neighbours joined."""
-        ranges: dict = {}
-        for parameter in self.graph.trainable_parameters():
-            size = parameter.segment.dtype.itemsize
-            ranges.setdefault(parameter.segment, []).append(
-                [parameter.offset // size, parameter.size, 1.0, self.optimizer.decay_of(parameter)]
-            )
-        return [SegmentUpdate(self, segment, _joined(rows, segment)) for segment, rows in ranges.items()]
-
-
-def _joined(rows: list[list], segment) -> np.ndarray:
-    """Ranges in ascending order; small ones with the same settings that only padding separates become one.
-
-    Threads divide each range: a great matrix stays one of its own, so that a thread updates the rows whose
-    gradients it has computed.
-    """
-    per_line = 64 // segment.dtype.itemsize
-    joined: list[list] = []
-    for row in sorted(rows):
-        if joined:
-            before = joined[-1]
-            end = -(-(before[0] + before[1]) // per_line) * per_line
-            if end == row[0] and before[2:] == row[2:] and max(before[1], row[1]) < GREAT_MATRIX:
-                before[1] = row[0] + row[1] - before[0]
-                continue
-        joined.append(list(row))
-    return np.array([tuple(row) for row in joined], RANGE)
-
-
-class SegmentUpdate:
-    """What an optimizer's kernel gets for one segment."""
-
-    def __init__(self, state: OptimizerState, segment, ranges: np.ndarray):
-        self.state = state
-        self.segment = segment
-        self.n_ranges = len(ranges)
-        self.blocks = int(sum(-(-int(n) // BLOCK) for n in ranges["n"]))
-        self.elements = int(ranges["n"].sum())
-        table = Block(ranges.nbytes)
-        np.frombuffer(table, RANGE)[:] = ranges
-        self.ranges = Memory("ranges", table)
-
-    def record_into(self, recording: Recording) -> SegmentUpdate:
-        self.recording = recording
-        return self
-
-    def _flat(self, memory):
-        return self.recording.outside(memory, (self.segment.trainable_size,))
-
-    def gradients(self):
-        return self._flat(self.segment.gradients)
-
-    def arguments(self, optimizer) -> dict:
-        """The fields that all update kernels share, and one for each array of the optimizer's state."""
-        states = {name: self._flat(self.state.array(self.segment, name)) for name in optimizer.state}
-        return {
-            "reads": {
-                "g": self.gradients(),
-                "ranges": self.recording.outside(self.ranges, (4 * self.n_ranges,), np.float64),
-                "control": self.recording.control_field(),
-            },
-            "updates": {"w": self._flat(self.segment.values), **states},
-            "work": 8 * self.elements,
-            "n_ranges": self.n_ranges,
-        }
-
-
-def record_update(recording: Recording, state: OptimizerState, clip_norm: float | None) -> None:
-    """Record the update phase: it changes nothing if the step's status is bad."""
-    updates = [update.record_into(recording) for update in state.segments()]
-    recording.mark("update")
-    if clip_norm is not None:
-        record_clipping(recording, updates, clip_norm)
-    ctx = Context(recording, "", True)
-    for update in updates:
-        with recording.at("update"):
-            state.optimizer.record_update(ctx, update)
-
-
-def record_clipping(recording: Recording, updates: list[SegmentUpdate], clip_norm: float) -> None:
-    """Scale all gradients so that their norm is at most `clip_norm`."""
-    blocks = sum(update.blocks for update in updates)
-    partials = recording.tensor((blocks + 1,), np.float64)
-    start = 0
-    for update in updates:
-        recording.call(
-            "squares",
-            reads={"g": update.gradients(),
-                   "ranges": recording.outside(update.ranges, (4 * update.n_ranges,), np.float64)},
-            updates={"partials": partials.shifted(start)}, work=4 * update.elements, n_ranges=update.n_ranges,
-        )  # fmt: skip
-        start += update.blocks
-    recording.call("clip", reads={"partials": partials}, updates={"control": recording.control_field()},
-                   n=blocks, clip_norm=clip_norm)  # fmt: skip
-
-
 def record_checks(recording: Recording, graph) -> None:
     """Look for NaN and Inf in the gradients that no product has looked at while it wrote them."""
     checked = {
@@ -286,23 +172,21 @@ def record_checks(recording: Recording, graph) -> None:
 
 
 def training_step(trainer, feed: Feed, batch: int) -> Program:
-    """Gather, forward, loss, backward, clip, update, running statistics, metrics."""
+    """Gather, forward, loss, backward, update, running statistics, metrics."""
     graph, loss = trainer.net.graph, trainer.loss
     recording = Recording(trainer.net.dtype)
-    control = {"control": recording.control_field()}
-    recording.call("step_begin", reads={"learning_rates": recording.outside(trainer.learning_rates, (1,), np.float64)},
-                   updates=control)  # fmt: skip
+    parts = trainer.update.record_begin(recording, trainer.learning_rates)
     x, target, weights = feed.record(recording, batch)
     y = graph.record_forward(recording, x, True, trainer.net.seed)
     with recording.at("loss"):
         dy = loss.record(recording, y, target, weights, gradient=True)
     graph.record_backward(recording, dy)
     record_checks(recording, graph)
-    record_update(recording, trainer.optimizer_state, trainer.clip_norm)
+    trainer.update.record(recording, parts, batch)
     recording.commit()
     with recording.at("metrics"):
         trainer.sums.record(recording, y, target, weights, loss.head)
-    recording.call("step_end", updates=control, batch=batch)
+    recording.call("step_end", updates={"control": recording.control_field()}, batch=batch)
     program = Program(recording, trainer.workspace, trainer.control, f"training with batches of {batch}")
     program.feed = feed
     return program
@@ -315,6 +199,7 @@ def evaluation_step(executor, loss, sums: Sums, feed: Feed, batch: int) -> Progr
     y = executor.graph.record_forward(recording, x, False, executor.seed)
     with recording.at("loss"):
         loss.record(recording, y, target, weights, gradient=False)
+    executor.graph.record_penalties(recording, gradients=False)
     with recording.at("metrics"):
         sums.record(recording, y, target, weights, loss.head)
     recording.call("step_end", updates={"control": recording.control_field()}, batch=batch)

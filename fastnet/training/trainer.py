@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import contextmanager
 
 import numpy as np
 
-from fastnet import checks, labels, losses, optimizers
+from fastnet import averages, checks, labels, losses, optimizers
 from fastnet.augment import Augmentation
 from fastnet.execution import Programs
 from fastnet.kernels import random
@@ -18,10 +19,12 @@ from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording, Workspace
 from fastnet.recording.clock import Clock
 from fastnet.training import callbacks as callback_module
+from fastnet.training.averaging import renew_statistics
 from fastnet.training.evaluation import Evaluator
 from fastnet.training.history import History
 from fastnet.training.progress import Progress
-from fastnet.training.steps import Feed, OptimizerState, Sums, record_update, training_step
+from fastnet.training.steps import Feed, Sums, training_step
+from fastnet.training.update import Clipping, Update
 
 __all__ = ["Trainer"]
 
@@ -50,7 +53,18 @@ class Trainer:
     metrics : list of (str or Metric)
         "accuracy", "top_5_accuracy", "mse", "mae", "r2".
     clip_norm : float, optional
-        Gradients are scaled so that their norm over all parameters is at most this.
+        Gradients are scaled so that their norm over all parameters is at most this (Pascanu, Mikolov & Bengio 2013). As
+        PyTorch's `clip_grad_norm_`, and Keras' `global_clipnorm`.
+    clip_parameter_norm : float, optional
+        Instead each parameter's gradient by its own norm: Keras' `clipnorm`.
+    clip_value : float, optional
+        Instead each element to [-clip_value, clip_value].
+    accumulate : int, default 1
+        Batches whose gradients are joined for one update, which is that of one large batch: the mean over all their
+        samples by weight. The last batch of an epoch updates in any case; `step` and schedules count updates.
+        (Batch normalization sees the batches one by one; `apply_gradients` doesn't wait.)
+    average : EMA or SWA, optional
+        An average of the weights, which the network has when `fit` ends: see `WeightAverage`.
 
     Attributes
     ----------
@@ -73,21 +87,25 @@ class Trainer:
     1
     """
 
-    def __init__(self, net, *, loss, optimizer, metrics=(), clip_norm=None):
+    def __init__(self, net, *, loss, optimizer, metrics=(), clip_norm=None, clip_parameter_norm=None, clip_value=None,
+                 accumulate=1, average=None):  # fmt: skip
         self.net = net
         self.loss = losses.get(loss)
         self.loss.check_output(net.graph.output_shape)
         net.check_head(self.loss)
         self.optimizer = optimizers.get(optimizer)
         self.metrics = get_all_metrics(metrics)
-        self.clip_norm = None if clip_norm is None else checks.real_number("clip_norm", clip_norm, above=0)
+        self.update = Update(
+            self.optimizer, net.graph, Clipping.of(clip_norm, clip_parameter_norm, clip_value),
+            checks.whole_number("accumulate", accumulate, least=1), averages.get(average),
+        )  # fmt: skip
         self.history = History()
         self.control = ControlBlock()
         self.workspace = Workspace()
-        self.learning_rates = Memory("learning rates", Block(8 * MOST_STEPS))
-        self._rates = np.frombuffer(self.learning_rates.block, np.float64)
+        sources = len(self.update.sources)
+        self.learning_rates = Memory("learning rates", Block(8 * MOST_STEPS * sources))
+        self._rates = np.frombuffer(self.learning_rates.block, np.float64).reshape(MOST_STEPS, sources)
         self.sums = Sums(self.metrics, net.graph.output_shape)
-        self.optimizer_state = OptimizerState(self.optimizer, net.graph)
         self._programs = Programs()
         self._kept = KeptPlans()
         self._kept_for = None  # what they depend on: the configuration, and the block they work in
@@ -125,7 +143,7 @@ class Trainer:
         """
         control = self.control
         with self.net.lock:
-            control.cursor = 0
+            control.cursor, control.samples = 0, sys.maxsize
             if self.metrics:
                 self.sums.clear()
             if sample_weight is not None or not self._repeat(x, y):
@@ -138,7 +156,7 @@ class Trainer:
     def _repeat(self, x, y) -> bool:
         """Run the step that is kept for arrays of this form, if there is one; its gather checks their values."""
         control, network = self.control, self.net.executor.control
-        self._rates[0] = self.optimizer.learning_rate
+        self._fill_rates(1)
         control.begin(network.forward)
         try:
             found = self._kept.run((Clock.time, self.workspace.block), (x, y), 2)
@@ -188,13 +206,12 @@ class Trainer:
     def _record_apply(self) -> Program:
         recording = Recording(self.net.dtype)
         control = {"control": recording.control_field()}
-        rates = recording.outside(self.learning_rates, (1,), np.float64)
-        recording.call("step_begin", reads={"learning_rates": rates}, updates=control)
-        for update in self.optimizer_state.segments():
-            gradients = update.record_into(recording).gradients()
+        parts = self.update.record_begin(recording, self.learning_rates)
+        for segment in {part.segment: None for part in parts}:
+            gradients = recording.outside(segment.gradients, (segment.trainable_size,))
             recording.call("check_finite", reads={"x": gradients}, updates=control, n=gradients.size,
                            code=BAD_GRADIENT, work=gradients.size)  # fmt: skip
-        record_update(recording, self.optimizer_state, self.clip_norm)
+        self.update.record(recording, parts)
         recording.call("step_end", updates=control, batch=0)
         return Program(recording, self.workspace, self.control, "an update")
 
@@ -206,12 +223,17 @@ class Trainer:
     def _run(self, program: Program, steps: int) -> None:
         """Replay `steps` steps; the network's count of training forwards goes in and comes out."""
         control, network = self.control, self.net.executor.control
-        self._rates[:steps] = self.optimizer.learning_rate
+        self._fill_rates(steps)
         control.begin(network.forward)
         try:
             program.run(n_steps=steps)
         finally:
             network.forward = control.forward
+
+    def _fill_rates(self, steps: int) -> None:
+        """The learning rates of the next steps."""
+        for column, source in enumerate(self.update.sources):
+            self._rates[:steps, column] = source.learning_rate
 
     def _refuse(self, program: Program) -> None:
         """Raise what the step's status says; nothing has changed."""
@@ -255,7 +277,8 @@ class Trainer:
         watched = [callback for callback in callbacks if callback_module.watches_batches(callback)]
         progress = Progress(epochs, n if not drop_last else n - n % batch_size, verbose)
         with self._callbacks_around(callbacks), progress:
-            for _ in range(epochs):
+            for epoch in range(epochs):
+                self._show_average(False)
                 for callback in callbacks:
                     callback.on_epoch_begin(self, {})
                 if checks.flag("shuffle", shuffle):
@@ -265,6 +288,7 @@ class Trainer:
                 figures = self._epoch(feed, order, batch_size, drop_last, watched, on_nonfinite, progress)
                 if figures is None:
                     break
+                self._take_average(epoch + 1, epochs, feed, batch_size)
                 if validation is not None:
                     found = evaluator.run(validation)
                     figures |= {f"val_{name}": value for name, value in found.items()}
@@ -276,6 +300,22 @@ class Trainer:
                     self.history.stopped = self._stop
                     break
         return self.history
+
+    def _show_average(self, shown: bool) -> None:
+        if self.update.average is not None:
+            with self.net.lock:
+                self.update.average.exchange(shown)
+
+    def _take_average(self, epoch: int, epochs: int, feed: Feed, batch_size: int) -> None:
+        """At the end of an epoch: let its weights take part, if they do, and give the network the average."""
+        average = self.update.average
+        if average is None:
+            return
+        if average.rule.by_epoch and average.rule.is_due(epoch):
+            average.take(self.net.dtype)
+        self._show_average(True)
+        if epoch == epochs and average.rule.renews_statistics and average.count:
+            renew_statistics(self.net, feed, batch_size)
 
     def _check_mixing(self, augmentation) -> None:
         """Refuse to mix where the loss knows class numbers only."""
@@ -327,8 +367,9 @@ class Trainer:
         self.sums.clear()
         control = self.control
         parts = [(batch_size, n // batch_size)]
-        if n % batch_size and not drop_last:
-            parts.append((n % batch_size, 1))
+        last = n - n % batch_size if drop_last else n
+        if last % batch_size:
+            parts.append((last % batch_size, 1))
         done = 0
         for batch, steps in parts:
             while steps:
@@ -338,7 +379,7 @@ class Trainer:
                 if feed.images is not None:
                     run = feed.images.ready(order[done : done + run * batch], batch) // batch
                 with self.net.lock:
-                    control.cursor = done
+                    control.cursor, control.samples = done, last
                     begun = time.perf_counter()
                     self._run(program, run)
                     good = (control.cursor - done) // batch
@@ -374,6 +415,7 @@ class Trainer:
             self.history.stopped = "interrupted"
             raise
         finally:
+            self._show_average(True)
             for callback in callbacks:
                 callback.on_train_end(self, {})
 

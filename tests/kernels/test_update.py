@@ -34,7 +34,7 @@ KERNELS = {update.sgd_update: "sgd_update", update.rmsprop_update: "rmsprop_upda
 NUMBERS = {
     "sgd_update": {"nesterov": 1, "momentum": 0.9},
     "rmsprop_update": {"rho": 0.9, "epsilon": 1e-3, "momentum": 0.5},
-    "adam_update": {"decoupled": 0, "beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-8},
+    "adam_update": {"beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-8},
     "adagrad_update": {"learning_rate_decay": 0.1, "epsilon": 1e-10},
 }
 STATE = {"sgd_update": "b", "rmsprop_update": "vba", "adam_update": ["m", "v", "v_max"], "adagrad_update": "s"}
@@ -129,8 +129,10 @@ def test_matches_torch(name):
     np.testing.assert_allclose(w, parameter.detach().numpy(), rtol=0, atol=tolerance)
 
 
-def table(rows):
-    return np.array(rows, update.RANGE)
+def table(rows, learning_rate=0.1, scale=1.0):
+    """Rows of (offset, n, factor of the learning rate, decay)."""
+    full = [(offset, n, 0, 0, decay, np.inf, learning_rate * factor, scale) for offset, n, factor, decay in rows]
+    return np.array(full, update.RANGE)
 
 
 @pytest.fixture(autouse=True)
@@ -149,9 +151,9 @@ def memory(kernel, n, dtype, seed=0):
     return {key: rng.uniform(0.1, 1, n).astype(dtype) for key in ["w", *STATE[kernel]]}
 
 
-def control_of(step=3, learning_rate=0.1, scale=1.0, status=0):
+def control_of(step=3, status=0):
     control = ControlBlock()
-    control.step, control.learning_rate, control.gradient_scale, control.status = step, learning_rate, scale, status
+    control.step, control.status = step, status
     return control
 
 
@@ -162,13 +164,13 @@ def test_ranges(kernel, dtype):
     n, rows = 9000, [(0, 37, 1.0, 0.0), (64, 5000, 0.5, 0.1), (5120, 0, 1.0, 0.0), (6400, 1600, 2.0, 0.01)]
     g = np.random.default_rng(5).standard_normal(n).astype(dtype)
     got = memory(kernel, n, dtype)
-    run(kernel, got, g, table(rows), control_of(scale=0.25))
+    run(kernel, got, g, table(rows, scale=0.25), control_of())
     expected = memory(kernel, n, dtype)
     for offset, length, factor, decay in rows:
         part = slice(offset, offset + length)
         one = {key: value[part].copy() for key, value in expected.items()}
         scaled = g[part] * np.asarray(0.25, dtype)
-        run(kernel, one, scaled, table([(0, length, 1.0, decay)]), control_of(learning_rate=0.1 * factor))
+        run(kernel, one, scaled, table([(0, length, factor, decay)]), control_of())
         for key, value in one.items():
             expected[key][part] = value
     for key, value in got.items():
@@ -269,14 +271,14 @@ def test_gradient_norm_of_extremes():
     assert update.gradient_norm(np.full(3, 1e160))[0] == np.inf
 
 
-def norm_of(g, ranges, control, clip_norm=0.0):
+def norm_of(g, ranges, control, clip_norm=0.0, each=0):
+    """`squares` and `clip`, which writes the scales into `ranges`."""
     partials = np.full(sum(-(-int(r["n"]) // update.BLOCK) for r in ranges), np.nan)
     dtype = g.dtype.name
-    call.run(
-        "squares", dtype, {"g": g, "ranges": ranges}, {"partials": partials}, {"n_ranges": len(ranges)}, 2 * g.size
-    )
-    numbers = {"n": len(partials), "clip_norm": clip_norm}
-    call.run("clip", dtype, {"partials": partials}, {"control": control.block}, numbers, 0)
+    reads = {"g": g, "ranges": ranges}
+    call.run("squares", dtype, reads, {"partials": partials}, {"n_ranges": len(ranges)}, 2 * g.size)
+    numbers = {"n_ranges": len(ranges), "each": each, "clip_norm": clip_norm}
+    call.run("clip", dtype, {"partials": partials}, {"ranges": ranges, "control": control.block}, numbers, 0)
     return control
 
 
@@ -300,29 +302,53 @@ def test_gradient_norm_sets_the_status(bad):
     g[9_999] = bad
     ranges = table([(0, 10_000, 1, 0)])
     assert norm_of(g, ranges, ControlBlock(), 1.0).status == 5
-    before = control_of(status=2, scale=0.5)
+    before, ranges = control_of(status=2), table([(0, 10_000, 1, 0)], scale=0.5)
     norm_of(g, ranges, before, 1.0)
-    assert (before.status, before.gradient_scale, before.gradient_norm) == (2, 0.5, 0.0)
+    assert (before.status, before.gradient_norm, ranges["scale"]) == (2, 0.0, 0.5)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_norm_over_two_memories(dtype):
     """`squares` for each and then `clip` give what they give for all ranges at once."""
     g = np.random.default_rng(3).standard_normal(20_000).astype(dtype)
-    first, second = table([(0, 5000, 1, 0)]), table([(64, 7000, 1, 0), (8192, 100, 1, 0)])
+    ranges = table([(0, 5000, 1, 0), (64, 7000, 1, 0), (8192, 100, 1, 0)], scale=0.5)
     partials = np.full(2 + 2 + 1, np.nan)
-    for ranges, part in ((first, partials[:2]), (second, partials[2:])):
-        call.run(
-            "squares", dtype, {"g": g, "ranges": ranges}, {"partials": part}, {"n_ranges": len(ranges)}, 2 * g.size
-        )
-    for status in (0, 3):
-        control = control_of(status=status, scale=0.5)
-        numbers = {"n": 5, "clip_norm": 10.0}
-        call.run("clip", dtype, {"partials": partials}, {"control": control.block}, numbers, 0)
-        whole = norm_of(g, np.concatenate([first, second]), control_of(status=status, scale=0.5), 10.0)
-        assert control.gradient_norm == whole.gradient_norm
-        assert control.gradient_scale == whole.gradient_scale
-        assert (control.gradient_scale == 0.5) == (status != 0)
+    for rows, part in ((ranges[:1], partials[:2]), (ranges[1:], partials[2:])):
+        call.run("squares", dtype, {"g": g, "ranges": rows}, {"partials": part}, {"n_ranges": len(rows)}, 2 * g.size)
+    control, whole, numbers = control_of(), ranges.copy(), {"n_ranges": 3, "each": 0, "clip_norm": 10.0}
+    call.run("clip", dtype, {"partials": partials}, {"ranges": ranges, "control": control.block}, numbers, 0)
+    assert control.gradient_norm == norm_of(g, whole, control_of(), 10.0).gradient_norm
+    np.testing.assert_array_equal(ranges, whole)
+    assert (ranges["scale"] == 10 / (control.gradient_norm + 1e-6)).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_each_range_by_its_own_norm(dtype):
+    g = np.random.default_rng(4).standard_normal(12_000).astype(dtype)
+    rows = [(0, 5000), (5008, 3), (6000, 6000)]
+    ranges = table([(offset, n, 1, 0) for offset, n in rows])
+    control = norm_of(g, ranges, control_of(), 20.0, each=1)
+    norms = [np.linalg.norm(g[offset : offset + n].astype(float)) for offset, n in rows]
+    np.testing.assert_allclose(ranges["scale"], np.minimum(1, 20 / (np.array(norms) + 1e-6)), rtol=1e-12)
+    np.testing.assert_allclose(control.gradient_norm, np.hypot.reduce(norms), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kernel", NUMBERS)
+def test_limits_and_decoupled_decay(kernel, dtype):
+    """Elements of the scaled gradient are limited; a decoupled decay shrinks w first and leaves the gradient alone."""
+    n, rng = 100, np.random.default_rng(6)
+    g = rng.standard_normal(n).astype(dtype)
+    ranges = table([(0, n, 1, 0.25)], learning_rate=0.5, scale=2.0)
+    ranges["limit"], ranges["decoupled"] = 0.75, 1
+    got = memory(kernel, n, dtype)
+    run(kernel, got, g, ranges, control_of())
+    expected = memory(kernel, n, dtype)
+    expected["w"] *= np.asarray(1 - 0.5 * 0.25, dtype)
+    limited = np.clip(2 * g, -0.75, 0.75).astype(dtype)
+    run(kernel, expected, limited, table([(0, n, 1, 0)], learning_rate=0.5), control_of())
+    for key, value in got.items():
+        np.testing.assert_allclose(value, expected[key], rtol=8 * np.finfo(dtype).eps, err_msg=key)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

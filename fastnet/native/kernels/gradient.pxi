@@ -1,11 +1,13 @@
 # The norm of all gradients, for clipping and for the step's status; and a check of any array.
 #
 # Two ops, as gradients may lie in several memories: `squares` for each, one after the other in one array of partials,
-# then `clip` of all n of them.
+# then `clip` of all of them.
 #
-# g         in: gradients                ranges  in [n_ranges]: those that count (update.pxi)
+# g         in: gradients
+# ranges    [n_ranges], those that count (update.pxi); `clip` writes their scale
 # partials  double, one for each block of 4096 elements of each range
-# control   in, out: gradient_norm, gradient_scale, status
+# control   in, out: gradient_norm, status
+# each      1: each range by its own norm; 0: all by that of all
 #
 #   norm = sqrt(sum g^2)       scale = min(1, clip_norm / (norm + 1e-6)), or 1 where clip_norm is 0   (as PyTorch)
 #
@@ -21,8 +23,10 @@ cdef struct SquaresArgs:
 
 cdef struct ClipArgs:
     const double* partials
+    Range* ranges
     Control* control
-    Py_ssize_t n
+    Py_ssize_t n_ranges
+    Py_ssize_t each
     double clip_norm
 
 
@@ -51,22 +55,30 @@ cdef void squares(const void* args, int thread, int n_threads) noexcept nogil:
             s.block += 1
 
 
+cdef double scale_for(double norm, double clip_norm) noexcept nogil:
+    return min(1.0, clip_norm / (norm + 1e-6)) if clip_norm > 0 else 1.0
+
+
 cdef void clip(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const ClipArgs* a = <const ClipArgs*>args
-    cdef Control* control = a.control
-    cdef Py_ssize_t i
-    cdef double norm = 0
-    if thread or control.status != GOOD:
+    cdef Py_ssize_t i, j, block = 0
+    cdef double total = 0, squares
+    if thread or a.control.status != GOOD:
         return
-    for i in range(a.n):
-        norm += a.partials[i]
-    norm = sqrt(norm)
-    control.gradient_norm = norm
-    control.gradient_scale = 1
-    if not norm < INFINITY:
-        control.status = BAD_GRADIENT
-    elif a.clip_norm > 0:
-        control.gradient_scale = min(1.0, a.clip_norm / (norm + 1e-6))
+    for i in range(a.n_ranges):
+        squares = 0
+        for j in range((a.ranges[i].n + UPDATE_BLOCK - 1) // UPDATE_BLOCK):
+            squares += a.partials[block]
+            block += 1
+        total += squares
+        if a.each:
+            a.ranges[i].scale = scale_for(sqrt(squares), a.clip_norm)
+    a.control.gradient_norm = sqrt(total)
+    if not total < INFINITY:
+        a.control.status = BAD_GRADIENT
+    elif not a.each:
+        for i in range(a.n_ranges):
+            a.ranges[i].scale = scale_for(a.control.gradient_norm, a.clip_norm)
 
 
 # --- is everything finite? x in [n]; if not, the status becomes `code`. Threads take whole blocks. ---------------------

@@ -1,7 +1,8 @@
 # What surrounds the ops of a step: its counters, its status, and what is kept only if it was good.
 #
 # control         in, out: the block of abi.pxd; NULL where an op says so
-# learning_rates  in: one for each step of this run
+# learning_rates  in [steps of this run][n_groups]
+# ranges          out [n_ranges]: the rows of all updates (update.pxi), with this step's learning rate
 #
 # A plan starts with `step_begin` and ends with `step_end`. Between them an op that finds fault sets the status, the
 # first one wins, and every op that would change what outlives the step looks at it first: after a bad step weights,
@@ -19,19 +20,25 @@ cdef inline bint is_bad(const Control* control) noexcept nogil:
 
 cdef struct StepBeginArgs:
     const double* learning_rates
+    Range* ranges
     Control* control
+    Py_ssize_t n_ranges
+    Py_ssize_t n_groups
 
 
 cdef void step_begin(const void* args, int thread, int n_threads) noexcept nogil:
-    """Count the step as if it will be good, and take its learning rate. The status must be GOOD."""
+    """Count the step as if it will be good, and take its learning rates. The status must be GOOD."""
     cdef const StepBeginArgs* a = <const StepBeginArgs*>args
+    cdef const double* rates = a.learning_rates + a.control.run_step * a.n_groups
+    cdef Py_ssize_t i
     if thread:
         return
+    for i in range(a.n_ranges):
+        a.ranges[i].learning_rate = rates[a.ranges[i].group]
+        a.ranges[i].scale = 1
     a.control.step += 1
     a.control.forward += 1
-    a.control.learning_rate = a.learning_rates[a.control.run_step]
     a.control.run_step += 1
-    a.control.gradient_scale = 1
 
 
 cdef struct StepEndArgs:

@@ -2,12 +2,11 @@
 #
 # w           in, out: parameters           g  in: gradients
 # b           momentum buffer or NULL       m, v, s, a  running means and sums, in and out
-# ranges      in [n_ranges]: which elements of these arrays, with a learning-rate factor and a decay
-# control     in: learning_rate, step (the count of this update, from 1), gradient_scale; with a status
-#             that is not GOOD an update changes nothing
+# ranges      in [n_ranges]: which elements of these arrays, with their settings
+# control     in: step (the count of this update, from 1); with a status that is not GOOD an update changes nothing
 #
-# All arrays have the same layout; ranges don't overlap. Below, g is the gradient after clipping (times gradient_scale)
-# and with decay * w added, lr the learning rate times the range's factor.
+# All arrays have the same layout; ranges don't overlap. Below, g is the gradient after clipping and with decay * w added,
+# and w what a decoupled decay leaves of it (Loshchilov & Hutter 2019): each rule has either by `Terms`.
 #
 # Blocks of 4096 elements of each range are divided among the threads in order, so that a thread updates the rows of a
 # weight matrix whose gradients it has computed (gemm.pxi). Every element is computed
@@ -17,11 +16,16 @@
 cdef enum:
     UPDATE_BLOCK = 4096
 
+# A row of the table that `step_begin` and `clip` keep and updates read.
 cdef struct Range:
     Py_ssize_t offset
     Py_ssize_t n
-    double learning_rate_factor
+    Py_ssize_t group        # whose learning rate it takes
+    Py_ssize_t decoupled    # the decay shrinks w instead of being added to the gradient
     double decay
+    double limit            # of each element of the gradient; INFINITY for none
+    double learning_rate    # of this step
+    double scale            # of this step's gradient
 
 # A thread's share of the blocks, range after range.
 cdef struct Share:
@@ -73,6 +77,30 @@ cdef bint next_run(Share* s) noexcept nogil:
     return False
 
 
+# What all rules do with a range's gradient and weights before they go on.
+cdef struct Terms:
+    vf scale
+    vf limit
+    vf decay
+    vf shrink
+    vf minus_lr
+
+
+cdef inline Terms terms_of(const Range* r) noexcept nogil:
+    cdef Terms t
+    t.scale = vset(<real>r.scale)
+    t.limit = vset(<real>r.limit)
+    t.decay = vset(0 if r.decoupled else <real>r.decay)
+    t.shrink = vset(<real>(1 - r.learning_rate * r.decay) if r.decoupled else 1)
+    t.minus_lr = vset(<real>-r.learning_rate)
+    return t
+
+
+cdef inline vf gradient_of(const Terms* t, vf g, vf w) noexcept nogil:
+    """clamp(scale g, -limit, limit) + decay w."""
+    return vfma(w, t.decay, vmax(vneg(t.limit), vmin(t.limit, g * t.scale)))
+
+
 # A pair of doubles whose sum is the value.
 cdef struct Pair:
     double high
@@ -120,19 +148,19 @@ cdef struct SgdArgs:
 
 cdef inline void sgd_run(const SgdArgs* args, const Share* s, bint momentum, bint first) noexcept nogil:
     cdef SgdArgs a = args[0]
-    cdef vf scale = vset(<real>a.control.gradient_scale), decay = vset(<real>s.r.decay), mu = vset(<real>a.momentum)
-    cdef vf minus_lr = vset(<real>(-a.control.learning_rate * s.r.learning_rate_factor))
+    cdef Terms t = terms_of(s.r)
+    cdef vf mu = vset(<real>a.momentum)
     cdef vf w, g, b
     cdef Py_ssize_t i, n, end = s.begin + s.n
     for i from s.begin <= i < end by LANES:
         n = end - i
         w = vload_upto(a.w + i, n)
-        g = vfma(w, decay, vload_upto(a.g + i, n) * scale)
+        g = gradient_of(&t, vload_upto(a.g + i, n), w)
         if momentum:
             b = g if first else vfma(vload_upto(a.b + i, n), mu, g)
             vstore_upto(a.b + i, b, n)
             g = vfma(b, mu, g) if a.nesterov else b
-        vstore_upto(a.w + i, vfma(g, minus_lr, w), n)
+        vstore_upto(a.w + i, vfma(g, t.minus_lr, w * t.shrink), n)
 
 
 cdef void sgd_update(const void* args, int thread, int n_threads) noexcept nogil:
@@ -152,7 +180,6 @@ cdef void sgd_update(const void* args, int thread, int n_threads) noexcept nogil
 # --- Adam (Kingma & Ba 2015), AMSGrad (Reddi et al. 2018), AdamW (Loshchilov & Hutter 2019) -----------------------
 #   m = beta_1 m + (1 - beta_1) g     v = beta_2 v + (1 - beta_2) g^2     v_max = max(v_max, v)
 #   w -= lr / (1 - beta_1^step) m / (sqrt(v / (1 - beta_2^step)) + epsilon)          v_max for v where it is not NULL
-# decoupled: w *= 1 - lr decay first, and g is without decay
 
 cdef struct AdamArgs:
     real* w
@@ -163,18 +190,15 @@ cdef struct AdamArgs:
     const Range* ranges
     const Control* control
     Py_ssize_t n_ranges
-    Py_ssize_t decoupled
     double beta_1
     double beta_2
     double epsilon
 
-# What one step and range make of them: epsilon' = epsilon sqrt(c), lr' = lr sqrt(c) / (1 - beta_1^step) with
+# What one step makes of them: epsilon' = epsilon sqrt(c), lr' = lr sqrt(c) / (1 - beta_1^step) with
 # c = 1 - beta_2^step, which saves a division.
 cdef struct AdamStep:
-    double decay
-    double shrink
     double epsilon
-    double minus_lr
+    double rate_factor
 
 
 cdef inline vf vload_of(const real* p, Py_ssize_t u, Py_ssize_t n) noexcept nogil:
@@ -186,14 +210,14 @@ cdef inline void vstore_of(real* p, Py_ssize_t u, vf x, Py_ssize_t n) noexcept n
 
 
 cdef inline void adam_run(const AdamArgs* args, const AdamStep* c, const Share* s, bint amsgrad, bint plain) noexcept nogil:
-    """`plain`: without clipping and decay, whose factors are 1, 0 and 1.
+    """`plain`: without clipping and decay.
 
     Vectors are loaded TOGETHER before any is stored: a load waits for a store at the same place of another page.
     """
     cdef AdamArgs a = args[0]
-    cdef vf scale = vset(<real>a.control.gradient_scale), decay = vset(<real>c.decay), shrink = vset(<real>c.shrink)
+    cdef Terms t = terms_of(s.r)
     cdef vf rate_1 = vset(<real>(1 - a.beta_1)), beta_2 = vset(<real>a.beta_2), rate_2 = vset(<real>(1 - a.beta_2))
-    cdef vf epsilon = vset(<real>c.epsilon), minus_lr = vset(<real>c.minus_lr)
+    cdef vf epsilon = vset(<real>c.epsilon), minus_lr = vset(<real>(-s.r.learning_rate * c.rate_factor))
     cdef vf w[TOGETHER]
     cdef vf g[TOGETHER]
     cdef vf m[TOGETHER]
@@ -209,8 +233,8 @@ cdef inline void adam_run(const AdamArgs* args, const AdamStep* c, const Share* 
             v[u] = vload_of(a.v + i, u, n)
         for u in range(TOGETHER):
             if not plain:
-                g[u] = vfma(w[u], decay, g[u] * scale)
-                w[u] = w[u] * shrink
+                g[u] = gradient_of(&t, g[u], w[u])
+                w[u] = w[u] * t.shrink
             v[u] = vfma(g[u] * g[u], rate_2, v[u] * beta_2)
             m[u] = vfma(g[u] - m[u], rate_1, m[u])
             root = v[u]
@@ -228,21 +252,18 @@ cdef void adam_update(const void* args, int thread, int n_threads) noexcept nogi
     cdef const AdamArgs* a = <const AdamArgs*>args
     cdef Share s = share_of(a.ranges, a.n_ranges, thread, n_threads)
     cdef AdamStep c
-    cdef double lr, correction_1, correction_2
+    cdef double correction_1, correction_2
     if a.control.status != GOOD:
         return
     powers_of(a.beta_1, a.beta_2, a.control.step, &correction_1, &correction_2)
     correction_1 = 1 - correction_1
     correction_2 = sqrt(1 - correction_2)
     c.epsilon = a.epsilon * correction_2
+    c.rate_factor = correction_2 / correction_1
     while next_run(&s):
-        lr = a.control.learning_rate * s.r.learning_rate_factor
-        c.decay = 0 if a.decoupled else s.r.decay
-        c.shrink = 1 - lr * s.r.decay if a.decoupled else 1
-        c.minus_lr = -lr * correction_2 / correction_1
         if a.v_max != NULL:
             adam_run(a, &c, &s, True, False)
-        elif a.control.gradient_scale == 1 and s.r.decay == 0:
+        elif s.r.scale == 1 and s.r.limit == INFINITY and s.r.decay == 0:
             adam_run(a, &c, &s, False, True)
         else:
             adam_run(a, &c, &s, False, False)
@@ -268,16 +289,15 @@ cdef struct RmspropArgs:
 
 cdef inline void rmsprop_run(const RmspropArgs* args, const Share* s, bint momentum, bint centered) noexcept nogil:
     cdef RmspropArgs p = args[0]
-    cdef vf scale = vset(<real>p.control.gradient_scale), decay = vset(<real>s.r.decay)
+    cdef Terms t = terms_of(s.r)
     cdef vf rho = vset(<real>p.rho), rate = vset(<real>(1 - p.rho))
     cdef vf epsilon = vset(<real>p.epsilon), mu = vset(<real>p.momentum)
-    cdef vf minus_lr = vset(<real>(-p.control.learning_rate * s.r.learning_rate_factor))
     cdef vf w, g, v, a
     cdef Py_ssize_t i, n, end = s.begin + s.n
     for i from s.begin <= i < end by LANES:
         n = end - i
         w = vload_upto(p.w + i, n)
-        g = vfma(w, decay, vload_upto(p.g + i, n) * scale)
+        g = gradient_of(&t, vload_upto(p.g + i, n), w)
         v = vfma(g * g, rate, vload_upto(p.v + i, n) * rho)
         vstore_upto(p.v + i, v, n)
         if centered:
@@ -289,7 +309,7 @@ cdef inline void rmsprop_run(const RmspropArgs* args, const Share* s, bint momen
         if momentum:
             g = vfma(vload_upto(p.b + i, n), mu, g)
             vstore_upto(p.b + i, g, n)
-        vstore_upto(p.w + i, vfma(g, minus_lr, w), n)
+        vstore_upto(p.w + i, vfma(g, t.minus_lr, w * t.shrink), n)
 
 
 cdef void rmsprop_update(const void* args, int thread, int n_threads) noexcept nogil:
@@ -324,18 +344,18 @@ cdef struct AdagradArgs:
 
 cdef void adagrad_run(const AdagradArgs* args, const Share* s) noexcept nogil:
     cdef AdagradArgs a = args[0]
-    cdef double lr = a.control.learning_rate * s.r.learning_rate_factor
-    cdef vf scale = vset(<real>a.control.gradient_scale), decay = vset(<real>s.r.decay), epsilon = vset(<real>a.epsilon)
-    cdef vf minus_lr = vset(<real>(-lr / (1 + (a.control.step - 1) * a.learning_rate_decay)))
+    cdef Terms t = terms_of(s.r)
+    cdef vf epsilon = vset(<real>a.epsilon)
+    cdef vf minus_lr = vset(<real>(-s.r.learning_rate / (1 + (a.control.step - 1) * a.learning_rate_decay)))
     cdef vf w, g, squares
     cdef Py_ssize_t i, n, end = s.begin + s.n
     for i from s.begin <= i < end by LANES:
         n = end - i
         w = vload_upto(a.w + i, n)
-        g = vfma(w, decay, vload_upto(a.g + i, n) * scale)
+        g = gradient_of(&t, vload_upto(a.g + i, n), w)
         squares = vfma(g, g, vload_upto(a.s + i, n))
         vstore_upto(a.s + i, squares, n)
-        vstore_upto(a.w + i, vfma(g / (vroot(squares) + epsilon), minus_lr, w), n)
+        vstore_upto(a.w + i, vfma(g / (vroot(squares) + epsilon), minus_lr, w * t.shrink), n)
 
 
 cdef void adagrad_update(const void* args, int thread, int n_threads) noexcept nogil:

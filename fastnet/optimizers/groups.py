@@ -1,0 +1,95 @@
+"""Parameters that are updated with settings of their own."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from fastnet import checks
+from fastnet.files import register
+
+__all__ = ["ParameterGroup", "rate"]
+
+
+@register
+class ParameterGroup:
+    """Parameters with a learning rate or weight decay of their own.
+
+    Parameters
+    ----------
+    match : str, Layer, or list of them
+        Names of parameters or layers, with ``*`` for any letters ("residual_1.*", "*.bias", "head"), or layers, blocks and
+        networks themselves.
+    learning_rate : float or Schedule, optional
+        In place of the optimizer's.
+    weight_decay : float, optional
+        In place of the optimizer's.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Neither is given, or out of range; when a Trainer is made: `match` finds no parameter.
+
+    Examples
+    --------
+    A trained body that learns more slowly than its new head:
+
+    >>> import fastnet as fn
+    >>> net = fn.Network([fn.Dense(8, name="body"), fn.Dense(2, name="head")], input_shape=(4,), seed=0)
+    >>> optimizer = fn.Adam(1e-3, groups=[fn.ParameterGroup("body", learning_rate=1e-5)])
+    """
+
+    def __init__(self, match, *, learning_rate=None, weight_decay=None):
+        self.match = list(match) if isinstance(match, (list, tuple)) else [match]
+        for item in self.match:
+            if not isinstance(item, str) and not _is_layer(item):
+                raise TypeError(f"match must be names or layers; it has {checks.describe(item)}")
+        if learning_rate is None and weight_decay is None:
+            raise ValueError("a ParameterGroup needs a learning_rate or a weight_decay; got neither")
+        self._learning_rate = None if learning_rate is None else rate(learning_rate)
+        self.weight_decay = None if weight_decay is None else checks.real_number("weight_decay", weight_decay, least=0)
+
+    @property
+    def learning_rate(self):
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        if self._learning_rate is None:
+            raise ValueError("this group takes the optimizer's learning rate; make it with learning_rate=")
+        self._learning_rate = rate(value)
+
+    def has(self, parameter) -> bool:
+        """Whether a parameter is in the group."""
+        place = parameter.name.rpartition(".")[0]
+        for item in self.match:
+            if not isinstance(item, str):
+                if any(parameter is p for p in _parameters_in(item)):
+                    return True
+            elif any(fnmatchcase(name, item) for name in (parameter.name, place)) or place.startswith(f"{item}."):
+                return True
+        return False
+
+    def config(self) -> dict:
+        """The constructor's arguments."""
+        if not all(isinstance(item, str) for item in self.match):
+            raise TypeError("a file can't hold a ParameterGroup that was made with layers; name them instead")
+        return {"match": self.match, "learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
+
+    def __repr__(self):
+        return (
+            f"ParameterGroup({self.match!r}, learning_rate={self.learning_rate!r}, weight_decay={self.weight_decay!r})"
+        )
+
+
+def _is_layer(item) -> bool:
+    return callable(getattr(item, "parameters", None))
+
+
+def _parameters_in(layer) -> list:
+    inner = layer.inner() if hasattr(layer, "inner") else []
+    return [*layer.parameters(), *(p for part in inner for p in _parameters_in(part))]
+
+
+def rate(value) -> float:
+    """A learning rate, checked."""
+    return checks.real_number("learning_rate", value, least=0)

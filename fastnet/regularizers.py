@@ -1,0 +1,80 @@
+"""Regularizers: penalties on weights, which add to the loss and to its gradient."""
+
+from __future__ import annotations
+
+from fastnet import checks
+from fastnet.files import register
+
+__all__ = ["L1", "L1L2", "L2", "Regularizer", "get"]
+
+
+@register
+class Regularizer:
+    """loss += l1 sum |w| + l2 sum w^2;  dw += l1 sign(w) + 2 l2 w
+
+    Given to a layer, it acts on the layer's parameters with more than one axis, its weights; given as a dict, on those that
+    are named: ``{"weight": fn.L2(1e-4), "bias": fn.L1(1e-3)}``. Given to a network, it acts on the weights of all layers
+    without one of their own. The penalty is part of the reported loss, in training and in evaluation, and of
+    `Parameter.grad`; an optimizer's `weight_decay` is part of neither. The convention is Keras'; PyTorch's
+    ``weight_decay=d`` has the gradient of ``L2(d / 2)``, and scikit-learn's ``alpha`` that of ``L2(alpha / (2 * batch_size))``.
+
+    Parameters
+    ----------
+    l1, l2 : float, default 0
+        Finite, not negative.
+
+    References
+    ----------
+    L2: Hoerl, Kennard (1970), Ridge regression; Krogh, Hertz (1991), A simple weight decay can improve generalization.
+    L1: Tibshirani (1996), Regression shrinkage and selection via the lasso.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> layer = fn.Dense(4, regularizer=fn.L1L2(l1=1e-4, l2=1e-3))
+    >>> net = fn.Network([fn.Dense(8), fn.Dense(2)], input_shape=(3,), seed=0, regularizer=fn.L2(1e-3))
+    >>> net.penalty() > 0
+    True
+    """
+
+    def __init__(self, l1=0.0, l2=0.0):
+        self.l1 = checks.real_number("l1", l1, least=0)
+        self.l2 = checks.real_number("l2", l2, least=0)
+
+    def config(self) -> dict:
+        """The constructor's arguments."""
+        return {"l1": self.l1, "l2": self.l2}
+
+    def __eq__(self, other):
+        return isinstance(other, Regularizer) and (self.l1, self.l2) == (other.l1, other.l2)
+
+    def __hash__(self):
+        return hash((self.l1, self.l2))
+
+    def __repr__(self):
+        return f"L1L2(l1={self.l1!r}, l2={self.l2!r})"
+
+
+def L1(l1=1e-2) -> Regularizer:  # noqa: N802
+    """``l1 sum |w|``: it drives weights to zero."""
+    return Regularizer(l1=l1)
+
+
+def L2(l2=1e-2) -> Regularizer:  # noqa: N802
+    """``l2 sum w^2``: it keeps weights small."""
+    return Regularizer(l2=l2)
+
+
+def L1L2(l1=1e-2, l2=1e-2) -> Regularizer:  # noqa: N802
+    """``l1 sum |w| + l2 sum w^2`` (the elastic net, Zou & Hastie 2005)."""
+    return Regularizer(l1, l2)
+
+
+def get(argument: str, value) -> Regularizer | None:
+    """A regularizer, or None; a number is refused with what it may have meant."""
+    if value is None or isinstance(value, Regularizer):
+        return value
+    raise TypeError(
+        f"{argument} must be a regularizer such as fn.L2(1e-4), a dict of them by parameter, or None; "
+        f"got {checks.describe(value)}"
+    )

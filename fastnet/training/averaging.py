@@ -1,0 +1,87 @@
+"""The averaged weights of a training run, and their exchange with the network's own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet.native.arena import Block
+from fastnet.native.plan import ControlBlock
+from fastnet.recording import Memory, Program, Recording, Workspace
+
+__all__ = ["AverageState", "renew_statistics"]
+
+
+class AverageState:
+    """The average of a graph's trainable parameters: an array for each segment, and how many weights are in it."""
+
+    def __init__(self, rule, graph):
+        self.rule = rule
+        self.segments = list({p.segment: None for p in graph.parameters.values() if p.trainable})
+        self.arrays = [Memory("averaged weights", Block(self._bytes(segment))) for segment in self.segments]
+        self.counts = [Memory("count of averaged weights", Block(8)) for _ in self.segments]
+        self.shown = False  # whether the network has the averaged weights, and `arrays` its own
+
+    @staticmethod
+    def _bytes(segment) -> int:
+        return segment.trainable_size * segment.dtype.itemsize
+
+    @property
+    def count(self) -> int:
+        """Weights averaged so far."""
+        return int(np.frombuffer(self.counts[0].block, np.int64)[0]) if self.counts else 0
+
+    def record(self, recording: Recording) -> None:
+        """Record that the present weights take part."""
+        for segment, array, count in zip(self.segments, self.arrays, self.counts, strict=True):
+            n = segment.trainable_size
+            recording.call(
+                "average",
+                reads={"w": recording.outside(segment.values, (n,)), "control": recording.control_field()},
+                updates={"a": recording.outside(array, (n,)), "count": recording.outside(count, (1,), np.int64)},
+                work=4 * n, n=n, decay=self.rule.decay,
+            )  # fmt: skip
+
+    def take(self, dtype: str) -> None:
+        """Let the present weights take part."""
+        recording = Recording(dtype)
+        self.record(recording)
+        Program(recording, Workspace(), ControlBlock(), "an average").run()
+
+    def exchange(self, shown: bool) -> None:
+        """Give the network the averaged weights, if there are any, or its own."""
+        if shown == self.shown or not self.count:
+            return
+        for segment, array in zip(self.segments, self.arrays, strict=True):
+            own = np.frombuffer(segment.values.block, np.uint8, self._bytes(segment))
+            other = np.frombuffer(array.block, np.uint8, self._bytes(segment))
+            kept = own.copy()
+            own[:] = other
+            other[:] = kept
+        self.shown = shown
+
+
+def renew_statistics(net, feed, batch_size: int) -> None:
+    """Give batch normalization the mean of the statistics that the batches of the data have under the present weights."""
+    norms = [layer for layer in net.layers if hasattr(layer, "running_mean") and layer.trainable]
+    if not norms:
+        return
+    buffers = [buffer for layer in norms for buffer in (layer.running_mean, layer.running_variance)]
+    totals = [np.zeros(buffer.shape) for buffer in buffers]
+    momenta = [layer.momentum for layer in norms]
+    forwards = net.executor.control.forward
+    batches = 0
+    try:
+        for layer in norms:
+            layer.momentum = 1.0
+        for start in range(0, len(feed.x) - len(feed.x) % batch_size or len(feed.x), batch_size):
+            x = feed.x[start : start + batch_size]
+            net.forward(x if feed.scale == 1 else x * np.asarray(feed.scale, net.dtype), training=True)
+            batches += 1
+            for total, buffer in zip(totals, buffers, strict=True):
+                total += buffer.value
+    finally:
+        for layer, momentum in zip(norms, momenta, strict=True):
+            layer.momentum = momentum
+        net.executor.control.forward = forwards
+    for total, buffer in zip(totals, buffers, strict=True):
+        buffer.assign(total / batches)
