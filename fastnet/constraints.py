@@ -11,9 +11,9 @@ __all__ = ["Constraint", "MaxNorm", "NonNeg", "UnitNorm", "get"]
 class Constraint:
     """The base class. A constraint acts on columns of a parameter, over all axes but the last: one unit's or filter's weights.
 
-    (In a `Conv2DTranspose`: what one channel of its input sends out.) Given to a layer, it acts on the layer's parameters with more than one axis, its weights; given as a dict, on those that
-    are named: ``{"weight": fn.MaxNorm(2), "bias": fn.NonNeg()}``. First weights are left as they are drawn; the
-    first update applies it.
+    (In a `Conv2DTranspose`: what one channel of its input sends out.) Given to a layer, it acts on the layer's parameters with
+    more than one axis, its weights; given as a dict, on those that are named: ``{"weight": fn.MaxNorm(2), "bias":
+    fn.NonNeg()}``. First weights are left as they are drawn; the first update applies it.
     """
 
     kind: int  # `Constraint` in native/kernels/constraint.pxi

@@ -117,7 +117,7 @@ def fold(recording: Recording) -> None:
     """
     readers = _readers(recording)
     made: dict[Storage, int] = {}
-    inserted: dict[int, Node] = {}
+    inserted: dict[int, list[Node]] = {}
     dropped = set()
     for index, node in enumerate(recording.nodes):
         if node.kernel in FOLDABLE:
@@ -135,10 +135,10 @@ def fold(recording: Recording) -> None:
         reads = {name: tensor for name, tensor in node.reads.items() if name != "x"} | {"w": weights}
         if "bias" in product.reads:
             reads["bias"] = product.reads["bias"]
-        inserted[at] = Node(
+        inserted[at] = [Node(
             "batch_norm_fold", reads, folded, work=2 * weights.size, place=node.place,
             numbers={"rows": weights.rows, "channels": channels, "epsilon": node.numbers["epsilon"]},
-        )  # fmt: skip
+        )]  # fmt: skip
         product.reads.update({FOLDABLE[product.kernel]: folded["folded_w"], "bias": folded["folded_bias"]})
         product.writes[STORES[product.kernel].output] = node.writes["y"]
         dropped.add(index)
@@ -257,16 +257,33 @@ def _parts(call: Node, rows: int) -> int:
     return parts
 
 
-def _replace(recording: Recording, inserted: dict[int, Node], dropped: set[int]) -> None:
+def _replace(recording: Recording, inserted: dict[int, list[Node]], dropped: set[int]) -> None:
     """Drop the nodes of some indices; and insert before others."""
     recording.marks = {
-        name: at + sum(i < at for i in inserted) - sum(i < at for i in dropped) for name, at in recording.marks.items()
+        name: at + sum(len(new) for i, new in inserted.items() if i < at) - sum(i < at for i in dropped)
+        for name, at in recording.marks.items()
     }
     nodes = []
     for index, node in enumerate(recording.nodes):
-        nodes += [inserted[index]] if index in inserted else []
+        nodes += inserted.get(index, [])
         nodes += [] if index in dropped else [node]
-    recording.nodes = nodes
+    recording.nodes = nodes + inserted.get(len(recording.nodes), [])
+
+
+def watch(recording: Recording) -> None:
+    """Put the calls that look at a value behind the one that writes it, where fusing has left one.
+
+    They come after all other passes, so that the rest of the step is what it is without them, to the last bit.
+    """
+    writers = {}
+    for index, node in enumerate(recording.nodes):
+        for tensor in node.writes.values():
+            writers.setdefault(tensor.storage, index)
+    inserted: dict[int, list[Node]] = {}
+    for tensor, nodes in recording.watched:
+        if tensor.storage in writers:
+            inserted.setdefault(writers[tensor.storage] + 1, []).extend(nodes)
+    _replace(recording, inserted, set())
 
 
 def join_in_place(recording: Recording) -> None:

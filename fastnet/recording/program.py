@@ -52,6 +52,7 @@ class Program:
         passes.fuse(recording)
         passes.collect(recording)
         passes.join_in_place(recording)
+        passes.watch(recording)
         self.recording = recording
         self.workspace = workspace
         self.control = control

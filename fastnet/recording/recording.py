@@ -128,6 +128,7 @@ class Recording:
         self.control = Memory("control")
         self.kept: list[Tensor] = []
         self.gradients: dict = {}  # parameter -> tensor
+        self.watched: list[tuple[Tensor, list[Node]]] = []  # what looks at a value as soon as it is there
         self.place = ""
         self._commits: list[Node] = []
         self._written: set[Storage] = set()
@@ -149,6 +150,10 @@ class Recording:
         """Mark a workspace tensor as a result: it is read after the run."""
         self.kept.append(tensor)
         return tensor
+
+    def watch(self, tensor: Tensor, nodes: list[Node]) -> None:
+        """Have calls look at a value, if there is one after all passes: it changes nothing about the other calls."""
+        self.watched.append((tensor, nodes))
 
     def mark(self, name: str) -> None:
         self.marks[name] = len(self.nodes)

@@ -29,6 +29,18 @@ class Callback:
 
     def on_batch_end(self, trainer, logs): ...
 
+    def batches_until_look(self, trainer):
+        """In how many batches a step is to be looked at from inside, with `probe`; 0: the next one.
+
+        A callback that defines this gets `on_look` after such a step.
+        """
+
+    def on_look(self, trainer): ...
+
+
+def looks_inside(callback: Callback) -> bool:
+    return type(callback).batches_until_look is not Callback.batches_until_look
+
 
 def watches_batches(callback: Callback) -> bool:
     return type(callback).on_batch_end is not Callback.on_batch_end

@@ -9,7 +9,7 @@ from fastnet.native.arena import Block
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording
 
-__all__ = ["Feed", "Sums", "evaluation_step", "training_step"]
+__all__ = ["Feed", "Probe", "Sums", "evaluation_step", "training_step"]
 
 BAD_GRADIENT = 5  # Status in native/abi.pxd
 
@@ -171,18 +171,40 @@ def record_checks(recording: Recording, graph) -> None:
                            n=gradient.size, code=BAD_GRADIENT, work=gradient.size)  # fmt: skip
 
 
-def training_step(trainer, feed: Feed, batch: int) -> Program:
+class Probe:
+    """What looks at a step from inside: calls that are recorded into a program of its own, which is run for chosen steps.
+
+    They may read what they want, and write memories of their own: a step with probes changes the network as one without.
+    """
+
+    def record_forward(self, recording: Recording, graph) -> None:
+        """Behind the forward pass; `graph.values` has its values, which `Recording.watch` looks at."""
+
+    def record_gradients(self, recording: Recording, graph) -> None:
+        """Behind the backward pass, before the update."""
+
+    def record_update(self, recording: Recording, graph) -> None:
+        """Behind the update."""
+
+
+def training_step(trainer, feed: Feed, batch: int, probes: tuple[Probe, ...] = ()) -> Program:
     """Gather, forward, loss, backward, update, running statistics, metrics."""
     graph, loss = trainer.net.graph, trainer.loss
     recording = Recording(trainer.net.dtype)
     parts = trainer.update.record_begin(recording, trainer.learning_rates)
     x, target, weights = feed.record(recording, batch)
     y = graph.record_forward(recording, x, True, trainer.net.seed)
+    for probe in probes:
+        probe.record_forward(recording, graph)
     with recording.at("loss"):
         dy = loss.record(recording, y, target, weights, gradient=True)
     graph.record_backward(recording, dy)
     record_checks(recording, graph)
+    for probe in probes:
+        probe.record_gradients(recording, graph)
     trainer.update.record(recording, parts, batch)
+    for probe in probes:
+        probe.record_update(recording, graph)
     recording.commit()
     with recording.at("metrics"):
         trainer.sums.record(recording, y, target, weights, loss.head)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -40,6 +41,23 @@ BAD_DATA = {
 BAD_LOSS, BAD_GRADIENT = 4, 5
 
 
+@dataclass(frozen=True)
+class Fault:
+    """A step whose loss or gradients were not finite: what, when, and the first layer with such a value, if one was found."""
+
+    what: str
+    step: int
+    layer: str | None
+    kernel: str | None
+
+    def __str__(self):
+        place = f": the first value that is not finite is in {self.layer!r} ({self.kernel})" if self.layer else ""
+        return (
+            f"{self.what} is not finite at step {self.step}{place}; no weight has changed. A smaller learning_rate or "
+            "clip_norm may help"
+        )
+
+
 class Trainer:
     """Trains a network: the state of one optimizer, and the loop around steps that run without Python.
 
@@ -71,6 +89,8 @@ class Trainer:
     step : int
         Updates done.
     net, loss, optimizer, metrics, history
+    fault : Fault or None
+        The first step of the last `fit` whose loss or gradients were not finite.
 
     Examples
     --------
@@ -110,6 +130,7 @@ class Trainer:
         self._kept = KeptPlans()
         self._kept_for = None  # what they depend on: the configuration, and the block they work in
         self._states: dict[int, tuple] = {}
+        self.fault: Fault | None = None
         self._stop: str | None = None
 
     @property
@@ -217,8 +238,8 @@ class Trainer:
 
     # Programs
 
-    def _program(self, feed: Feed, batch: int) -> Program:
-        return self._programs.get((batch, feed.key()), lambda: training_step(self, feed, batch))
+    def _program(self, feed: Feed, batch: int, probes=()) -> Program:
+        return self._programs.get((batch, feed.key(), probes), lambda: training_step(self, feed, batch, probes))
 
     def _run(self, program: Program, steps: int) -> None:
         """Replay `steps` steps; the network's count of training forwards goes in and comes out."""
@@ -240,19 +261,19 @@ class Trainer:
         status = self.control.status
         if status in BAD_DATA:
             raise ValueError(f"{BAD_DATA[status]}; no weight has changed")
-        raise FloatingPointError(self._not_finite(program))
+        error = FloatingPointError(str(self._find_fault(program)))
+        error.history = self.history
+        raise error
 
-    def _not_finite(self, program: Program) -> str:
+    def _find_fault(self, program: Program) -> Fault:
         """Run the bad step again, looking at every result, to name the first layer."""
         control = self.control
         what = "the loss" if control.status == BAD_LOSS else "a gradient"
-        step = control.step + 1
-        before = control.step, control.forward, control.cursor
+        before = control.status, control.step, control.forward, control.cursor
         control.run_step = 0
         found = program.first_bad_place(stop="update")
-        control.step, control.forward, control.cursor = before
-        place = f": the first value that is not finite is in {found[0]!r} ({found[1]})" if found else ""
-        return f"{what} is not finite at step {step}{place}; no weight has changed. A smaller learning_rate or clip_norm may help"
+        control.status, control.step, control.forward, control.cursor = before
+        return Fault(what, control.step + 1, *(found or (None, None)))
 
     # Many steps
 
@@ -275,6 +296,8 @@ class Trainer:
         self._stop = None
         self.history.stopped = None
         watched = [callback for callback in callbacks if callback_module.watches_batches(callback)]
+        lookers = [callback for callback in callbacks if callback_module.looks_inside(callback)]
+        self.fault = None
         progress = Progress(epochs, n if not drop_last else n - n % batch_size, verbose)
         with self._callbacks_around(callbacks), progress:
             for epoch in range(epochs):
@@ -285,7 +308,7 @@ class Trainer:
                     self._shuffle(order)
                 if feed.images is not None:
                     feed.images.prefer(order)
-                figures = self._epoch(feed, order, batch_size, drop_last, watched, on_nonfinite, progress)
+                figures = self._epoch(feed, order, batch_size, drop_last, watched, lookers, on_nonfinite, progress)
                 if figures is None:
                     break
                 self._take_average(epoch + 1, epochs, feed, batch_size)
@@ -361,7 +384,7 @@ class Trainer:
         self.net.epochs += 1
         random.permutation(len(order), seed=self.net.seed, path="shuffle", count=self.net.epochs, out=order)
 
-    def _epoch(self, feed, order, batch_size, drop_last, watched, on_nonfinite, progress):
+    def _epoch(self, feed, order, batch_size, drop_last, watched, lookers, on_nonfinite, progress):
         """The figures of one epoch, or None if it was ended by a step that is not finite."""
         n = len(feed.x)
         self.sums.clear()
@@ -373,9 +396,12 @@ class Trainer:
         done = 0
         for batch, steps in parts:
             while steps:
-                program = self._program(feed, batch)
+                until = {callback: callback.batches_until_look(self) for callback in lookers}
+                looking = [callback for callback, batches in until.items() if batches == 0]
+                program = self._program(feed, batch, tuple(callback.probe for callback in looking))
                 feed.bind(program, order)
-                run = 1 if watched else min(steps, progress.steps_of(batch, RUN_SECONDS), MOST_STEPS)
+                run = min(steps, progress.steps_of(batch, RUN_SECONDS), MOST_STEPS, *until.values())
+                run = 1 if watched or looking else run
                 if feed.images is not None:
                     run = feed.images.ready(order[done : done + run * batch], batch) // batch
                 with self.net.lock:
@@ -390,12 +416,16 @@ class Trainer:
                 steps -= ran
                 done += ran * batch
                 progress.advance(ran, batch, time.perf_counter() - begun, self.sums)
+                for callback in looking:
+                    callback.on_look(self)
                 for callback in watched:
                     callback.on_batch_end(self, {"loss": control.loss, "step": control.step})
         return self.sums.result()
 
     def _after_bad_step(self, program, on_nonfinite: str) -> bool:
         """Whether training goes on after a step that changed nothing."""
+        if self.control.status not in BAD_DATA and self.fault is None:
+            self.fault = self._find_fault(program)
         if self.control.status in BAD_DATA or on_nonfinite == "raise":
             self.history.stopped = "not finite"
             self._refuse(program)

@@ -1,0 +1,91 @@
+"""Findings: what is wrong with a training, in plain language, with the numbers that show it and what to try."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fastnet import checks
+
+__all__ = ["CODES", "SEVERITIES", "Finding", "ordered"]
+
+#: From the least to the most severe.
+SEVERITIES = ("info", "warning", "problem")
+
+#: Every code that a finding may have; each has a page, docs/findings/CODE.md.
+CODES = (
+    "non-finite",
+    "labels",
+    "exploding-gradients",
+    "vanishing-gradients",
+    "symmetric-initialization",
+    "initialization-scale",
+    "input-scale",
+    "dead-relu",
+    "saturated-activation",
+    "learning-rate-high",
+    "learning-rate-low",
+    "overfitting",
+    "underfitting",
+    "plateau",
+    "bias-before-norm",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or worth knowing.
+
+    Attributes
+    ----------
+    code : str
+        One of `CODES`.
+    severity : {"info", "warning", "problem"}
+        "info" is worth knowing, "warning" likely costs quality or time, "problem" keeps the network from learning.
+    layer : str or None
+        The layer or parameter that shows it; None for the whole network.
+    step : int or None
+        The update at which it was first seen.
+    evidence : dict of str to float
+        The numbers.
+    meaning, remedy : str
+        What it means and what to try, with the numbers in words.
+    """
+
+    code: str
+    severity: str
+    layer: str | None
+    step: int | None
+    evidence: dict = field(hash=False)
+    meaning: str = ""
+    remedy: str = ""
+
+    def __post_init__(self):
+        checks.choice("code", self.code, CODES)
+        checks.choice("severity", self.severity, SEVERITIES)
+
+    @property
+    def page(self) -> str:
+        """Where the code is explained, in the documentation."""
+        return f"findings/{self.code}.md"
+
+    def to_dict(self) -> dict:
+        """What JSON can hold."""
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "layer": self.layer,
+            "step": self.step,
+            "evidence": {name: float(value) for name, value in self.evidence.items()},
+            "meaning": self.meaning,
+            "remedy": self.remedy,
+        }
+
+    def __str__(self):
+        where = f" in {self.layer}" if self.layer else ""
+        when = f" (step {self.step})" if self.step is not None else ""
+        return f"{self.severity}: {self.code}{where}{when}\n  {self.meaning}\n  {self.remedy}"
+
+
+def ordered(findings) -> list[Finding]:
+    """The most severe first; among equals in the order of `CODES`, which goes from causes to what follows from them."""
+    return sorted(findings, key=lambda f: (-SEVERITIES.index(f.severity), CODES.index(f.code), f.step or 0))
