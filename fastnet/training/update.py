@@ -221,9 +221,9 @@ class Part:
         return self.table(self.n_ranges)
 
     def table(self, rows: int):
-        """The table of ranges from this part's first row on."""
-        per_row = RANGE.itemsize // 8
-        return self.recording.outside(self.memory, (rows * per_row,), np.float64, self.first_row * RANGE.itemsize)
+        """The table of ranges from this part's first row on, as whole words: it is no array of results."""
+        words = RANGE.itemsize // 8
+        return self.recording.outside(self.memory, (rows * words,), np.int64, self.first_row * RANGE.itemsize)
 
     def arguments(self) -> dict:
         """The fields that all update kernels share, and one for each array of the rule's state."""
