@@ -24,6 +24,7 @@ _NAMES = {
     "fastnet.files": ["register"],
     "fastnet.gradient_check": ["check_gradients"],
     "fastnet.graph": ["Node"],
+    "fastnet.health": ["Finding"],
     "fastnet.initializers": ["Initializer"],
     "fastnet.layers": [
         "Activation", "Add", "AvgPool1D", "AvgPool2D", "BatchNorm", "Concat", "Concatenate", "Conv1D", "Conv2D",
@@ -41,7 +42,7 @@ _NAMES = {
     "fastnet.training": ["Callback", "EarlyStopping", "History", "ModelCheckpoint", "Trainer"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
-_MODULES = ["activations", "augment", "config", "datasets", "initializers", "kernels", "layers", "losses", "metrics",
+_MODULES = ["activations", "augment", "config", "datasets", "health", "initializers", "kernels", "layers", "losses", "metrics",
             "models", "optimizers", "training"]  # fmt: skip
 
 __all__ = sorted([*_MODULE_OF, *_MODULES])  # noqa: PLE0605
