@@ -30,10 +30,12 @@ class Callback:
     def on_batch_end(self, trainer, logs): ...
 
     def batches_until_look(self, trainer):
-        """In how many batches a step is to be looked at from inside, with `probe`; 0: the next one.
+        """In how many batches a step is to be looked at from inside; 0: the next one.
 
-        A callback that defines this gets `on_look` after such a step.
+        A callback that defines this has `probe_for`, which gives the `Probe` of that step, and gets `on_look` after it.
         """
+
+    def probe_for(self, trainer): ...
 
     def on_look(self, trainer): ...
 

@@ -398,7 +398,7 @@ class Trainer:
             while steps:
                 until = {callback: callback.batches_until_look(self) for callback in lookers}
                 looking = [callback for callback, batches in until.items() if batches == 0]
-                program = self._program(feed, batch, tuple(callback.probe for callback in looking))
+                program = self._program(feed, batch, tuple(callback.probe_for(self) for callback in looking))
                 feed.bind(program, order)
                 run = min(steps, progress.steps_of(batch, RUN_SECONDS), MOST_STEPS, *until.values())
                 run = 1 if watched or looking else run

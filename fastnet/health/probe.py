@@ -1,0 +1,194 @@
+"""What is measured inside of a training step: statistics of weights, gradients, updates and activations."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastnet.graph import INPUT
+from fastnet.native.arena import Block
+from fastnet.recording import Memory, Recording, Tensor
+from fastnet.training.steps import Probe
+
+__all__ = ["BINS", "AgreementProbe", "Item", "StatisticsProbe"]
+
+#: Bins of a histogram, and what stands before them in a result (native/kernels/statistics.pxi).
+BINS = 64
+HEAD = ("size", "bad", "zeros", "sum", "squares", "least", "greatest")
+WIDTH = len(HEAD) + BINS
+
+#: An activation's output: at most `floor` means that a unit is off; at `low` and below, or `high` and above, that its slope is
+#: less than a twentieth of the greatest. Sigmoid's slope is y (1 - y), tanh's 1 - y^2, that of elu below zero y + alpha.
+SIGMOID_END = (1 - math.sqrt(0.95)) / 2
+OUTPUTS = {
+    "relu": (0.0, -math.inf, math.inf),
+    "relu6": (0.0, -math.inf, 6.0),
+    "sigmoid": (-math.inf, SIGMOID_END, 1 - SIGMOID_END),
+    "tanh": (-math.inf, -math.sqrt(0.95), math.sqrt(0.95)),
+    "elu": (-math.inf, -0.95, math.inf),
+    "selu": (-math.inf, -0.95 * 1.7580993408473766, math.inf),
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One array that is looked at.
+
+    Attributes
+    ----------
+    name : str
+        The parameter's ("dense_1.weight") or the layer's ("dense_1").
+    layer : str
+    kind : {"weight", "gradient", "update", "activation"}
+    row : int
+        Which result it is.
+    activation : str or None
+        The function that a layer's output has come through.
+    units : slice or None
+        Where its counts of units are, if it has some.
+    """
+
+    name: str
+    layer: str
+    kind: str
+    row: int
+    activation: str | None = None
+    units: slice | None = None
+
+
+class StatisticsProbe(Probe):
+    """Statistics of a step's arrays.
+
+    Parameters
+    ----------
+    graph : Graph
+    samples : int
+        Of a batch's outputs so many are looked at; weights, gradients and updates are looked at whole.
+
+    Attributes
+    ----------
+    items : list of Item
+    results : ndarray (items, WIDTH)
+        Not a number where an output has no memory of its own, as its layer is part of another call.
+    active, saturated : ndarray
+        For the units of all items that have some: in how many rows they are on, and saturated.
+    """
+
+    def __init__(self, graph, samples: int = 32):
+        self.samples = samples
+        self.parameters = graph.trainable_parameters()
+        self.items: list[Item] = []
+        units = 0
+        for parameter in self.parameters:
+            for kind in ("weight", "gradient", "update"):
+                self.items.append(Item(parameter.name, parameter.name.rpartition(".")[0], kind, len(self.items)))
+        self.items.append(Item(INPUT, INPUT, "activation", len(self.items)))
+        for node in graph.nodes:
+            activation = getattr(getattr(node.layer, "activation", None), "name", None)
+            if node.layer.parameters() or activation not in (None, "linear"):
+                counted = None
+                if activation in OUTPUTS:
+                    counted = slice(units, units + node.shape[-1])
+                    units += node.shape[-1]
+                self.items.append(Item(node.name, node.name, "activation", len(self.items), activation, counted))
+        self._results = Memory("health", Block(8 * WIDTH * len(self.items)))
+        self._units = [Memory(name, Block(8 * units)) for name in ("active units", "saturated units")]
+        self.results = np.frombuffer(self._results.block, np.float64).reshape(len(self.items), WIDTH)
+        self.active, self.saturated = (np.frombuffer(memory.block, np.float64) for memory in self._units)
+        self._gradients = {p.segment: _like(p.segment, "a batch's gradients") for p in self.parameters}
+        self.rows: dict[str, int] = {}  # rows of the outputs that were looked at
+        self.step_work = self.own_work = 0.0
+
+    def begin(self) -> None:
+        """Before a look: nothing has been found yet."""
+        self.results[:] = np.nan
+
+    def of(self, kind: str) -> list[Item]:
+        return [item for item in self.items if item.kind == kind]
+
+    def _calls(self, recording: Recording, item: Item, x: Tensor, y: Tensor | None = None) -> list:
+        """The call that computes an item's statistics, not yet recorded."""
+        aside = Recording(recording.dtype.name)
+        aside.place = "health"
+        result = recording.outside(self._results, (WIDTH,), np.float64, 8 * WIDTH * item.row)
+        reads = {"x": x} if y is None else {"x": x, "y": y}
+        aside.call("statistics", reads=reads, writes={"result": result}, work=8 * x.size, n=x.size)
+        if item.units is not None:
+            floor, low, high = OUTPUTS[item.activation]
+            columns = x.columns
+            counts = [recording.outside(m, (columns,), np.float64, 8 * item.units.start) for m in self._units]
+            aside.call(
+                "unit_activity", reads={"y": x}, writes={"active": counts[0], "saturated": counts[1]}, work=8 * x.size,
+                rows=x.rows, columns=columns, floor=floor, low=low, high=high,
+            )  # fmt: skip
+            self.rows[item.name] = x.rows
+        self.own_work += sum(node.work for node in aside.nodes)
+        return aside.nodes
+
+    def record_forward(self, recording, graph):
+        self.own_work = 0.0
+        for item in self.of("activation"):
+            y = graph.values[item.name]
+            part = Tensor((min(y.shape[0], self.samples), *y.shape[1:]), y.dtype, y.storage, y.start)
+            recording.watch(y, self._calls(recording, item, part))
+
+    def record_gradients(self, recording, graph):
+        self._before = {}
+        for segment, kept in self._gradients.items():
+            n = segment.trainable_size
+            self._before[segment] = recording.tensor((n,))
+            _copy(recording, recording.outside(segment.values, (n,)), self._before[segment])
+            _copy(recording, recording.outside(segment.gradients, (n,)), recording.outside(kept, (n,)))
+        self._look_at_parameters(recording, "gradient")
+
+    def record_update(self, recording, graph):
+        self._look_at_parameters(recording, "weight")
+        self._look_at_parameters(recording, "update")
+        self.step_work = sum(node.work for node in recording.nodes if node.place != "health")
+
+    def _look_at_parameters(self, recording, kind: str) -> None:
+        for parameter, item in zip(self.parameters, self.of(kind), strict=True):
+            segment, offset = parameter.segment, parameter.offset
+            memory = segment.gradients if kind == "gradient" else segment.values
+            x = recording.outside(memory, parameter.shape, offset=offset)
+            before = self._before[segment]
+            y = Tensor(parameter.shape, x.dtype, before.storage, offset) if kind == "update" else None
+            recording.nodes += self._calls(recording, item, x, y)
+
+
+class AgreementProbe(Probe):
+    """How much the gradients of a batch agree with those of the batch before, which a `StatisticsProbe` has kept.
+
+    Attributes
+    ----------
+    results : ndarray (parameters, 3)
+        sum g h, sum g^2, sum h^2 of each parameter's gradients g and h.
+    """
+
+    def __init__(self, statistics: StatisticsProbe):
+        self.parameters = statistics.parameters
+        self._gradients = statistics._gradients
+        self._results = Memory("agreement", Block(8 * 3 * len(self.parameters)))
+        self.results = np.frombuffer(self._results.block, np.float64).reshape(len(self.parameters), 3)
+
+    def record_gradients(self, recording, graph):
+        for row, parameter in enumerate(self.parameters):
+            segment, offset = parameter.segment, parameter.offset
+            pair = (segment.gradients, self._gradients[segment])
+            x, y = (recording.outside(memory, parameter.shape, offset=offset) for memory in pair)
+            recording.call(
+                "agreement", reads={"x": x, "y": y},
+                writes={"result": recording.outside(self._results, (3,), np.float64, 24 * row)}, work=8 * x.size, n=x.size,
+            )  # fmt: skip
+
+
+def _like(segment, name: str) -> Memory:
+    return Memory(name, Block(segment.trainable_size * segment.dtype.itemsize))
+
+
+def _copy(recording: Recording, x: Tensor, y: Tensor) -> None:
+    with recording.at("health"):
+        recording.call("copy_2d", reads={"x": x}, writes={"y": y}, work=4 * x.size, rows=1, cols=x.size, ldx=x.size,
+                       ldy=x.size)  # fmt: skip
