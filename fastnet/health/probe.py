@@ -32,6 +32,10 @@ OUTPUTS = {
 }
 
 
+# Values of a layer's output that are enough for its statistics, and samples.
+VALUES, MOST_SAMPLES = 65_536, 32
+
+
 @dataclass(frozen=True)
 class Item:
     """One array that is looked at.
@@ -64,8 +68,9 @@ class StatisticsProbe(Probe):
     Parameters
     ----------
     graph : Graph
-    samples : int
-        Of a batch's outputs so many are looked at; weights, gradients and updates are looked at whole.
+    samples : int or None
+        Of a batch's outputs the first so many are looked at, by default those that have 65,536 values, and at most 32; weights,
+        gradients and updates are looked at whole.
 
     Attributes
     ----------
@@ -76,7 +81,7 @@ class StatisticsProbe(Probe):
         For the units of all items that have some: in how many rows they are on, and saturated.
     """
 
-    def __init__(self, graph, samples: int = 32):
+    def __init__(self, graph, samples: int | None = None):
         self.samples = samples
         self.parameters = graph.trainable_parameters()
         self.items: list[Item] = []
@@ -131,7 +136,8 @@ class StatisticsProbe(Probe):
         self.own_work = 0.0
         for item in self.of("activation"):
             y = graph.values[item.name]
-            part = Tensor((min(y.shape[0], self.samples), *y.shape[1:]), y.dtype, y.storage, y.start)
+            samples = min(self.samples or min(MOST_SAMPLES, 1 + VALUES * y.shape[0] // y.size), y.shape[0])
+            part = Tensor((samples, *y.shape[1:]), y.dtype, y.storage, y.start)
             recording.watch(y, self._calls(recording, item, part))
 
     def record_gradients(self, recording, graph):
