@@ -38,7 +38,7 @@ _NAMES = {
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 _MODULES = ["activations", "augment", "config", "datasets", "initializers", "kernels", "layers", "losses", "metrics",
-            "models", "optimizers", "training"]  # fmt: skip
+            "models", "optimizers", "schedules", "training"]  # fmt: skip
 
 __all__ = sorted([*_MODULE_OF, *_MODULES])  # noqa: PLE0605
 
