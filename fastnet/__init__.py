@@ -34,7 +34,9 @@ _NAMES = {
     "fastnet.metrics": ["Metric"],
     "fastnet.network": ["Network", "load"],
     "fastnet.optimizers": ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"],
-    "fastnet.training": ["Callback", "EarlyStopping", "History", "ModelCheckpoint", "ReduceLROnPlateau", "Trainer"],
+    "fastnet.training": [
+        "Callback", "EarlyStopping", "History", "ModelCheckpoint", "ReduceLROnPlateau", "Trainer", "find_learning_rate",
+    ],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 _MODULES = ["activations", "augment", "config", "datasets", "initializers", "kernels", "layers", "losses", "metrics",

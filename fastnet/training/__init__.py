@@ -2,6 +2,16 @@
 
 from fastnet.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from fastnet.training.history import History
+from fastnet.training.learning_rate_search import LearningRateSearch, find_learning_rate
 from fastnet.training.trainer import Trainer
 
-__all__ = ["Callback", "EarlyStopping", "History", "ModelCheckpoint", "ReduceLROnPlateau", "Trainer"]
+__all__ = [
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "LearningRateSearch",
+    "ModelCheckpoint",
+    "ReduceLROnPlateau",
+    "Trainer",
+    "find_learning_rate",
+]
