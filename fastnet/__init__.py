@@ -39,11 +39,13 @@ _NAMES = {
     "fastnet.network": ["Network", "load"],
     "fastnet.optimizers": ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "ParameterGroup", "RMSprop"],
     "fastnet.regularizers": ["L1", "L1L2", "L2", "Regularizer"],
-    "fastnet.training": ["Callback", "EarlyStopping", "History", "ModelCheckpoint", "Trainer"],
+    "fastnet.training": [
+        "Callback", "EarlyStopping", "History", "ModelCheckpoint", "ReduceLROnPlateau", "Trainer", "find_learning_rate",
+    ],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 _MODULES = ["activations", "augment", "config", "datasets", "health", "initializers", "kernels", "layers", "losses", "metrics",
-            "models", "optimizers", "training"]  # fmt: skip
+            "models", "optimizers", "schedules", "training"]  # fmt: skip
 
 __all__ = sorted([*_MODULE_OF, *_MODULES])  # noqa: PLE0605
 

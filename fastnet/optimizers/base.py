@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 
-from fastnet import checks
-from fastnet.optimizers.groups import ParameterGroup, rate
+from fastnet import checks, schedules
+from fastnet.optimizers.groups import ParameterGroup
 from fastnet.recording.clock import Clock
 
 __all__ = ["Optimizer", "get"]
@@ -19,8 +19,8 @@ class Optimizer:
 
     Parameters
     ----------
-    learning_rate : float
-        Finite, not negative. Setting the attribute acts at the next step.
+    learning_rate : float or Schedule
+        A number, or one of `fastnet.schedules`. Setting the attribute acts at the next step.
     weight_decay : float, default 0
         weight_decay * w is added to the gradient.
     decoupled_weight_decay : bool, default False
@@ -50,12 +50,12 @@ class Optimizer:
                 raise TypeError(f"groups must be a list of ParameterGroup; it has {checks.describe(group)}")
 
     @property
-    def learning_rate(self) -> float:
+    def learning_rate(self) -> float | schedules.Schedule:
         return self._learning_rate
 
     @learning_rate.setter
     def learning_rate(self, value):
-        self._learning_rate = rate(value)
+        self._learning_rate = schedules.get(value)
 
     @property
     def weight_decay(self) -> float:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from fastnet import checks
+from fastnet import checks, schedules
 from fastnet.files import register
 
-__all__ = ["ParameterGroup", "rate"]
+__all__ = ["ParameterGroup"]
 
 
 @register
@@ -45,7 +45,7 @@ class ParameterGroup:
                 raise TypeError(f"match must be names or layers; it has {checks.describe(item)}")
         if learning_rate is None and weight_decay is None:
             raise ValueError("a ParameterGroup needs a learning_rate or a weight_decay; got neither")
-        self._learning_rate = None if learning_rate is None else rate(learning_rate)
+        self._learning_rate = None if learning_rate is None else schedules.get(learning_rate)
         self.weight_decay = None if weight_decay is None else checks.real_number("weight_decay", weight_decay, least=0)
 
     @property
@@ -56,7 +56,7 @@ class ParameterGroup:
     def learning_rate(self, value):
         if self._learning_rate is None:
             raise ValueError("this group takes the optimizer's learning rate; make it with learning_rate=")
-        self._learning_rate = rate(value)
+        self._learning_rate = schedules.get(value)
 
     def has(self, parameter) -> bool:
         """Whether a parameter is in the group."""
@@ -88,8 +88,3 @@ def _is_layer(item) -> bool:
 def _parameters_in(layer) -> list:
     inner = layer.inner() if hasattr(layer, "inner") else []
     return [*layer.parameters(), *(p for part in inner for p in _parameters_in(part))]
-
-
-def rate(value) -> float:
-    """A learning rate, checked."""
-    return checks.real_number("learning_rate", value, least=0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastnet import averages, checks, labels, losses, optimizers
+from fastnet import averages, checks, labels, losses, optimizers, schedules
 from fastnet.augment import Augmentation
 from fastnet.execution import Programs
 from fastnet.kernels import random
@@ -88,6 +88,10 @@ class Trainer:
     ----------
     step : int
         Updates done.
+    learning_rate : float
+        The rate of the next update: of the optimizer's number or schedule, times `rate_factor`.
+    rate_factor : float
+        Multiplies all rates; 1 at first. `ReduceLROnPlateau` lowers it, and setting it acts at the next step.
     net, loss, optimizer, metrics, history
     fault : Fault or None
         The first step of the last `fit` whose loss or gradients were not finite.
@@ -130,12 +134,28 @@ class Trainer:
         self._kept = KeptPlans()
         self._kept_for = None  # what they depend on: the configuration, and the block they work in
         self._states: dict[int, tuple] = {}
+        self._rate_factor = 1.0
         self.fault: Fault | None = None
         self._stop: str | None = None
 
     @property
     def step(self) -> int:
         return self.control.step
+
+    @property
+    def learning_rate(self) -> float:
+        rate = self.optimizer.learning_rate
+        if isinstance(rate, schedules.Schedule):
+            rate = float(rate.rates(self.step, 1, self.history.epochs)[0])
+        return rate * self._rate_factor
+
+    @property
+    def rate_factor(self) -> float:
+        return self._rate_factor
+
+    @rate_factor.setter
+    def rate_factor(self, value):
+        self._rate_factor = checks.real_number("rate_factor", value, least=0)
 
     def state(self, callback) -> dict:
         """What a callback keeps from call to call."""
@@ -252,9 +272,14 @@ class Trainer:
             network.forward = control.forward
 
     def _fill_rates(self, steps: int) -> None:
-        """The learning rates of the next steps."""
+        """Put the rates of the next steps where `step_begin` reads them."""
         for column, source in enumerate(self.update.sources):
-            self._rates[:steps, column] = source.learning_rate
+            rates = source.learning_rate
+            if isinstance(rates, schedules.Schedule):
+                # Batches whose gradients are joined are steps of the same update.
+                updates = (self.control.batches + np.arange(steps)) // self.update.accumulate
+                rates = rates.rates(self.control.step, int(updates[-1]) + 1, self.history.epochs)[updates]
+            self._rates[:steps, column] = rates * self._rate_factor
 
     def _refuse(self, program: Program) -> None:
         """Raise what the step's status says; nothing has changed."""

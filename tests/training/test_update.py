@@ -298,6 +298,28 @@ def test_single_batches_wait_too_and_replay_does_not_matter():
         np.testing.assert_array_equal(a.value, b.value)
 
 
+def test_joined_batches_are_one_count_of_a_schedule():
+    x, y = data(26)
+    nets = [network(), network()]
+    rate = fn.schedules.Exponential(0.3, 0.7)
+    options = {"loss": "mse", "epochs": 2, "shuffle": False, "optimizer": fn.SGD(rate), "verbose": 0}
+    nets[0].fit(x, y, batch_size=4, accumulate=3, **options)
+    nets[1].fit(x, y, batch_size=12, **options)
+    for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        np.testing.assert_allclose(a.value, b.value, rtol=1e-9, atol=1e-12)
+
+
+def test_a_group_has_its_own_schedule():
+    net, (x, y) = network(), data()
+    group = fn.ParameterGroup("head", learning_rate=fn.schedules.Piecewise([2], [0.1, 0.0]))
+    trainer = fn.Trainer(net, loss="mse", optimizer=fn.SGD(0.1, groups=[group]))
+    train(trainer, x, y, steps=2)
+    before = net.state_dict()
+    train(trainer, x, y, steps=2)
+    np.testing.assert_array_equal(net["head"].weight.value, before["head.weight"])
+    assert not np.array_equal(net["first"].weight.value, before["first.weight"])
+
+
 def test_a_bad_batch_leaves_those_before_it():
     x, y = data()
     nets, trainers = [network(), network()], []
