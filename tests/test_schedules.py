@@ -199,7 +199,7 @@ class EachBatch(fn.Callback):
         self.rates = []
 
     def on_batch_end(self, trainer, logs):
-        self.rates.append(trainer.control.learning_rate)
+        self.rates.append(trainer._rates[trainer.control.run_step - 1, 0])
 
 
 @pytest.mark.parametrize("by", ["step", "epoch"])
@@ -251,7 +251,7 @@ def test_a_schedule_is_taken_at_once_and_goes_on_with_the_trainer():
     for _ in range(3):
         found.append(trainer.learning_rate)
         trainer.train_on_batch(X, Y)
-        assert trainer.control.learning_rate == found[-1]
+        assert trainer._rates[trainer.control.run_step - 1, 0] == found[-1]
     assert found == [1e-2, 1e-3, 1e-4]
     optimizer.learning_rate = schedules.Piecewise([1, 2], [1e-2, 1e-3, 1e-4], by="epoch")
     for rate in (1e-2, 1e-3, 1e-4):
@@ -260,7 +260,7 @@ def test_a_schedule_is_taken_at_once_and_goes_on_with_the_trainer():
     trainer.rate_factor = 0.5
     assert trainer.learning_rate == 0.5e-4
     trainer.train_on_batch(X, Y)
-    assert trainer.control.learning_rate == 0.5e-4
+    assert trainer._rates[trainer.control.run_step - 1, 0] == 0.5e-4
     optimizer.learning_rate = 3
     assert optimizer.learning_rate == 3.0 and trainer.learning_rate == 1.5
     for wrong, error in ((-1, ValueError), (np.nan, ValueError), ("half", TypeError)):
