@@ -16,13 +16,14 @@ import fastnet as fn
 from bench import conv_accuracy, conv_cases, conv_networks
 from bench.conv_nets import FLATTEN, GLOBAL, Net, conv, dense, norm, residual
 
-LAYERS = [conv(4, 3, bias=False), norm(relu=True), residual(4, 1), residual(8, 2), FLATTEN, dense(10)]
+# With four channels last PyTorch 2.13 writes outside of its memory, on CPUs with AVX2 alone ("corrupted double-linked list").
+LAYERS = [conv(8, 3, bias=False), norm(relu=True), residual(8, 1), residual(16, 2), FLATTEN, dense(10)]
 
 
 @pytest.mark.parametrize("direction", conv_cases.PASSES)
 @pytest.mark.parametrize("groups, dtype", [(1, "float32"), (4, "float32"), (1, "float64")])
 def test_passes_agree_with_torch(direction, groups, dtype):
-    case = conv_cases.Case(4, 4, 3, 7, 2, stride=2, groups=groups, dtype=dtype)
+    case = conv_cases.Case(8, 8, 3, 7, 2, stride=2, groups=groups, dtype=dtype)
     results = {"fastnet": conv_cases.fastnet_pass(case, direction)[1]()}
     for layout in ("contiguous_format", "channels_last"):
         results[layout] = conv_cases.torch_pass(case, direction, 1, layout)[1]()
