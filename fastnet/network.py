@@ -10,11 +10,12 @@ import numpy as np
 from fastnet import checks, files, labels, losses, metrics, regularizers
 from fastnet.execution import Executor
 from fastnet.graph import INPUT, Builder, Graph, Node
+from fastnet.health import HealthMonitor
 from fastnet.layers.base import Layer
 from fastnet.layers.blocks import Block, layer_list
 from fastnet.parameters import Parameter
 from fastnet.summary import summarize
-from fastnet.training import Trainer
+from fastnet.training import Callback, Trainer
 from fastnet.training.evaluation import Evaluator
 
 __all__ = ["Network", "load"]
@@ -327,7 +328,7 @@ class Network(Block):
     def fit(self, x, y, *, epochs=1, batch_size=32, loss=None, optimizer=None, metrics=(), validation=None,
             sample_weight=None, class_weight=None, callbacks=(), shuffle=True, drop_last=False, augment=(),
             clip_norm=None, clip_parameter_norm=None, clip_value=None, accumulate=1, average=None,
-            on_nonfinite="raise", verbose=1):  # fmt: skip
+            health=False, on_nonfinite="raise", verbose=1):  # fmt: skip
         """Train, with a fresh optimizer.
 
         Parameters
@@ -355,6 +356,9 @@ class Network(Block):
             batches of `Trainer.train_on_batch` are taken as they are.
         clip_norm, clip_parameter_norm, clip_value, accumulate, average
             Of the updates; see `Trainer`.
+        health : bool or HealthMonitor, default False
+            Look at weights, gradients and activations while training; ``history.findings`` has what is wrong. Costs about a
+            fiftieth of the time and changes no bit of the result.
         on_nonfinite : {"raise", "stop", "continue"}
             What to do when the loss or a gradient is not finite; such a step changes nothing.
         verbose : int
@@ -380,6 +384,9 @@ class Network(Block):
                           clip_norm=clip_norm, clip_parameter_norm=clip_parameter_norm, clip_value=clip_value,
                           accumulate=accumulate, average=average)  # fmt: skip
         self.loss, self.metrics = trainer.loss, trainer.metrics
+        if isinstance(health, HealthMonitor) or checks.flag("health", health):
+            monitor = health if isinstance(health, HealthMonitor) else HealthMonitor()
+            callbacks = [*([callbacks] if isinstance(callbacks, Callback) else callbacks), monitor]
         return trainer.fit(
             x, y, epochs=epochs, batch_size=batch_size, validation=validation, sample_weight=sample_weight,
             class_weight=class_weight, callbacks=callbacks, shuffle=shuffle, drop_last=drop_last,

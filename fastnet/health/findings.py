@@ -11,18 +11,18 @@ __all__ = ["CODES", "SEVERITIES", "Finding", "ordered"]
 #: From the least to the most severe.
 SEVERITIES = ("info", "warning", "problem")
 
-#: Every code that a finding may have; each has a page, docs/findings/CODE.md.
+#: Every code that a finding may have, causes before what follows from them; each has a page, docs/findings/CODE.md.
 CODES = (
-    "non-finite",
-    "labels",
+    "symmetric-initialization",
+    "input-scale",
     "exploding-gradients",
     "vanishing-gradients",
-    "symmetric-initialization",
     "initialization-scale",
-    "input-scale",
-    "dead-relu",
-    "saturated-activation",
     "learning-rate-high",
+    "saturated-activation",
+    "dead-relu",
+    "non-finite",
+    "labels",
     "learning-rate-low",
     "overfitting",
     "underfitting",

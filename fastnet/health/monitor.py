@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 from fastnet import checks
+from fastnet.health.evidence import Beginning, Evidence, symmetric_layers
+from fastnet.health.findings import SEVERITIES, Finding
 from fastnet.health.probe import AgreementProbe, StatisticsProbe
+from fastnet.health.rules import diagnose
 from fastnet.health.table import HealthTable, Look
 from fastnet.training.callbacks import Callback
 
-__all__ = ["HealthMonitor"]
+__all__ = ["HealthError", "HealthMonitor", "HealthWarning"]
 
 #: The share of the training time that looks may take, and what they take, in microseconds: each look in Python and for its two
 #: programs, and the multiply-adds (or elements times four) that a core does in one. They are estimates that depend on shapes alone,
@@ -17,6 +21,18 @@ __all__ = ["HealthMonitor"]
 SHARE = 0.02
 LOOK_TIME, STEP_TIME = 250.0, 3.0
 STEP_SPEED, LOOK_SPEED = 60_000.0, 3_000.0
+
+
+class HealthWarning(UserWarning):
+    """A finding of a monitor with on_problem="warn"."""
+
+
+class HealthError(RuntimeError):
+    """A problem, of a monitor with on_problem="raise"; `finding` has it."""
+
+    def __init__(self, finding: Finding):
+        super().__init__(str(finding))
+        self.finding = finding
 
 
 class HealthMonitor(Callback):
@@ -28,6 +44,10 @@ class HealthMonitor(Callback):
         Batches from one look to the next. The first ones come sooner: after 1, 2, 4, 8, ... batches. By default so many that
         looks take about a fiftieth of the training time, by an estimate that depends on the network and the batch size
         alone.
+    on_problem : {"warn", "raise", "stop"}
+        What to do at the end of an epoch, or of the training, that shows a finding of severity "problem": warn
+        (`HealthWarning`) once for each code, raise `HealthError`, or end training after that epoch. "warn" also tells of
+        warnings.
     samples : int, optional
         So many samples of a batch are looked at; by default those whose outputs have 65,536 values, and at most 32.
 
@@ -35,6 +55,8 @@ class HealthMonitor(Callback):
     ----------
     table : HealthTable
         All looks: see there.
+    findings : list of Finding
+        What is wrong so far, the most severe first; also while training runs.
 
     Examples
     --------
@@ -47,10 +69,20 @@ class HealthMonitor(Callback):
     True
     """
 
-    def __init__(self, every=None, *, samples=None):
+    def __init__(self, every=None, *, on_problem="warn", samples=None):
+        self.on_problem = checks.choice("on_problem", on_problem, ["warn", "raise", "stop"])
         self.every = None if every is None else checks.whole_number("every", every, least=1)
         self.samples = None if samples is None else checks.whole_number("samples", samples, least=1)
         self.table = HealthTable()
+        self._trainer = None
+        self._told: set[str] = set()
+
+    @property
+    def findings(self) -> list[Finding]:
+        if self._trainer is None:
+            return []
+        symmetric = symmetric_layers(self._trainer.net.graph)
+        return diagnose(Evidence(self._trainer, self.table, self._trainer.state(self)["beginning"], symmetric))
 
     # Called by the Trainer
 
@@ -61,7 +93,30 @@ class HealthMonitor(Callback):
             statistics = StatisticsProbe(trainer.net.graph, self.samples)
             state.update(parameters=parameters, statistics=statistics, agreement=AgreementProbe(statistics))
             state.update(gap=1, due=self._seen(trainer) + 1, again=False)
+        if self._trainer is not trainer:
+            state["beginning"] = Beginning.of(trainer)
+            self._trainer = trainer
+        trainer.history.health = self
         self._due(trainer)
+
+    def on_epoch_end(self, trainer, logs):
+        self._tell(trainer)
+
+    def on_train_end(self, trainer, logs):
+        self._tell(trainer, at_end=True)
+
+    def _tell(self, trainer, at_end: bool = False) -> None:
+        """Say what has been found since, and do what `on_problem` says; nothing is raised over an error that ends training."""
+        least = SEVERITIES.index("warning" if self.on_problem == "warn" else "problem")
+        fresh = [f for f in self.findings if SEVERITIES.index(f.severity) >= least and f.code not in self._told]
+        self._told.update(finding.code for finding in fresh)
+        for finding in fresh:
+            if self.on_problem == "warn":
+                warnings.warn(str(finding), HealthWarning, stacklevel=2)
+            elif self.on_problem == "stop":
+                trainer.stop(f"health: {finding.code}")
+            elif not at_end:
+                raise HealthError(finding)
 
     @staticmethod
     def _seen(trainer) -> int:

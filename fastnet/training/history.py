@@ -18,6 +18,10 @@ class History(Mapping):
         Epochs finished. One that was interrupted adds no values.
     stopped : str or None
         Why training ended before its last epoch: "early stopping", "interrupted", "not finite".
+    health : HealthMonitor or None
+        What has looked at the training, with ``fit(health=True)`` or a monitor among the callbacks.
+    findings : list of Finding
+        What it has found, the most severe first; empty without one.
 
     Examples
     --------
@@ -32,6 +36,11 @@ class History(Mapping):
         self._values: dict[str, list[float]] = {}
         self.epochs = 0
         self.stopped: str | None = None
+        self.health = None
+
+    @property
+    def findings(self) -> list:
+        return [] if self.health is None else self.health.findings
 
     def append(self, figures: dict[str, float]) -> None:
         """Add an epoch's figures."""

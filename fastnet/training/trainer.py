@@ -136,6 +136,7 @@ class Trainer:
         self._states: dict[int, tuple] = {}
         self._rate_factor = 1.0
         self.fault: Fault | None = None
+        self.feed: Feed | None = None  # what `fit` trains on
         self._stop: str | None = None
 
     @property
@@ -323,6 +324,7 @@ class Trainer:
         watched = [callback for callback in callbacks if callback_module.watches_batches(callback)]
         lookers = [callback for callback in callbacks if callback_module.looks_inside(callback)]
         self.fault = None
+        self.feed = feed
         progress = Progress(epochs, n if not drop_last else n - n % batch_size, verbose)
         with self._callbacks_around(callbacks), progress:
             for epoch in range(epochs):

@@ -1,0 +1,234 @@
+"""What the rules of diagnosis look at: the monitor's table, the data, the losses, and the network as it was at first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from fastnet.graph import INPUT
+
+__all__ = ["Beginning", "Evidence", "Hidden"]
+
+MOST_SAMPLES = 2000  # of the data that are looked at before training
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A layer with a weight matrix.
+
+    Attributes
+    ----------
+    name : str
+    weight : Parameter
+    activation : str or None
+        Of its own, or the one behind it.
+    normed : bool
+        Whether only a norm layer reads its output, so that its scale doesn't matter.
+    last : bool
+        Whether its output is the network's.
+    """
+
+    name: str
+    weight: object
+    activation: str | None
+    normed: bool
+    last: bool
+
+
+@dataclass
+class Beginning:
+    """The network and the data before the first step.
+
+    Attributes
+    ----------
+    fresh : bool
+        Whether the network had not been trained before.
+    gains : dict of str to float
+        By layer, the root mean square of a weight times sqrt(fan_in): 1.41 for He normal, about 1 for Glorot.
+    input_mean, input_std, input_rms : ndarray
+        Of each feature (or channel).
+    classes : ndarray or None
+        How many samples each class has, where targets are class numbers.
+    base_loss : float or None
+        The loss of the best constant prediction.
+    """
+
+    fresh: bool
+    gains: dict[str, float] = field(default_factory=dict)
+    input_mean: np.ndarray | None = None
+    input_std: np.ndarray | None = None
+    classes: np.ndarray | None = None
+    base_loss: float | None = None
+
+    @property
+    def input_rms(self) -> np.ndarray:
+        return np.sqrt(self.input_mean**2 + self.input_std**2)
+
+    @classmethod
+    def of(cls, trainer) -> Beginning:
+        graph, feed = trainer.net.graph, trainer.feed
+        begun = cls(fresh=trainer.net.executor.control.forward == 0 and trainer.step == 0)
+        for hidden in weight_layers(graph):
+            w = hidden.weight.value
+            fan_in = (hidden.weight.fans or (w.size // w.shape[-1], 0))[0]
+            begun.gains[hidden.name] = float(np.sqrt(np.mean(np.square(w, dtype=np.float64)) * fan_in))
+        step = -(-len(feed.x) // MOST_SAMPLES)
+        x = feed.x[::step].astype(np.float64) * feed.scale
+        x = x.reshape(-1, x.shape[-1]) if x.ndim > 1 else x[:, None]
+        begun.input_mean, begun.input_std = x.mean(axis=0), x.std(axis=0)
+        targets = feed.targets
+        if targets.is_labels:
+            begun.classes = np.bincount(targets.array.astype(np.int64).ravel(), minlength=targets.classes)
+        begun.base_loss = base_loss(trainer.loss, targets, graph.output_shape, step)
+        return begun
+
+
+def base_loss(loss, targets, output_shape, step: int = 1) -> float | None:
+    """The loss of the best constant prediction; None where it isn't known."""
+    y = targets.array[::step]
+    if targets.is_labels:
+        share = np.bincount(y.astype(np.int64).ravel(), minlength=targets.classes) / y.size
+        share = share[share > 0]
+        return float(-(share * np.log(share)).sum())
+    y = y.reshape(len(y), *output_shape).astype(np.float64)
+    mean = y.mean(axis=0, keepdims=True)
+    constant = {
+        "softmax": lambda: np.log(np.maximum(mean, 1e-12)),
+        "sigmoid": lambda: np.log(np.maximum(mean, 1e-12) / np.maximum(1 - mean, 1e-12)),
+        "MeanAbsoluteError": lambda: np.median(y, axis=0, keepdims=True),
+        "Poisson": lambda: np.log(np.maximum(mean, 1e-12)),
+    }.get(loss.head or type(loss).__name__, lambda: mean)()
+    try:
+        return float(loss.value(np.broadcast_to(constant, y.shape).copy(), y))
+    except (TypeError, ValueError):
+        return None
+
+
+def weight_layers(graph) -> list[Hidden]:
+    """The layers with trainable weights, in the order of the network."""
+    found = []
+    for node in graph.nodes:
+        weight = next((p for p in node.layer.parameters() if p.local_name == "weight" and len(p.shape) > 1), None)
+        if weight is None or not weight.trainable or any(hidden.weight is weight for hidden in found):
+            continue
+        readers = graph.readers(node.name)
+        activation = getattr(getattr(node.layer, "activation", None), "name", None)
+        if activation in (None, "linear"):
+            activation = node.layer.activation_behind
+        normed = len(readers) == 1 and readers[0].layer.is_norm and activation_of(node.layer) == "linear"
+        found.append(Hidden(node.name, weight, activation, normed, node.name == graph.output))
+    return found
+
+
+def activation_of(layer) -> str:
+    return getattr(getattr(layer, "activation", None), "name", "linear")
+
+
+class Evidence:
+    """Everything that is known of a run so far.
+
+    Attributes
+    ----------
+    table, history, beginning, fault, graph
+    loss : Loss
+    """
+
+    def __init__(self, trainer, table, beginning: Beginning, symmetric: dict):
+        self.graph = trainer.net.graph
+        self.penalty = trainer.net.penalty()
+        self.loss = trainer.loss
+        self.table = table
+        self.history = trainer.history
+        self.beginning = beginning
+        self.fault = trainer.fault
+        self.symmetric = symmetric
+
+    @cached_property
+    def layers(self) -> list[Hidden]:
+        """Layers with weights that are in the table."""
+        known = set(self.table.names("weight"))
+        return [hidden for hidden in weight_layers(self.graph) if hidden.weight.name in known]
+
+    @cached_property
+    def steps(self) -> np.ndarray:
+        """Updates done at each look."""
+        return np.array([look.step for look in self.table.looks])
+
+    @cached_property
+    def losses(self) -> np.ndarray:
+        """The batch's loss at each look."""
+        return np.array([look.loss for look in self.table.looks])
+
+    def column(self, column: str, kind: str) -> np.ndarray:
+        """A figure of the weights of each layer over the looks: (layers, looks)."""
+        rows = [self.table.series(hidden.weight.name, kind).values[column] for hidden in self.layers]
+        return np.array(rows).reshape(len(rows), len(rows[0]) if rows else 0)
+
+    @cached_property
+    def relative_gradients(self) -> np.ndarray:
+        """Norm of the gradient over the norm of the weights, (layers, looks)."""
+        weights = self.column("norm", "weight")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(weights > 0, self.column("norm", "gradient") / weights, np.nan)
+
+    @cached_property
+    def update_ratios(self) -> np.ndarray:
+        return self.column("update_ratio", "update")
+
+    @property
+    def epoch_losses(self) -> np.ndarray:
+        """Training losses, epoch by epoch, without the regularizers' penalty as far as it is known."""
+        return np.array(self.history.get("loss", [])) - self.penalty
+
+    @property
+    def later(self) -> slice:
+        """The second half of the looks, at least the last three."""
+        n = len(self.table)
+        return slice(min(n // 2, max(n - 3, 0)), n)
+
+    def level(self, loss: float) -> float | None:
+        """A loss over that of the best constant prediction: 1 is nothing learned, 0 perfect."""
+        base = self.beginning.base_loss
+        return None if base is None or not base > 0 else loss / base
+
+    @property
+    def present_level(self) -> float | None:
+        """That of the last epoch, or of the last looks where no epoch is finished."""
+        if len(self.epoch_losses):
+            return self.level(self.epoch_losses[-1])
+        if len(self.losses):
+            return self.level(float(np.median(self.losses[-3:])) - self.penalty)
+        return None
+
+    @property
+    def input_is_normed(self) -> bool:
+        """Whether the first layers that read the input normalize it."""
+        readers = self.graph.readers(INPUT)
+        seen = set()
+        while readers:
+            node = readers.pop()
+            if node.name in seen:
+                continue
+            seen.add(node.name)
+            if node.layer.is_norm or type(node.layer).__name__ == "Normalize":
+                continue
+            if node.layer.parameters() or node.name == self.graph.output:
+                return False
+            readers += self.graph.readers(node.name)
+        return True
+
+
+def symmetric_layers(graph) -> dict[str, float]:
+    """Hidden layers whose units all have the same weights, with the greatest difference relative to the weights."""
+    found = {}
+    for hidden in weight_layers(graph):
+        w = hidden.weight.value.reshape(-1, hidden.weight.shape[-1])
+        if hidden.last or w.shape[1] < 2:
+            continue
+        greatest = float(np.abs(w).max())
+        difference = float(np.abs(w - w[:, :1]).max())
+        if difference <= 1e-5 * greatest:
+            found[hidden.name] = difference / greatest if greatest else 0.0
+    return found

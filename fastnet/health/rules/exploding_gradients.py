@@ -1,0 +1,74 @@
+"""Gradients that are far too large: from the start, in the early layers, or growing while training runs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet.health.findings import Finding
+
+#: Norm of the gradient over that of the weights. A network that starts well has about 0.1; at 30 a step of plain gradient
+#: descent with a rate of 0.03 is as large as the weights themselves.
+LARGE, HUGE = 30.0, 1000.0
+#: How much more the first third of the layers gets than the last third.
+BY_DEPTH, MUCH_BY_DEPTH = 1e3, 10**4.5
+#: Growth since the first looks, where the loss hasn't fallen.
+GROWTH = 1e3
+
+REMEDY = (
+    "Initialize for the activation (the default init does), or by data (fn.lsuv); put norm layers or residual "
+    "connections in between; clip_norm=1.0 keeps single steps bounded."
+)
+
+
+def find(evidence):
+    gradients = evidence.relative_gradients
+    if not len(evidence.layers) or gradients.shape[1] == 0:
+        return
+    early = gradients[:, : max(2, gradients.shape[1] // 4)]
+    typical = np.nanmedian(early) if np.isfinite(early).any() else 0.0
+    ratio = ratio_by_depth(early)
+    if typical > LARGE and not _comes_from_the_input(evidence):
+        at = evidence.layers[int(np.nanargmax(np.nanmedian(early, axis=1)))]
+        yield Finding(
+            "exploding-gradients", "problem" if typical > HUGE or evidence.fault else "warning", at.name, int(evidence.steps[0]),
+            {"gradient_over_weights": typical},
+            f"From the start gradients are {typical:.3g} times as large as the weights (a network that starts well: about 0.1); "
+            f"most in {at.name!r}.",
+            REMEDY,
+        )  # fmt: skip
+    elif ratio is not None and ratio > BY_DEPTH:
+        yield Finding(
+            "exploding-gradients", "problem" if ratio > MUCH_BY_DEPTH else "warning", evidence.layers[0].name,
+            int(evidence.steps[0]), {"first_over_last": ratio},
+            f"Gradients grow towards the input: relative to their weights those of the first layers are {ratio:.3g} times "
+            "as large as those of the last ones.",
+            REMEDY,
+        )  # fmt: skip
+    elif gradients.shape[1] >= 4:
+        greatest = float(np.nanmax(np.nanmedian(gradients, axis=0)))
+        growth = greatest / typical if typical > 0 else 0.0
+        level = evidence.present_level
+        if growth > GROWTH and greatest > 1 and (level is None or level > 0.95):
+            step = int(evidence.steps[int(np.nanargmax(np.nanmedian(gradients, axis=0)))])
+            yield Finding(
+                "exploding-gradients", "problem", None, step, {"growth": growth},
+                f"Gradients have grown {growth:.3g} times since the start (step {step}) and the loss has not fallen.",
+                "clip_norm=1.0 bounds single steps; a lower learning rate or a warm-up keeps the first ones small.",
+            )  # fmt: skip
+
+
+def _comes_from_the_input(evidence) -> bool:
+    """Inputs of a large scale make large gradients in the first layer, which is input-scale's finding."""
+    rms = evidence.beginning.input_rms
+    return rms is not None and not evidence.input_is_normed and float(np.max(rms)) > 10
+
+
+def ratio_by_depth(gradients) -> float | None:
+    """The median relative gradient of the first third of the layers over that of the last third; None for fewer than five."""
+    n = len(gradients)
+    if n < 5:
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        of_layer = np.nanmedian(np.where(gradients > 0, gradients, np.nan), axis=1)
+    first, last = np.nanmedian(of_layer[: n // 3 or 1]), np.nanmedian(of_layer[-(n // 3 or 1) :])
+    return float(first / last) if last > 0 and np.isfinite(first) else None

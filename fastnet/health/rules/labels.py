@@ -1,0 +1,86 @@
+"""Labels that don't belong to the inputs, or classes that are missing or rare."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastnet.health.findings import Finding
+
+#: Nothing is learned: the loss is this close to that of the best constant prediction, after so many epochs and steps.
+NOTHING, EPOCHS, STEPS = 0.95, 3, 60
+#: Weights that move at this rate would have learned something if there were something in the data.
+MOVING = 3e-4
+#: The largest class over the smallest: worth knowing, and likely to cost the small ones.
+KNOWN_IMBALANCE, IMBALANCE = 10, 50
+
+
+def find(evidence):
+    yield from _classes(evidence)
+    yield from _nothing_in_them(evidence)
+
+
+def _classes(evidence):
+    counts = evidence.beginning.classes
+    if counts is None or len(counts) < 2:
+        return
+    present = counts[counts > 0]
+    if len(present) < len(counts):
+        missing = [int(i) for i in np.flatnonzero(counts == 0)]
+        severity = "problem" if len(present) == 1 else "warning" if len(present) <= len(counts) / 2 else "info"
+        start = "Labels that count from 1 leave class 0 empty. " if missing == [0] else ""
+        yield Finding(
+            "labels", severity, None, 0, {"classes": len(counts), "present": len(present)},
+            f"The network has {len(counts)} outputs, but only {len(present)} classes occur in the training labels: none of "
+            f"class {', '.join(map(str, missing[:5]))}{', ...' if len(missing) > 5 else ''}. At step 0 the loss is "
+            f"ln {len(counts)} = {math.log(len(counts)):.2f} where {evidence.beginning.base_loss:.2f} needs no input at all.",
+            f"{start}Compare the labels with the number of outputs, and look whether a file or a filter has lost classes.",
+        )  # fmt: skip
+    ratio = present.max() / present.min()
+    if ratio > KNOWN_IMBALANCE:
+        yield Finding(
+            "labels", "warning" if ratio > IMBALANCE else "info", None, 0, {"ratio": ratio},
+            f"The largest class has {ratio:.0f} times as many samples as the smallest: a network may do well on average and "
+            "never predict the small one.",
+            'Look at figures of each class; class_weight="balanced" weighs them alike.',
+        )  # fmt: skip
+
+
+def _nothing_in_them(evidence):
+    """The training loss never fell below that of a constant prediction, or validation's never did while training's fell."""
+    losses = evidence.epoch_losses
+    if len(losses) < EPOCHS or not len(evidence.steps) or evidence.steps[-1] < STEPS or evidence.fault is not None:
+        return
+    level = evidence.level(float(np.min(losses)))
+    moving = np.nanmedian(evidence.update_ratios[:, evidence.later]) if evidence.layers else 0.0
+    if level is None or not moving > MOVING:
+        return
+    if level >= NOTHING and _gradients_disagree(evidence) and _gradients_arrive(evidence):
+        yield _finding("training", level)
+    elif "val_loss" in evidence.history:
+        held_out = evidence.level(min(evidence.history["val_loss"]) - evidence.penalty)
+        if held_out >= NOTHING + 0.03 and level < NOTHING:
+            yield _finding("validation", held_out)
+
+
+def _gradients_arrive(evidence) -> bool:
+    """All layers get gradients, so that it is not the network that can't learn."""
+    gradients = evidence.relative_gradients[:, evidence.later]
+    return bool(np.nanmin(np.nanmedian(gradients, axis=1)) > 1e-4 * np.nanmax(np.nanmedian(gradients, axis=1)))
+
+
+def _gradients_disagree(evidence) -> bool:
+    """What one batch's gradient wants is not what the next one's does: there is nothing that all samples agree on."""
+    signal = evidence.column("signal_to_noise", "gradient")[:, evidence.later]
+    return bool(np.isfinite(signal).any() and np.nanmedian(signal) < 0.3)
+
+
+def _finding(part: str, level: float) -> Finding:
+    return Finding(
+        "labels", "problem", None, None, {"level": level},
+        f"The {part} loss never fell below {level:.0%} of what a constant prediction reaches, though weights moved and "
+        "gradients arrived: the targets don't follow from the inputs.",
+        "Look at a few samples with their labels. Are inputs and labels in the same order (shuffled together, from the "
+        "same file)? Are the labels those of this task?",
+    )  # fmt: skip

@@ -1,0 +1,44 @@
+"""The validation loss rises while the training loss goes on falling."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet.health.findings import Finding
+
+#: The last validation losses over the best one, and over the training loss; and the epochs since the best.
+RISE, GAP, SINCE = 1.3, 2.0, 3
+#: A gap of accuracy that is as telling.
+ACCURACY_GAP = 0.15
+
+
+def find(evidence):
+    history = evidence.history
+    if "val_loss" not in history or len(history["val_loss"]) < 4:
+        return
+    held_out, training = np.array(history["val_loss"]) - evidence.penalty, evidence.epoch_losses
+    best = int(np.nanargmin(held_out))
+    now, fitted = float(np.median(held_out[-3:])), float(np.median(training[-3:]))
+    fallen = training[-1] < training[best]
+    rises = len(held_out) - 1 - best >= SINCE and now > RISE * held_out[best] and now > GAP * fitted and fallen
+    gap = 0.0
+    if "accuracy" in history and "val_accuracy" in history:
+        gap = float(np.median(history["accuracy"][-3:]) - np.median(history["val_accuracy"][-3:]))
+    if not rises and not (gap > ACCURACY_GAP and now > GAP * fitted):
+        return
+    evidence_ = {"val_loss": now, "best_val_loss": float(held_out[best]), "loss": fitted, "accuracy_gap": gap}
+    if rises:
+        meaning = (
+            f"The validation loss was best after epoch {best + 1} ({held_out[best]:.3g}) and has risen to {now:.3g}, while the "
+            f"training loss fell to {fitted:.3g}: the network learns the training samples by heart."
+        )
+    else:
+        meaning = (
+            f"Training samples are classified {gap:.0%} better than validation samples (losses {fitted:.3g} and {now:.3g}): the "
+            "network learns the training samples by heart."
+        )
+    yield Finding(
+        "overfitting", "warning", None, None, evidence_, meaning,
+        "More data or augmentation (augment=), Dropout, weight decay (fn.AdamW) or a regularizer (fn.L2), a smaller network; "
+        "EarlyStopping() goes back to the best epoch.",
+    )  # fmt: skip

@@ -1,0 +1,36 @@
+"""Outputs at the flat ends of sigmoid, tanh and the like, where hardly any gradient passes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet.health.findings import Finding
+
+#: Share of a layer's outputs where the slope is below a twentieth of its greatest.
+SOME, MOST = 0.6, 0.85
+
+
+def find(evidence):
+    if len(evidence.table) < 2:
+        return
+    found = []
+    for name in evidence.table.names("activation"):
+        saturated = evidence.table.series(name, "activation").values["saturated"]
+        if not np.isfinite(saturated).any():
+            continue
+        typical = float(np.nanmedian(saturated[evidence.later]))
+        if typical > SOME:
+            found.append((typical, name, float(saturated[0])))
+    if found:
+        typical, name, at_first = max(found)
+        from_start = at_first > SOME
+        yield Finding(
+            "saturated-activation", "problem" if typical > MOST else "warning", name,
+            int(evidence.steps[0 if from_start else -1]), {"saturated": typical, "at_first": at_first},
+            f"{typical:.0%} of the outputs of {name!r} lie where the activation is flat"
+            f"{', from the start' if from_start else ''}: hardly any gradient passes.",
+            "Scale the inputs to about 1 and the weights for the activation (glorot_uniform); "
+            if from_start
+            else "Lower the learning rate, which has driven the weights there; "
+            "a norm layer in front of the activation keeps its inputs in range, relu or gelu have no flat end above.",
+        )  # fmt: skip
