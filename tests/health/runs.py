@@ -253,7 +253,7 @@ BROKEN = {
     "overfitting: moons in noise": ("overfitting", lambda: run(
         dense([256, 256], "relu", (2,), 2), split(*moons(200, 0.8)), epochs=400, optimizer=fn.Adam(3e-3))),
     "underfitting: one hidden unit": ("underfitting", lambda: run(dense([1], "tanh"), epochs=60, optimizer=fn.Adam(1e-2))),
-    "underfitting: too much L2": ("underfitting", lambda: run(dense([64], regularizer=fn.L2(2.0)), epochs=30)),
+    "underfitting: too much L2": ("underfitting", lambda: run(dense([64], regularizer=fn.L2(8.0)), epochs=60)),
     "plateau: the rate goes to nothing": ("plateau", lambda: run(
         dense([64]), optimizer=fn.SGD(fn.schedules.Exponential(0.1, 0.96)), epochs=20)),
 }  # fmt: skip

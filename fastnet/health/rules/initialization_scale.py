@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastnet.health.findings import Finding
+from fastnet.health.rules.saturated_activation import SOME as SATURATED
 
 #: Root mean square of a weight times sqrt(fan_in): 1.41 for He normal, 1 for LeCun, about 1 for Glorot, 0.58 for PyTorch's default.
 #: Beyond the inner bounds each layer changes the scale of what passes by a factor of three or more, beyond the outer ones of ten.
@@ -24,7 +25,7 @@ def find(evidence):
     if not found:
         return
     _, gain, layer = max(found, key=lambda item: item[0])
-    severe = not TINY < gain < HUGE
+    severe = not TINY < gain < HUGE or _saturates(evidence, layer)
     size = "large" if gain > 1 else "small"
     yield Finding(
         "initialization-scale", "problem" if severe else "warning", layer.name, 0, {"gain": gain, "layers": len(found)},
@@ -34,6 +35,13 @@ def find(evidence):
         "Leave out init= (the default suits the activation), take he_normal for relu and glorot_uniform for tanh and sigmoid, or "
         "let data decide: fn.lsuv(net, x).",
     )  # fmt: skip
+
+
+def _saturates(evidence, layer) -> bool:
+    """Whether the layer's activation is at its flat ends from the start."""
+    if layer.name not in evidence.table.names("activation"):
+        return False
+    return bool(evidence.table.series(layer.name, "activation").values["saturated"][0] > SATURATED)
 
 
 def _others(n: int) -> str:

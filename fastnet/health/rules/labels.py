@@ -12,6 +12,8 @@ from fastnet.health.findings import Finding
 NOTHING, EPOCHS, STEPS = 0.95, 3, 60
 #: Weights that move at this rate would have learned something if there were something in the data.
 MOVING = 3e-4
+#: A network with fewer hidden units, or a greater dropout, may be too weak for any labels.
+FEW_UNITS, GREAT_DROPOUT = 4, 0.8
 #: The largest class over the smallest: worth knowing, and likely to cost the small ones.
 KNOWN_IMBALANCE, IMBALANCE = 10, 50
 
@@ -56,12 +58,20 @@ def _nothing_in_them(evidence):
     moving = np.nanmedian(evidence.update_ratios[:, evidence.later]) if evidence.layers else 0.0
     if level is None or not moving > MOVING:
         return
-    if level >= NOTHING and _gradients_disagree(evidence) and _gradients_arrive(evidence):
+    if level >= NOTHING and _gradients_disagree(evidence) and _gradients_arrive(evidence) and _can_learn(evidence):
         yield _finding("training", level)
     elif "val_loss" in evidence.history:
         held_out = evidence.level(min(evidence.history["val_loss"]) - evidence.penalty)
         if held_out >= NOTHING + 0.03 and level < NOTHING:
             yield _finding("validation", held_out)
+
+
+def _can_learn(evidence) -> bool:
+    """Whether the network could fit more than a line: it has hidden units, which aren't nearly all dropped or held at zero."""
+    hidden = [layer.weight.shape[-1] for layer in evidence.layers if not layer.last]
+    rates = [getattr(node.layer, "rate", 0.0) for node in evidence.graph.nodes]
+    held = evidence.penalty > 0.1 * evidence.beginning.base_loss
+    return bool(hidden) and min(hidden) >= FEW_UNITS and max(rates) < GREAT_DROPOUT and not held
 
 
 def _gradients_arrive(evidence) -> bool:

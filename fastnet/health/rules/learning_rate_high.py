@@ -6,8 +6,8 @@ import numpy as np
 
 from fastnet.health.findings import Finding
 
-#: The loss at its worst over that of the first step, and over that of a constant prediction.
-WORSE = 3.0
+#: The loss at its worst over that of the first step, and over that of a constant prediction; and where it has fallen again since.
+WORSE, MUCH_WORSE = 3.0, 10.0
 #: Norm of an update over that of the weights, in the later looks. A thousandth is common, a tenth replaces them in ten steps.
 LARGE, HUGE = 0.03, 0.1
 #: From which level of the loss the network does not learn well.
@@ -26,10 +26,13 @@ def find(evidence):
     largest, later = float(np.nanmax(typical, initial=0.0)), _median(typical[evidence.later])
     level = evidence.present_level
     bad = evidence.fault is not None or level is None or level > BAD
-    if worst > 0 and first > 0 and losses[worst] > WORSE * first and largest > LARGE and bad:
-        yield _finding("problem", int(evidence.steps[worst]), {"loss": losses[worst], "first_loss": losses[0], "ratio": largest},
-                       f"The loss rose from {losses[0]:.3g} to {losses[worst]:.3g} at step {evidence.steps[worst]}, with updates "
-                       f"of up to {largest:.2g} of the weights")  # fmt: skip
+    rise = losses[worst] / first if worst > 0 and first > 0 else 0.0
+    if rise > (WORSE if bad else MUCH_WORSE) and largest > LARGE:
+        numbers = {"loss": losses[worst], "first_loss": losses[0], "ratio": largest}
+        step = int(evidence.steps[worst])
+        yield _finding("problem" if bad else "warning", step, numbers,
+                       f"The loss rose from {losses[0]:.3g} to {losses[worst]:.3g} at step {step}, with updates of up to "
+                       f"{largest:.2g} of the weights")  # fmt: skip
     elif later > LARGE and bad:
         yield _finding("problem" if later > HUGE else "warning", int(evidence.steps[-1]), {"ratio": later},
                        f"Updates are {later:.2g} of the weights (a thousandth is common) and the loss stays at "

@@ -6,10 +6,11 @@ import numpy as np
 
 from fastnet.health.findings import Finding
 
-#: The last validation losses over the best one, and over the training loss; and the epochs since the best.
-RISE, GAP, SINCE = 1.3, 2.0, 3
-#: A gap of accuracy that is as telling.
-ACCURACY_GAP = 0.15
+#: The last validation losses over the best one, their distance as a share of the loss of a constant prediction, how many times
+#: the training loss they are; and the epochs since the best.
+RISE, DISTANCE, GAP, SINCE = 1.3, 0.15, 2.0, 3
+#: A gap of accuracy that is as telling, where the training samples are fitted so many times better.
+ACCURACY_GAP, BY_HEART = 0.1, 20.0
 
 
 def find(evidence):
@@ -20,11 +21,13 @@ def find(evidence):
     best = int(np.nanargmin(held_out))
     now, fitted = float(np.median(held_out[-3:])), float(np.median(training[-3:]))
     fallen = training[-1] < training[best]
-    rises = len(held_out) - 1 - best >= SINCE and now > RISE * held_out[best] and now > GAP * fitted and fallen
+    base = evidence.beginning.base_loss
+    far = base is None or now - held_out[best] > DISTANCE * base
+    rises = len(held_out) - 1 - best >= SINCE and now > RISE * held_out[best] and far and now > GAP * fitted and fallen
     gap = 0.0
     if "accuracy" in history and "val_accuracy" in history:
         gap = float(np.median(history["accuracy"][-3:]) - np.median(history["val_accuracy"][-3:]))
-    if not rises and not (gap > ACCURACY_GAP and now > GAP * fitted):
+    if not rises and not (gap > ACCURACY_GAP and now > BY_HEART * fitted):
         return
     evidence_ = {"val_loss": now, "best_val_loss": float(held_out[best]), "loss": fitted, "accuracy_gap": gap}
     if rises:

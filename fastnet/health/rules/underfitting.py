@@ -8,11 +8,11 @@ from fastnet.health.findings import Finding
 from fastnet.health.rules.learning_rate_low import SMALL
 
 #: Level of the loss (1 is a constant prediction), and how much it may still fall in the last third of the epochs.
-HIGH, FLAT, EPOCHS = 0.5, 0.04, 6
+HIGH, FLAT, EPOCHS = 0.5, 0.08, 8
 
 
 def at_rest(evidence, flat: float = FLAT) -> bool:
-    """Whether the training loss has stopped falling in the last third of at least six epochs."""
+    """Whether the training loss has stopped falling in the last third of at least eight epochs."""
     losses = evidence.epoch_losses
     if len(losses) < EPOCHS or evidence.fault is not None:
         return False
