@@ -37,8 +37,8 @@ _NAMES = {
     "fastnet.training": ["Callback", "EarlyStopping", "History", "ModelCheckpoint", "Trainer"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
-_MODULES = ["activations", "augment", "config", "datasets", "initializers", "kernels", "layers", "losses", "metrics",
-            "models", "optimizers", "training"]  # fmt: skip
+_MODULES = ["activations", "augment", "config", "datasets", "initializers", "kernels", "lab", "layers", "losses", "metrics",
+            "models", "optimizers", "reports", "training"]  # fmt: skip
 
 __all__ = sorted([*_MODULE_OF, *_MODULES])  # noqa: PLE0605
 
