@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnet import datasets
+from fastnet import datasets, kernels
+from fastnet.kernels.activation import ACTIVATIONS
 from fastnet.layers import Layer
 from fastnet.training import Callback
 
-__all__ = ["Probe", "Snapshots", "backpropagate", "data", "moments", "plain", "shares", "train"]
+__all__ = ["Probe", "Snapshots", "backpropagate", "data", "moments", "plain", "shares", "slopes", "train"]
 
 
 def data(*, train=None, classes=None):
@@ -87,6 +88,13 @@ def shares(array, low: float, high: float, bins: int = 40) -> list[float]:
     """The share of an array's values in each of the bins that divide [low, high]; those beyond are in the outermost."""
     a = np.clip(np.asarray(array, np.float64).ravel(), low, high)
     return (np.histogram(a, bins, (low, high))[0] / max(1, a.size)).tolist()
+
+
+def slopes(activation: str, z) -> np.ndarray:
+    """The slope of an activation function at each weighted sum."""
+    z = np.ascontiguousarray(z)
+    saved = kernels.activate(z, activation) if ACTIVATIONS[activation].saves == "output" else z
+    return kernels.activate_backward(saved, np.ones_like(z), activation)
 
 
 class Snapshots(Callback):

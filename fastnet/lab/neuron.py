@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnet.kernels.activation import ACTIVATIONS as ROWS
-from fastnet.kernels.activation import activate, activate_backward
-from fastnet.lab.measure import data, shares, train
+from fastnet.kernels import activate
+from fastnet.lab.measure import data, shares, slopes, train
 from fastnet.lab.text import listed, number, percent, signed, table_number
 from fastnet.layers import Dense, Flatten
 from fastnet.network import Network
@@ -26,7 +25,8 @@ SHIFTS = (-8.0, -4.0, -2.0, 0.0, 2.0, 4.0, 8.0)
 SNIPPET = """
 import numpy as np, fastnet as fn
 
-neuron = fn.Network([fn.Dense(1, activation="sigmoid", name="neuron")], input_shape=(3,), dtype="float64", seed=0)
+layers = [fn.Dense(1, activation="sigmoid", name="neuron")]
+neuron = fn.Network(layers, input_shape=(3,), dtype="float64", seed=0)
 neuron["neuron"].weight.assign([[1.5], [0.5], [-0.5]])
 neuron["neuron"].bias.assign([0.5])
 print(neuron.predict(np.array([[0.5, -1.0, 2.0]])))  # the sigmoid of -0.25
@@ -76,7 +76,7 @@ def _middle(y) -> float | None:
 
 def _activation(name) -> dict:
     y = activate(GRID, name)
-    slope = activate_backward(y if ROWS[name].saves == "output" else GRID, np.ones_like(GRID), name)
+    slope = slopes(name, GRID)
     return {
         "values": y,
         "slopes": slope,
@@ -256,7 +256,7 @@ def _activations(page, numbers):
 
 
 def _on_digits(page, numbers):
-    from fastnet.reports import figures
+    from fastnet.reports import figures, pictures
 
     zeros = numbers["zeros"]
     page.section("One neuron that has learned")
@@ -268,11 +268,11 @@ def _on_digits(page, numbers):
     page.figure(
         [
             (
-                figures.image_grid([zeros["mean_zero"], zeros["mean_other"]], columns=2, titles=["mean 0", "mean of the others"]),
+                pictures.image_grid([zeros["mean_zero"], zeros["mean_other"]], columns=2, titles=["mean 0", "mean of the others"]),
                 "Two gray images: the mean of all zeros, a ring, and the mean of all other digits, a blur.",
             ),
             (
-                figures.heat_map(zeros["weights"], title="The 64 weights", diverging=True, size=(4.3, 3.2)),
+                pictures.heat_map(zeros["weights"], title="The 64 weights", diverging=True, size=(4.3, 3.2)),
                 "The 64 weights as an image of 8 by 8 pixels, positive ones red, negative ones blue.",
             ),
         ],

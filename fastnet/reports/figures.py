@@ -1,4 +1,4 @@
-"""Figures for pages, in one style: curves with their names beside them, histograms, bars, heat maps, images.
+"""Figures for pages, in one style: curves with their names beside them, histograms, bars, points.
 
 Each function returns a `matplotlib.figure.Figure` of the width of a panel (`Page.figure` puts several side by side), made without
 pyplot. Values that are not finite leave gaps.
@@ -11,7 +11,7 @@ import numpy as np
 from fastnet.reports.colours import FAINT, GRID, INK, PAPER, SERIES
 from fastnet.reports.images import plot_context, require_matplotlib
 
-__all__ = ["PANEL", "axes", "bars", "curves", "heat_map", "histograms", "image_grid", "name_lines", "over_time", "scatter"]
+__all__ = ["CHARACTER", "DASHES", "PANEL", "axes", "bars", "curves", "dress", "histograms", "name_lines", "scatter"]
 
 PANEL = (4.3, 2.9)  # inches
 DASHES = ["-", (0, (5, 1.6)), (0, (1.4, 1.3)), (0, (6, 1.5, 1.3, 1.5)), (0, (3, 1.2)), (0, (8, 2)), (0, (2.4, 1, 1, 1)), "-"]
@@ -163,25 +163,6 @@ def histograms(groups, *, title="", x="", y="share of values", bins=41, limits=N
     return curves(series, title=title, x=x, y=y, log=log, size=size)
 
 
-def over_time(shares, *, low, high, title="", x="epoch", y="", size=PANEL):
-    """How a distribution changes: a column for each time, darker where more of the values are.
-
-    Parameters
-    ----------
-    shares : array (times, bins)
-        Each row sums to 1; the bins divide [low, high] evenly.
-    """
-    shares = np.asarray(shares, float)
-    figure, ax = axes(title=title, x=x, y=y, size=size)
-    with plot_context():
-        top = shares.max(axis=1, keepdims=True)
-        image = np.sqrt(shares / np.where(top > 0, top, 1)).T
-        ax.imshow(image, origin="lower", aspect="auto", cmap="viridis", vmin=0, vmax=1, interpolation="none",
-                  extent=(-0.5, len(shares) - 0.5, low, high))  # fmt: skip
-        ax.grid(False)
-    return figure
-
-
 def bars(values, *, title="", x="", reference=None, form="{:.3g}", limits=None, groups=None, size=None, log=False):
     """Horizontal bars with their names at the left and values at their ends.
 
@@ -224,91 +205,6 @@ def bars(values, *, title="", x="", reference=None, form="{:.3g}", limits=None, 
             ax.annotate(text, (value, 1), (3, 2), xycoords=("data", "axes fraction"), textcoords="offset points",
                         color=FAINT, fontsize=8, ha="left", annotation_clip=False)  # fmt: skip
     return figure
-
-
-def heat_map(values, *, title="", x="", y="", rows=None, columns=None, diverging=False, form=None, size=PANEL, limits=None):
-    """A matrix in colours, with a scale beside it; `form` ("{:.2f}") also writes the numbers."""
-    values = np.array(values, float)
-    figure, ax = axes(title=title, x=x, y=y, size=size, right=0.75)
-    with plot_context():
-        if limits is None:
-            most = float(np.nanmax(np.abs(values))) or 1.0
-            limits = (-most, most) if diverging else (float(np.nanmin(values)), float(np.nanmax(values)))
-        shown = ax.imshow(values, cmap="RdBu_r" if diverging else "viridis", vmin=limits[0], vmax=limits[1],
-                          interpolation="none", aspect="auto")  # fmt: skip
-        ax.grid(False)
-        for labels, axis in ((columns, ax.xaxis), (rows, ax.yaxis)):
-            if labels is not None:
-                axis.set_ticks(range(len(labels)), labels)
-        box = ax.get_position()
-        beside = figure.add_axes((box.x1 + 0.02, box.y0, 0.025, box.height))
-        bar = figure.colorbar(shown, cax=beside)
-        bar.outline.set_edgecolor(FAINT)
-        beside.tick_params(colors=FAINT, labelsize=8, length=3)
-        if form is not None:
-            middle = (limits[0] + limits[1]) / 2
-            half = (limits[1] - limits[0]) / 2 or 1
-            for (row, column), value in np.ndenumerate(values):
-                dark = abs(value - middle) > 0.6 * half if diverging else value < middle
-                ax.annotate(form.format(value), (column, row), ha="center", va="center", fontsize=8,
-                            color="#ffffff" if dark else "#000000")  # fmt: skip
-    return figure
-
-
-def image_grid(images, *, columns, titles=None, diverging=False, each=True, gap=1, size=None, rows=None):
-    """Small images side by side, in one picture.
-
-    Parameters
-    ----------
-    images : array (n, height, width)
-    columns : int
-        Images in a row.
-    titles : list of str, optional
-        One over each image.
-    rows : list of str, optional
-        One beside each row.
-    each : bool
-        Scale each image by itself; otherwise all alike.
-    """
-    images = np.array(images, float)
-    n, high, wide = images.shape
-    lines = -(-n // columns)
-    images = _scaled(images, diverging, each)
-    mosaic = np.full((lines * (high + gap) - gap, columns * (wide + gap) - gap), np.nan)
-    for i, image in enumerate(images):
-        top, left = i // columns * (high + gap), i % columns * (wide + gap)
-        mosaic[top : top + high, left : left + wide] = image
-    margin = 0.1 + CHARACTER * max(map(len, rows), default=0) if rows else 0.04
-    if size is None:
-        width = PANEL[0]
-        cell = (width - margin - 0.04) / columns
-        size = (width, cell * high / wide * lines + (0.2 * lines if titles else 0) + 0.08)
-    require_matplotlib()
-    from matplotlib.figure import Figure
-
-    with plot_context():
-        figure = Figure(size)
-        ax = figure.add_axes((margin / size[0], 0.01, 1 - (margin + 0.04) / size[0], 0.98 - (0.2 / size[1] if titles else 0)))
-        ax.imshow(mosaic, cmap="RdBu_r" if diverging else "gray", vmin=0, vmax=1, interpolation="none")
-        ax.set_axis_off()
-        for i, title in enumerate(titles or []):
-            ax.annotate(title, (i % columns * (wide + gap) + wide / 2 - 0.5, i // columns * (high + gap) - 0.5), (0, 2),
-                        textcoords="offset points", ha="center", fontsize=8, color=INK, annotation_clip=False)  # fmt: skip
-        for i, label in enumerate(rows or []):
-            ax.annotate(label, (-0.5, i * (high + gap) + high / 2 - 0.5), (-5, 0), textcoords="offset points", ha="right",
-                        va="center", fontsize=8.5, color=INK, annotation_clip=False)  # fmt: skip
-    return figure
-
-
-def _scaled(images, diverging, each):
-    """To [0, 1]; diverging images so that zero is in the middle."""
-    axis = (1, 2) if each else None
-    with np.errstate(invalid="ignore"):
-        if diverging:
-            most = np.nanmax(np.abs(images), axis=axis, keepdims=True)
-            return 0.5 + images / np.where(most > 0, 2 * most, 1)
-        low, high = (f(images, axis=axis, keepdims=True) for f in (np.nanmin, np.nanmax))
-        return (images - low) / np.where(high > low, high - low, 1)
 
 
 def scatter(groups, *, title="", x="", y="", size=PANEL, limits=None):

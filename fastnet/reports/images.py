@@ -11,6 +11,11 @@ from fastnet.reports.colours import THEME, style_rules
 __all__ = ["plot_context", "png", "require_matplotlib", "svg"]
 
 PIXELS_PER_INCH = 96  # of CSS
+SETTINGS = {
+    "font.size": 9,
+    "svg.fonttype": "path",  # letters look the same on every machine
+    "svg.hashsalt": "fastnet",  # the same figure gives the same bytes
+}
 PNG_DENSITY = 2  # pixels of a PNG for each CSS pixel, for sharp screens
 
 
@@ -36,17 +41,13 @@ def require_matplotlib():
 def plot_context():
     """Matplotlib's own defaults, whatever the user has set, while a figure is drawn or saved."""
     matplotlib = require_matplotlib()
-    settings = {
-        **matplotlib.rcParamsDefault,
-        "font.size": 9,
-        "svg.fonttype": "path",  # letters look the same on every machine
-        "svg.hashsalt": "fastnet",  # the same figure gives the same bytes
-        "mathtext.fontset": "dejavusans",
-    }
-    for name in list(settings):
-        if name.startswith(("backend", "interactive", "toolbar")):
-            del settings[name]
-    return matplotlib.rc_context(settings)
+    defaults = {**matplotlib.rcParamsDefault, **SETTINGS}
+    now = matplotlib.rcParams
+    return matplotlib.rc_context({name: value for name, value in defaults.items() if _differs(name, value, now)})
+
+
+def _differs(name, value, now) -> bool:
+    return not name.startswith(("backend", "interactive", "toolbar")) and now[name] != value
 
 
 def svg(figure) -> tuple[str, int, int]:
