@@ -14,7 +14,7 @@ import importlib
 import json
 import os
 
-from fastnet import checks, files
+from fastnet import checks, config, files
 from fastnet.lab.measure import plain
 
 __all__ = ["EXPERIMENTS", "FOLDER", "page", "run", "write", "write_all", "write_index"]
@@ -73,7 +73,8 @@ def run(name: str, *, seed: int = 0, quick: bool = False) -> dict:
     module = _module(name)
     seed = checks.whole_number("seed", seed, least=0)
     quick = checks.flag("quick", quick)
-    return plain({"experiment": name, "seed": seed, "quick": quick, **module.run(seed=seed, quick=quick)})
+    with config.threads(1):  # networks this small gain nothing from more, and lose much on a busy machine
+        return plain({"experiment": name, "seed": seed, "quick": quick, **module.run(seed=seed, quick=quick)})
 
 
 def page(name: str, numbers: dict, *, links=()):
@@ -129,7 +130,7 @@ def write_all(folder=FOLDER, *, seed: int = 0, quick: bool = False):
 
 
 def write_index(folder=FOLDER) -> str:
-    """Write index.html, which leads through the pages in their order; returns its path."""
+    """Write index.html, which leads through the pages that are in the folder, in their order; returns its path."""
     from fastnet.reports import Page, prose
 
     index = Page(
@@ -141,9 +142,9 @@ def write_index(folder=FOLDER) -> str:
         "of 8 × 8 pixels which the package ships. Every number in the text was measured in that run. Each page says what was run, "
         "so that you can repeat it and change it.\n\nRead them in this order, or start where your question is."
     )
+    there = [name for name in EXPERIMENTS if os.path.exists(os.path.join(folder, f"{name}.html"))]
     index.definitions(
-        (prose(f"{i + 1}. [{_module(name).TITLE}]({name}.html)"), _module(name).QUESTION)
-        for i, name in enumerate(EXPERIMENTS)
+        (prose(f"{i}. [{_module(name).TITLE}]({name}.html)"), _module(name).QUESTION) for i, name in enumerate(there, 1)
     )
     path = os.path.join(folder, INDEX)
     index.write(path)

@@ -20,6 +20,7 @@ LEARNING_RATE, MOMENTUM = 0.02, 0.9
 HIGH_RATE = 0.3
 FLAT = 0.05  # of the activation's largest slope: what lies below is called flat
 DEAD = 1e-3  # a neuron whose slopes on all images are below this
+SAMPLES = 500  # training images, whose way through the network is looked at after each epoch
 RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
 OPEN_RANGE = (-1.0, 4.0)
 
@@ -61,7 +62,7 @@ def _learn(activation, learning_rate, seed, epochs, momentum=MOMENTUM) -> dict:
     first = _gradients(net, x, y)
     low, high = RANGES.get(activation, OPEN_RANGE)
     before = _weights(net)
-    snapshots = Snapshots(lambda net: _look(net, activation, x, low, high))
+    snapshots = Snapshots(lambda net: _look(net, activation, x[:SAMPLES], low, high))
     curves = train(net, epochs=epochs, optimizer=SGD(learning_rate, momentum=momentum), callbacks=[snapshots])
     taken = snapshots.taken
     return {
@@ -207,7 +208,7 @@ def _distributions(page, numbers):
         ))  # fmt: skip
     page.figure(
         panels,
-        "Outputs of the last hidden layer for all training images. Each column is a time, from before training (0) to the last epoch; the brighter, "
+        f"Outputs of the last hidden layer for {SAMPLES} training images. Each column is a time, from before training (0) to the last epoch; the brighter, "
         "the more of the values are there. What lies beyond the scale is counted at its end.",
     )
     last = nets["relu"]["last"]["values"][-1]
@@ -259,7 +260,7 @@ def _flat_and_dead(page, numbers):
     page.prose(
         f"A neuron is called *flat* here on an image if its slope is below {percent(FLAT, 0)} of the activation's largest: for sigmoid and tanh "
         "that is saturation, for relu it means that the neuron is off. That is no harm as long as other images reach it. A neuron that is flat for "
-        "*every* image gets no gradient: it is dead."
+        f"*every* one of {SAMPLES} images gets no gradient: it is dead."
     )
     page.table(
         f"After {numbers['epochs']} epochs, over all hidden layers",

@@ -44,9 +44,9 @@ COLOURS = {scheme.name: i for i, scheme in enumerate(SCHEMES)}
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 DEPTH, WIDTH = 30, 64
-TRAINED_DEPTH, EPOCHS, BATCH = 20, 8, 64
+TRAINED_DEPTH, EPOCHS, BATCH = 20, 7, 64
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
-CNN_DEPTH, FILTERS = 12, 16
+CNN_DEPTH, FILTERS = 12, 8
 CNN_SCHEMES = ("zeros", "too small", "too large", "Xavier", "He")
 STARTS = ("too small", "too large")
 CURES = ("nothing", "right scale (He)", "clipping", "batch norm", "layer norm", "residual")
