@@ -28,10 +28,11 @@ import fastnet as fn
 
 (x, y), test = fn.datasets.digits()
 for rate in (1e-4, 1e-2, 1e-1, 1.0, 10.0):
-    layers = [fn.Flatten(), fn.Dense(64, activation="relu"), fn.Dense(64, activation="relu"), fn.Dense(10)]
-    net = fn.Network(layers, input_shape=(8, 8, 1), seed=0)
+    hidden = [fn.Dense(64, activation="relu") for _ in range(2)]
+    net = fn.Network([fn.Flatten(), *hidden, fn.Dense(10)], input_shape=(8, 8, 1), seed=0)
     history = net.fit(
-        x, y, epochs=15, loss="softmax_cross_entropy", optimizer=fn.SGD(rate), on_nonfinite="stop", verbose=0
+        x, y, epochs=15, loss="softmax_cross_entropy", optimizer=fn.SGD(rate),
+        on_nonfinite="stop", verbose=0,
     )
     print(rate, history)
 """
@@ -130,15 +131,15 @@ def _three(page, numbers):
                 f"{rate:g}",
                 table_number((row["curves"].get("loss") or [None])[-1]),
                 percent((row["curves"].get("val_accuracy") or [None])[-1]),
-                percent(row["moved"], 2),
+                table_number(row["moved"]),
             ]
             for rate, row in ((float(key), row) for key, row in runs.items())
         ],
     )
     low, good = runs[f"{chosen['too low']:g}"], runs[f"{chosen['good']:g}"]
     text = (
-        f"*Moved* is the RMS of what the first epoch changed in the weights, over the RMS of the weights. At {chosen['good']:g} that is {percent(good['moved'], 1)}; at "
-        f"{chosen['too low']:g} it is {percent(low['moved'], 2)}: training goes in the right direction, but too slowly; after {numbers['epochs']} epochs the loss is still "
+        f"*Moved* is the RMS of what the first epoch changed in the weights, over the RMS of the weights. At {chosen['good']:g} that is {number(good['moved'])}; at "
+        f"{chosen['too low']:g} it is {number(low['moved'])}: training goes in the right direction, but too slowly; after {numbers['epochs']} epochs the loss is still "
         f"{number(low['curves']['loss'][-1])} (guessing has {number(GUESSING)}). "
     )
     if "too high" in chosen:

@@ -161,7 +161,7 @@ def _paths(page, numbers):
             (
                 pictures.surface(
                     xs, ys, surface, {name: (found[name]["x"], found[name]["y"]) for name in names}, target=MINIMUM,
-                    title=listed(names), x="x", y="y",
+                    title=listed(names), x="x", y="y", colours={rule.name: i for i, rule in enumerate(RULES)},
                 ),
                 f"Level lines of a long valley, with the paths of {listed(names)} from the left to its minimum.",
             )

@@ -16,7 +16,7 @@ __all__ = ["CHARACTER", "DASHES", "PANEL", "axes", "bars", "curves", "dress", "h
 PANEL = (4.3, 2.9)  # inches
 DASHES = ["-", (0, (5, 1.6)), (0, (1.4, 1.3)), (0, (6, 1.5, 1.3, 1.5)), (0, (3, 1.2)), (0, (8, 2)), (0, (2.4, 1, 1, 1)), "-"]
 LABEL_GAP = 0.082  # of the axes' height, between the names of two lines
-CHARACTER = 0.068  # inches, of a name's letters
+CHARACTER = 0.074  # inches, of a name's letters
 
 
 def axes(*, title="", x="", y="", size=PANEL, right=0.15):

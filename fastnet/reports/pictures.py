@@ -118,7 +118,7 @@ def _scaled(images, diverging, each):
         return (images - low) / np.where(high > low, high - low, 1)
 
 
-def surface(xs, ys, values, paths, *, title="", x="", y="", size=PANEL, target=None):
+def surface(xs, ys, values, paths, *, title="", x="", y="", size=PANEL, target=None, colours=None):
     """Level lines of a function of two variables, and paths over it.
 
     Parameters
@@ -130,6 +130,8 @@ def surface(xs, ys, values, paths, *, title="", x="", y="", size=PANEL, target=N
         Name -> (x, y) of its points; the first is where it begins.
     target : (float, float), optional
         The minimum, marked by a star.
+    colours : dict, optional
+        Name -> number of a series' colour, from 0; by default in order.
     """
     values = np.asarray(values, float)
     right = 0.2 + CHARACTER * max(map(len, paths), default=0)
@@ -142,14 +144,15 @@ def surface(xs, ys, values, paths, *, title="", x="", y="", size=PANEL, target=N
         drawn = []
         for i, (name, (path_x, path_y)) in enumerate(paths.items()):
             path_x, path_y = (np.array([np.nan if v is None else v for v in p], float) for p in (path_x, path_y))
-            (line,) = ax.plot(path_x, path_y, color=SERIES[i % len(SERIES)], linestyle=DASHES[i % len(DASHES)], linewidth=1.5,
-                              marker="o", markersize=2)  # fmt: skip
-            drawn.append((name, line, path_x, path_y))
+            number = i if colours is None else colours[name]
+            (line,) = ax.plot(path_x, path_y, color=SERIES[number % len(SERIES)], linestyle=DASHES[number % len(DASHES)],
+                              linewidth=1.5, marker="o", markersize=2)  # fmt: skip
+            drawn.append((name, line))
         if target is not None:
             ax.plot(*target, marker="*", color=INK, markersize=9, linestyle="none")
         ax.set_xlim(min(xs), max(xs))
         ax.set_ylim(min(ys), max(ys))
-        for row, (name, line, _, _) in enumerate(drawn):
+        for row, (name, line) in enumerate(drawn):
             ax.annotate(name, (1.03, 0.96 - 0.09 * row), xycoords="axes fraction", color=line.get_color(), fontsize=8.5,
                         va="center", annotation_clip=False)  # fmt: skip
     return figure
