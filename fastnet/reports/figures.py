@@ -15,6 +15,7 @@ __all__ = ["CHARACTER", "DASHES", "PANEL", "axes", "bars", "curves", "dress", "h
 
 PANEL = (4.3, 2.9)  # inches
 DASHES = ["-", (0, (5, 1.6)), (0, (1.4, 1.3)), (0, (6, 1.5, 1.3, 1.5)), (0, (3, 1.2)), (0, (8, 2)), (0, (2.4, 1, 1, 1)), "-"]
+FEW_TICKS = 8
 LABEL_GAP = 0.082  # of the axes' height, between the names of two lines
 CHARACTER = 0.074  # inches, of a name's letters
 
@@ -79,7 +80,7 @@ def curves(series, *, title="", x="", y="", log=False, log_x=False, limits=None,
         if log:
             ax.set_yscale("log")
         if log_x:
-            ax.set_xscale("log")
+            _log_axis(ax, np.unique(np.concatenate([xs for xs, _ in lines.values()])))
         if limits is not None:
             ax.set_ylim(*limits)
         if x_limits is not None:
@@ -88,6 +89,14 @@ def curves(series, *, title="", x="", y="", log=False, log_x=False, limits=None,
             ax.margins(x=0.02)
         name_lines(ax, drawn)
     return figure
+
+
+def _log_axis(ax, xs) -> None:
+    """A logarithmic x axis; where only few values occur, they are its ticks."""
+    ax.set_xscale("log")
+    if len(xs) <= FEW_TICKS:
+        ax.set_xticks(xs, [f"{x:g}" for x in xs])
+        ax.set_xticks([], minor=True)
 
 
 def _points(values):
