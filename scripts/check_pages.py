@@ -2,9 +2,9 @@
 
     python scripts/check_pages.py FILES...
 
-At the width of a phone and of a desktop: errors in the console, images that are not shown, requests that leave the file,
-a page that scrolls sideways. Exit code 1 if a page has a fault, 2 if there is no Chromium. CHROMIUM names the browser where it is not on
-the PATH as chromium, chromium-browser or google-chrome.
+At the width of a phone and of a desktop: errors in the console, images that are not shown, requests that leave the
+file, a page that scrolls sideways. Exit code 1 if a page has a fault, 2 if there is no Chromium. CHROMIUM names the
+browser where it is not on the PATH as chromium, chromium-browser or google-chrome.
 """
 
 from __future__ import annotations

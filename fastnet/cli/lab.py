@@ -19,9 +19,9 @@ def _names() -> list[str]:
 
 
 DESCRIPTION = (
-    "Run an experiment on the digits that fastnet ships, and write one HTML page with plots and explanations, and the numbers as JSON. "
-    "NAME is one of: neuron, gradient-descent, activations, init, learning-rate, optimizers, regularization, filters, depth; or all, "
-    "which also writes index.html."
+    "Run an experiment on the digits that fastnet ships, and write one HTML page with plots and explanations, and the "
+    "numbers as JSON. NAME is one of: neuron, gradient-descent, activations, init, learning-rate, optimizers, "
+    "regularization, filters, depth; or all, which also writes index.html."
 )
 
 

@@ -138,8 +138,10 @@ def write_index(folder=FOLDER) -> str:
         "Small experiments that show what a neural network's weights are, how they learn, and what goes wrong.",
     )
     index.prose(
-        "Each page ran an experiment on this machine with fastnet: mostly networks that read the 1,797 handwritten digits "
-        "of 8 × 8 pixels which the package ships. Every number in the text was measured in that run. Each page says what was run, "
+        "Each page ran an experiment on this machine with fastnet: mostly networks that read the 1,797 handwritten "
+        "digits "
+        "of 8 × 8 pixels which the package ships. Every number in the text was measured in that run. Each page says "
+        "what was run, "
         "so that you can repeat it and change it.\n\nRead them in this order, or start where your question is."
     )
     there = [name for name in EXPERIMENTS if os.path.exists(os.path.join(folder, f"{name}.html"))]

@@ -12,7 +12,9 @@ from fastnet.network import Network
 from fastnet.optimizers import SGD
 
 TITLE = "Activation functions in a network"
-QUESTION = "What does the choice of sigmoid, tanh, relu and their relatives change, and what are saturated and dead neurons?"
+QUESTION = (
+    "What does the choice of sigmoid, tanh, relu and their relatives change, and what are saturated and dead neurons?"
+)
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "gelu", "silu")
 LAYERS, UNITS = 5, 64
@@ -80,7 +82,9 @@ def _learn(activation, learning_rate, seed, epochs, momentum=MOMENTUM) -> dict:
 
 
 def _weights(net):
-    return np.concatenate([p.value.ravel() for p in net.parameters() if p.name.startswith("sum") and "weight" in p.name])
+    return np.concatenate(
+        [p.value.ravel() for p in net.parameters() if p.name.startswith("sum") and "weight" in p.name]
+    )
 
 
 def _gradients(net, x, y) -> list[float]:
@@ -124,9 +128,12 @@ def _curves(page, numbers):
     nets = numbers["networks"]
     page.section("How fast it learns")
     page.prose(
-        f"One network, {LAYERS} hidden layers of {UNITS} neurons, was trained six times on the 1,442 training digits, each time with another "
-        f"activation function: SGD with a learning rate of {LEARNING_RATE:g} and momentum {MOMENTUM:g}, batches of 32, {numbers['epochs']} epochs, seed "
-        f"{numbers['seed']}. First weights are fastnet's defaults: He's for relu, leaky relu, gelu and silu, Xavier's (Glorot's) for sigmoid and tanh."
+        f"One network, {LAYERS} hidden layers of {UNITS} neurons, was trained six times on the 1,442 training "
+        "digits, each time with another "
+        f"activation function: SGD with a learning rate of {LEARNING_RATE:g} and momentum {MOMENTUM:g}, batches of "
+        f"32, {numbers['epochs']} epochs, seed "
+        f"{numbers['seed']}. First weights are fastnet's defaults: He's for relu, leaky relu, gelu and silu, "
+        "Xavier's (Glorot's) for sigmoid and tanh."
     )
     page.figure(
         [
@@ -146,10 +153,14 @@ def _curves(page, numbers):
     ends = {name: net["curves"]["val_accuracy"][-1] for name, net in nets.items()}
     best = max(ends, key=ends.get)
     worst = min(ends, key=ends.get)
-    text = f"At the end {best} is best with {percent(ends[best])} of the test images, {worst} last with {percent(ends[worst])}. "
+    text = (
+        f"At the end {best} is best with {percent(ends[best])} of the test images, {worst} last with "
+        f"{percent(ends[worst])}. "
+    )
     if ends["sigmoid"] < 0.5 <= ends["relu"]:
         text += (
-            "The network of sigmoids has hardly learned anything: the next section shows why. It is not that it could not represent the "
+            "The network of sigmoids has hardly learned anything: the next section shows why. It is not that it "
+            "could not represent the "
             "digits; the error does not reach its first layers."
         )
     elif ends["sigmoid"] < ends["relu"]:
@@ -165,30 +176,40 @@ def _signals(page, numbers):
     nets = numbers["networks"]
     page.section("How much of the error arrives")
     page.prose(
-        "Before the first step the gradient of each layer's weights was measured over all training images, as the root of the mean square (RMS). "
-        "On its way back from the last layer the error is multiplied by each layer's weights and by the slopes of its activations."
+        "Before the first step the gradient of each layer's weights was measured over all training images, as the "
+        "root of the mean square (RMS). "
+        "On its way back from the last layer the error is multiplied by each layer's weights and by the slopes of "
+        "its activations."
     )
     page.figure(
         (
             figures.curves(
                 {name: net["gradients_at_first"] for name, net in nets.items()},
-                title="Gradient of the weights, before training", x="hidden layer", y="RMS", log=True, markers=True,
+                title="Gradient of the weights, before training",
+                x="hidden layer",
+                y="RMS",
+                log=True,
+                markers=True,
             ),
             "The size of the gradients in each hidden layer, on a logarithmic scale, a line for each activation.",
         ),
         "Layer 1 is the one at the input, farthest from the loss.",
-    )  # fmt: skip
+    )
     ratio = {name: net["gradients_at_first"][0] / net["gradients_at_first"][-1] for name, net in nets.items()}
     text = (
-        f"With the sigmoid the first layer's gradient is {number(ratio['sigmoid'])} times the last one's, with tanh {number(ratio['tanh'])}, "
+        f"With the sigmoid the first layer's gradient is {number(ratio['sigmoid'])} times the last one's, with tanh "
+        f"{number(ratio['tanh'])}, "
         f"with relu {number(ratio['relu'])}. "
     )
     if ratio["sigmoid"] < 0.1:
         text += (
-            f"The sigmoid's slope is 0.25 at most, so each layer passes on a fraction: the gradient *vanishes*. Its outputs also are all positive "
+            "The sigmoid's slope is 0.25 at most, so each layer passes on a fraction: the gradient *vanishes*. Its "
+            "outputs also are all positive "
             f"(their mean in the last layer is {number(nets['sigmoid']['first']['mean'][-1])}, "
-            f"tanh's {number(nets['tanh']['first']['mean'][-1])}) and hardly differ between images: a neuron's outputs in the last layer have a standard "
-            f"deviation of {number(nets['sigmoid']['first']['differs'][-1])}, with tanh {number(nets['tanh']['first']['differs'][-1])}."
+            f"tanh's {number(nets['tanh']['first']['mean'][-1])}) and hardly differ between images: a neuron's "
+            "outputs in the last layer have a standard "
+            f"deviation of {number(nets['sigmoid']['first']['differs'][-1])}, with tanh "
+            f"{number(nets['tanh']['first']['differs'][-1])}."
         )
     page.prose(text + " [First weights](init.html) shows what the right scale of the weights can do about it.")
 
@@ -202,20 +223,30 @@ def _distributions(page, numbers):
     for name in ("sigmoid", "tanh", "relu", "gelu"):
         net = nets[name]
         low, high = net["range"]
-        panels.append((
-            pictures.over_time(net["last_layer_over_time"], low=low, high=high, title=f"{name}: outputs of layer {LAYERS}", y="output"),
-            f"How the distribution of {name} outputs in the last hidden layer changes from epoch to epoch.",
-        ))  # fmt: skip
+        panels.append(
+            (
+                pictures.over_time(
+                    net["last_layer_over_time"],
+                    low=low,
+                    high=high,
+                    title=f"{name}: outputs of layer {LAYERS}",
+                    y="output",
+                ),
+                f"How the distribution of {name} outputs in the last hidden layer changes from epoch to epoch.",
+            )
+        )
     page.figure(
         panels,
-        f"Outputs of the last hidden layer for {SAMPLES} training images. Each column is a time, from before training (0) to the last epoch; the brighter, "
+        f"Outputs of the last hidden layer for {SAMPLES} training images. Each column is a time, from before "
+        "training (0) to the last epoch; the brighter, "
         "the more of the values are there. What lies beyond the scale is counted at its end.",
     )
     last = nets["relu"]["last"]["values"][-1]
     low, high = nets["relu"]["range"]
     at_zero = last[int((0 - low) / (high - low) * len(last))]
     page.prose(
-        f"After training {percent(at_zero, 0)} of relu's outputs in the last layer are at 0 or just above: a *sparse* code, in which each image "
+        f"After training {percent(at_zero, 0)} of relu's outputs in the last layer are at 0 or just above: a "
+        "*sparse* code, in which each image "
         "switches on some of the neurons. "
         + (
             "The tanh has moved to its two ends. "
@@ -232,15 +263,15 @@ def _distributions(page, numbers):
                         "before": (edges, nets[name]["weights_before"]),
                         "after": (edges, nets[name]["weights_after"]),
                     },
-                    title=f"{name}: hidden weights", x="weight",
+                    title=f"{name}: hidden weights",
+                    x="weight",
                 ),
                 f"Distributions of the hidden layers' weights of the {name} network before and after training.",
             )
             for name in ("sigmoid", "relu")
         ],
         "All weights of the hidden layers, before and after training.",
-    )  # fmt: skip
-
+    )
 
     changes = {name: net["weights_change"] for name, net in nets.items()}
     most = max(changes.values())
@@ -258,8 +289,10 @@ def _flat_and_dead(page, numbers):
     nets, high = numbers["networks"], numbers["high"]
     page.section("Saturated and dead neurons")
     page.prose(
-        f"A neuron is called *flat* here on an image if its slope is below {percent(FLAT, 0)} of the activation's largest: for sigmoid and tanh "
-        "that is saturation, for relu it means that the neuron is off. That is no harm as long as other images reach it. A neuron that is flat for "
+        f"A neuron is called *flat* here on an image if its slope is below {percent(FLAT, 0)} of the activation's "
+        "largest: for sigmoid and tanh "
+        "that is saturation, for relu it means that the neuron is off. That is no harm as long as other images reach "
+        "it. A neuron that is flat for "
         f"*every* one of {SAMPLES} images gets no gradient: it is dead."
     )
     page.table(
@@ -278,8 +311,10 @@ def _flat_and_dead(page, numbers):
     )
     dead = {name: net["dead_over_time"][-1] for name, net in high.items()}
     page.prose(
-        "Large steps kill relu neurons: one that is thrown so far that its sum is negative for all images gets no gradient, and comes back only if "
-        f"the layers before it change what it sees. With plain SGD and a learning rate of {numbers['high_rate']:g} instead of {LEARNING_RATE:g}, {percent(dead['relu'])} of the relu neurons are dead at the end, "
+        "Large steps kill relu neurons: one that is thrown so far that its sum is negative for all images gets no "
+        "gradient, and comes back only if "
+        f"the layers before it change what it sees. With plain SGD and a learning rate of {numbers['high_rate']:g} "
+        f"instead of {LEARNING_RATE:g}, {percent(dead['relu'])} of the relu neurons are dead at the end, "
         f"{percent(dead['leaky_relu'])} of the leaky ones, whose slope of 0.01 below 0 always lets some error through."
     )
     page.figure(
@@ -290,20 +325,23 @@ def _flat_and_dead(page, numbers):
                         name: (list(range(len(net["dead_over_time"]))), net["dead_over_time"])
                         for name, net in high.items()
                     },
-                    title=f"Dead neurons, learning rate {numbers['high_rate']:g}", x="epoch", y="share",
+                    title=f"Dead neurons, learning rate {numbers['high_rate']:g}",
+                    x="epoch",
+                    y="share",
                 ),
                 "The share of dead neurons over the epochs with a high learning rate, for relu and leaky relu.",
             ),
             (
                 figures.curves(
                     {name: net["curves"]["val_accuracy"] for name, net in high.items()},
-                    title="Accuracy on the test images", x="epoch",
+                    title="Accuracy on the test images",
+                    x="epoch",
                 ),
                 "Accuracy over the epochs with a high learning rate, for relu and leaky relu.",
             ),
         ],
         "A high learning rate and dead neurons.",
-    )  # fmt: skip
+    )
     page.prose(
         f"The accuracy at the end is {percent(high['relu']['curves']['val_accuracy'][-1])} with relu and "
         f"{percent(high['leaky_relu']['curves']['val_accuracy'][-1])} with leaky relu. "

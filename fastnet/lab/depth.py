@@ -36,11 +36,17 @@ class Kind:
 
 KINDS = (
     Kind("plain", "dense, relu", lambda: [Dense(WIDTH, activation="relu")]),
-    Kind("batch norm", "dense, batch norm, relu",
-         lambda: [Dense(WIDTH, use_bias=False, init="he_normal"), BatchNorm(), Activation("relu")]),
-    Kind("residual", "x + dense(relu(batch norm(x)))",
-         lambda: [Residual([BatchNorm(), Activation("relu"), Dense(WIDTH, init="he_normal")])]),
-)  # fmt: skip
+    Kind(
+        "batch norm",
+        "dense, batch norm, relu",
+        lambda: [Dense(WIDTH, use_bias=False, init="he_normal"), BatchNorm(), Activation("relu")],
+    ),
+    Kind(
+        "residual",
+        "x + dense(relu(batch norm(x)))",
+        lambda: [Residual([BatchNorm(), Activation("relu"), Dense(WIDTH, init="he_normal")])],
+    ),
+)
 
 SNIPPET = """
 import fastnet as fn
@@ -68,8 +74,10 @@ def run(seed=0, quick=False) -> dict:
     return {
         "epochs": epochs,
         "depths": depths,
-        "kinds": {kind.name: {str(depth): _measure(kind, depth, seed, epochs, parts) for depth in depths} for kind in KINDS},
-    }  # fmt: skip
+        "kinds": {
+            kind.name: {str(depth): _measure(kind, depth, seed, epochs, parts) for depth in depths} for kind in KINDS
+        },
+    }
 
 
 def network(kind, depth, seed) -> Network:
@@ -77,9 +85,7 @@ def network(kind, depth, seed) -> Network:
     layers = [Flatten(), Dense(WIDTH, name="first")]
     for _ in range(depth):
         layers += kind.block()
-    return Network(
-        [*layers, BatchNorm(), Activation("relu"), Dense(10, name="head")], input_shape=(8, 8, 1), seed=seed
-    )
+    return Network([*layers, BatchNorm(), Activation("relu"), Dense(10, name="head")], input_shape=(8, 8, 1), seed=seed)
 
 
 def costs(net) -> dict:
@@ -105,26 +111,29 @@ def _measure(kind, depth, seed, epochs, parts) -> dict:
     backpropagate(net, SoftmaxCrossEntropy(), x[:SAMPLES], y[:SAMPLES])
     weights = [p for p in net.parameters() if p.value.ndim == 2]
     gradients = [moments(p.grad)["rms"] for p in weights[:-1]]
-    likeness = _likeness(net, x[:SAMPLES])
+    distinct = _distinct(net, x[:SAMPLES])
     net = network(kind, depth, seed)
     begun = time.perf_counter()
     curves = train(net, epochs=epochs, optimizer=SGD(LEARNING_RATE, momentum=MOMENTUM), parts=parts, batch_size=BATCH)
     return {
         **costs(net),
         "gradients": gradients,
-        "likeness": likeness,
+        "distinct": distinct,
         "curves": curves,
         "seconds_per_epoch": (time.perf_counter() - begun) / max(1, len(curves.get("loss", [1]))),
     }
 
 
-def _likeness(net, x) -> float:
-    """The mean cosine of the angle between two images' values behind the last of the further layers, before training."""
+def _distinct(net, x) -> float:
+    """How different the directions are in which two images' values point, behind the last of the further layers.
+
+    One minus the mean cosine of the angle between them: 0 where all point in the same direction.
+    """
     last = net.graph.nodes[-4].name  # before batch norm, relu and the head
     values = net.activations(x, [last])[last].astype(float)
     values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-30)
     n = len(values)
-    return float((np.sum(values.sum(axis=0) ** 2) - n) / (n * (n - 1)))
+    return float(1 - (np.sum(values.sum(axis=0) ** 2) - n) / (n * (n - 1)))
 
 
 # The page
@@ -137,11 +146,13 @@ def page(numbers):
     page = Page(TITLE, QUESTION)
     page.section("Three kinds of networks")
     page.prose(
-        f"A dense layer of {WIDTH} neurons reads the digits; so many further layers follow; then batch norm, relu, and a dense layer with the ten answers. One further layer is:"
+        f"A dense layer of {WIDTH} neurons reads the digits; so many further layers follow; then batch norm, relu, "
+        "and a dense layer with the ten answers. One further layer is:"
     )
     page.definitions((kind.name, kind.text) for kind in KINDS)
     page.prose(
-        f"Each was trained for {numbers['epochs']} epochs with SGD (learning rate {LEARNING_RATE:g}, momentum {MOMENTUM:g}, batches of {BATCH}, seed {numbers['seed']})."
+        f"Each was trained for {numbers['epochs']} epochs with SGD (learning rate {LEARNING_RATE:g}, momentum "
+        f"{MOMENTUM:g}, batches of {BATCH}, seed {numbers['seed']})."
     )
     _costs(page, numbers)
     _gradients(page, numbers)
@@ -157,25 +168,43 @@ def _costs(page, numbers):
     page.section("What a layer costs")
     residual, plain = numbers["kinds"]["residual"], numbers["kinds"]["plain"]
     page.table(
-        prose("Residual networks (what `net.summary()` adds up); the time is that of this machine, on one thread, with the evaluation on the test images"),
-        ["layers", "parameters", "multiply-adds of a sample", "memory of the parameters", "activations of a sample", "milliseconds an epoch"],
+        prose(
+            "Residual networks (what `net.summary()` adds up); the time is that of this machine, on one thread, with "
+            "the "
+            "evaluation on the test images"
+        ),
+        [
+            "layers",
+            "parameters",
+            "multiply-adds of a sample",
+            "memory of the parameters",
+            "activations of a sample",
+            "milliseconds an epoch",
+        ],
         [
             [
-                depth, f"{row['parameters']:,}", f"{row['multiply_adds']:,}", _kilobytes(row["parameter_bytes"]),
-                _kilobytes(row["activation_bytes"]), number(1000 * row["seconds_per_epoch"]),
+                depth,
+                f"{row['parameters']:,}",
+                f"{row['multiply_adds']:,}",
+                _kilobytes(row["parameter_bytes"]),
+                _kilobytes(row["activation_bytes"]),
+                number(1000 * row["seconds_per_epoch"]),
             ]
             for depth, row in residual.items()
         ],
-    )  # fmt: skip
+    )
     first, last = str(numbers["depths"][0]), str(numbers["depths"][-1])
     steps = int(last) - int(first)
     each = (residual[last]["parameters"] - residual[first]["parameters"]) / steps
     work = (residual[last]["multiply_adds"] - residual[first]["multiply_adds"]) / steps
     extra = residual[last]["parameters"] - plain[last]["parameters"]
     page.prose(
-        f"Everything grows in proportion to the depth: each layer adds {each:,.0f} parameters and {work:,.0f} multiply-adds for each sample (three times as many in training, for the passes "
-        f"backward). The shortcut itself has no parameters: the {last}-layer residual network has {extra:,} more than the plain one, all of them batch norm's. Training "
-        f"keeps the activations of a whole batch until the backward pass: {BATCH * residual[last]['activation_bytes'] / 2**20:.1f} MiB at {last} layers and batches of {BATCH}."
+        f"Everything grows in proportion to the depth: each layer adds {each:,.0f} parameters and {work:,.0f} "
+        "multiply-adds for each sample (three times as many in training, for the passes "
+        f"backward). The shortcut itself has no parameters: the {last}-layer residual network has {extra:,} more "
+        "than the plain one, all of them batch norm's. Training "
+        "keeps the activations of a whole batch until the backward pass: "
+        f"{BATCH * residual[last]['activation_bytes'] / 2**20:.1f} MiB at {last} layers and batches of {BATCH}."
     )
 
 
@@ -192,24 +221,33 @@ def _gradients(page, numbers):
         "Before training, the gradient of each layer's weights was measured over "
         f"{SAMPLES} training images (root of the mean square)."
     )
-    ratios = {
-        kind: [_ratio(row["gradients"]) for row in rows.values()] for kind, rows in numbers["kinds"].items()
-    }  # fmt: skip
+    ratios = {kind: [_ratio(row["gradients"]) for row in rows.values()] for kind, rows in numbers["kinds"].items()}
     page.figure(
         [
             (
-                figures.curves({kind: rows[last]["gradients"] for kind, rows in numbers["kinds"].items()},
-                               title=f"Gradients by layer, {last} layers", x="layer", y="RMS", log=True),
+                figures.curves(
+                    {kind: rows[last]["gradients"] for kind, rows in numbers["kinds"].items()},
+                    title=f"Gradients by layer, {last} layers",
+                    x="layer",
+                    y="RMS",
+                    log=True,
+                ),
                 f"The size of each layer's gradient in networks of {last} layers, a line for each kind.",
             ),
             (
-                figures.curves({kind: (numbers["depths"], values) for kind, values in ratios.items()},
-                               title="First layer over last layer", x="layers", log=True, log_x=True, markers=True),
+                figures.curves(
+                    {kind: (numbers["depths"], values) for kind, values in ratios.items()},
+                    title="First layer over last layer",
+                    x="layers",
+                    log=True,
+                    log_x=True,
+                    markers=True,
+                ),
                 "The first layer's gradient over the last one's, for each depth, a line for each kind.",
             ),
         ],
         "A ratio near 1 means that all layers learn at a similar pace.",
-    )  # fmt: skip
+    )
     at_end = {kind: values[-1] for kind, values in ratios.items()}
     text = f"At {last} layers the first layer's gradient is, of the last one's: " + listed(
         f"{kind} {table_number(value)} times" for kind, value in at_end.items()
@@ -219,25 +257,33 @@ def _gradients(page, numbers):
     best = min(distance, key=distance.get)
     text += f"Nearest to 1 is {best}. "
     if at_end["residual"] and distance["residual"] < distance["batch norm"]:
-        text += "Where there is a shortcut it hands the error on as it is: the derivative of $x + F(x)$ is $1 + F'(x)$, and the 1 does not shrink or grow, however many layers there are."
-    if at_end["batch norm"] and at_end["batch norm"] > 10:
-        text += " Batch norm alone lets the error *grow* on its way back: it fixes the values on the way forward, not the gradients on the way back."
-    page.prose(text)
-    alike = {kind: rows[last]["likeness"] for kind, rows in numbers["kinds"].items()}
-    page.prose(
-        "The size of the gradient is not all. Behind the last of "
-        + f"{last} layers the values of two different images point in nearly the same direction if the cosine of the angle between them is near 1; on average it is "
-        + listed(f"{number(value)} with {kind}" for kind, value in alike.items())
-        + ". "
-        + (
-            "He's first weights keep the size of values and errors in the plain network, but its relus make all images alike: little is left to tell them apart by. The shortcuts keep what "
-            "the first layer saw."
-            if alike["plain"] > 0.9 > alike["residual"]
-            else "In this run the shortcuts do not make the difference that textbooks lead one to expect."
-            if alike["plain"] <= alike["residual"]
-            else "The shortcuts keep more of what the first layer saw."
+        text += (
+            "Where there is a shortcut it hands the error on as it is: the derivative of $x + F(x)$ is $1 + "
+            "F'(x)$, and the 1 does not shrink or grow, however many layers there are."
         )
+    if at_end["batch norm"] and at_end["batch norm"] > 10:
+        text += (
+            " Batch norm alone lets the error *grow* on its way back: it fixes the values on the way forward, "
+            "not the gradients on the way back."
+        )
+    page.prose(text)
+    distinct = {kind: rows[last]["distinct"] for kind, rows in numbers["kinds"].items()}
+    text = (
+        f"The size of the gradient is not all. Behind the last of {last} layers the values of two images point in "
+        "nearly the same direction if one minus the cosine of the angle between them "
+        "is near 0. On average it is "
+        + listed(f"{number(value, 2)} with {kind}" for kind, value in distinct.items())
+        + ". "
     )
+    if distinct["plain"] < distinct["residual"] / 5:
+        text += (
+            "He's first weights keep the size of values and errors in the plain network, but layer by layer its "
+            "relus make all images more alike, until little is left to tell "
+            "them apart by. The shortcuts keep what the first layer saw."
+        )
+    else:
+        text += "In this run the shortcuts keep hardly more of what tells images apart than the plain layers do."
+    page.prose(text)
 
 
 def _ratio(gradients):
@@ -255,31 +301,49 @@ def _training(page, numbers):
         [
             (
                 figures.curves(
-                    {kind: (depths, [(row["curves"].get(key) or [None])[-1] for row in rows.values()]) for kind, rows in kinds.items()},
-                    title=title, x="layers", log=log, log_x=True, markers=True, limits=limits,
+                    {
+                        kind: (depths, [(row["curves"].get(key) or [None])[-1] for row in rows.values()])
+                        for kind, rows in kinds.items()
+                    },
+                    title=title,
+                    x="layers",
+                    log=log,
+                    log_x=True,
+                    markers=True,
+                    limits=limits,
                 ),
                 f"{title} after training, over the depth, a line for each kind.",
             )
-            for key, title, log, limits in (("loss", "Training loss", True, None), ("val_accuracy", "Test accuracy", False, (0, 1.03)))
+            for key, title, log, limits in (
+                ("loss", "Training loss", True, None),
+                ("val_accuracy", "Test accuracy", False, (0, 1.03)),
+            )
         ],
         f"After {numbers['epochs']} epochs.",
-    )  # fmt: skip
+    )
     page.table(
         f"Test accuracy after {numbers['epochs']} epochs",
         ["layers", *kinds],
         [
-            [str(depth), *(percent((rows[str(depth)]["curves"].get("val_accuracy") or [None])[-1]) for rows in kinds.values())]
+            [
+                str(depth),
+                *(percent((rows[str(depth)]["curves"].get("val_accuracy") or [None])[-1]) for rows in kinds.values()),
+            ]
             for depth in depths
         ],
-    )  # fmt: skip
+    )
     ends = {
-        kind: [(row["curves"].get("val_accuracy") or [None])[-1] or 0.0 for row in rows.values()] for kind, rows in kinds.items()
-    }  # fmt: skip
+        kind: [(row["curves"].get("val_accuracy") or [None])[-1] or 0.0 for row in rows.values()]
+        for kind, rows in kinds.items()
+    }
     failed = {kind: [d for d, end in zip(depths, values, strict=True) if end < 0.5] for kind, values in ends.items()}
     text = ""
     for kind, found in failed.items():
         if found:
-            text += f"With {kind} layers the network fails to learn (below half of the test images) at {listed(str(d) for d in found)} layers. "
+            text += (
+                f"With {kind} layers the network fails to learn (below half of the test images) at "
+                f"{listed(str(d) for d in found)} layers. "
+            )
         else:
             text += f"With {kind} layers it learns at every depth that was tried. "
     best = max(((max(values), kind) for kind, values in ends.items()))

@@ -85,8 +85,9 @@ def _network(seed):
             Flatten(),
             Dense(10, name="head"),
         ],
-        input_shape=(8, 8, 1), seed=seed,
-    )  # fmt: skip
+        input_shape=(8, 8, 1),
+        seed=seed,
+    )
 
 
 def _changes(taken) -> list[float]:
@@ -109,8 +110,12 @@ def _patches(net, layer, x, y, margin, stride) -> dict:
         flat = maps[..., i].reshape(len(x), -1)
         best = np.argsort(-flat.max(axis=1), kind="stable")[:PATCHES]
         rows, columns = np.unravel_index(flat[best].argmax(axis=1), maps.shape[1:3])
-        windows.append([padded[n, stride * r : stride * r + size, stride * c : stride * c + size]
-                        for n, r, c in zip(best, rows, columns, strict=True)])  # fmt: skip
+        windows.append(
+            [
+                padded[n, stride * r : stride * r + size, stride * c : stride * c + size]
+                for n, r, c in zip(best, rows, columns, strict=True)
+            ]
+        )
         digits.append(y[best])
     return {"windows": np.array(windows), "digits": np.array(digits), "means": maps.mean(axis=(0, 1, 2))}
 
@@ -162,9 +167,12 @@ def page(numbers):
     page = Page(TITLE, QUESTION)
     page.section("The network")
     page.prose(
-        f"A filter is a neuron with few inputs, a window of {WINDOW} × {WINDOW} pixels, that is moved over the whole image with the same weights; what it puts out at "
-        f"each place is an image again, its *feature map*. The network here has {FILTERS} filters, relu, max pooling, {DEEP_FILTERS} filters over all "
-        f"{FILTERS} maps, relu, max pooling, and a dense layer. It was trained for {numbers['epochs']} epochs (Adam, learning rate 0.001, batches of 32, seed {numbers['seed']}), and "
+        f"A filter is a neuron with few inputs, a window of {WINDOW} × {WINDOW} pixels, that is moved over the whole "
+        "image with the same weights; what it puts out at "
+        f"each place is an image again, its *feature map*. The network here has {FILTERS} filters, relu, max "
+        f"pooling, {DEEP_FILTERS} filters over all "
+        f"{FILTERS} maps, relu, max pooling, and a dense layer. It was trained for {numbers['epochs']} epochs (Adam, "
+        f"learning rate 0.001, batches of 32, seed {numbers['seed']}), and "
         f"knows {percent(numbers['accuracy'])} of the test images."
     )
     _kernels(page, numbers)
@@ -185,19 +193,27 @@ def _kernels(page, numbers):
     page.figure(
         (
             pictures.image_grid(
-                kernels.reshape(-1, WINDOW, WINDOW), columns=FILTERS, diverging=True, each=False, size=(6.4, 0.72 * len(kernels) + 0.3),
-                rows=[f"epoch {epoch}" for epoch in numbers["shown_epochs"]], titles=[str(i + 1) for i in range(FILTERS)],
+                kernels.reshape(-1, WINDOW, WINDOW),
+                columns=FILTERS,
+                diverging=True,
+                each=False,
+                size=(6.4, 0.72 * len(kernels) + 0.3),
+                rows=[f"epoch {epoch}" for epoch in numbers["shown_epochs"]],
+                titles=[str(i + 1) for i in range(FILTERS)],
             ),
-            f"A grid: the {FILTERS} filters of the first layer in columns, epochs in rows. Red weights are positive, blue ones negative.",
+            f"A grid: the {FILTERS} filters of the first layer in columns, epochs in rows. Red weights are positive, "
+            "blue ones negative.",
         ),
         "The filters of the first layer (columns) as they learn (rows). Red is positive, blue negative, white zero.",
-    )  # fmt: skip
+    )
     change = numbers["change"]
     most, least = int(np.argmax(change)), int(np.argmin(change))
     page.prose(
-        f"They start as noise. Filter {most + 1} changes most, by {number(change[most], 2)} times the length of its first weights; filter {least + 1} least, by {number(change[least], 2)} times. "
+        f"They start as noise. Filter {most + 1} changes most, by {number(change[most], 2)} times the length of its "
+        f"first weights; filter {least + 1} least, by {number(change[least], 2)} times. "
         + (
-            "So much of what the filters look like at the end is how they began: training needs the noise, and bends it just so far as it helps."
+            "So much of what the filters look like at the end is how they began: training needs the noise, and bends "
+            "it just so far as it helps."
             if np.mean(change) < 1
             else "Most of what the filters look like at the end they have learned."
         )
@@ -215,19 +231,24 @@ def _maps(page, numbers):
                 f"A gray image of 8 by 8 pixels, a handwritten {numbers['label']}.",
             ),
             (
-                pictures.image_grid(numbers["first_maps"], columns=4, titles=[str(i + 1) for i in range(FILTERS)], each=False),
-                f"The {FILTERS} feature maps of the first layer: different strokes of the {numbers['label']} light up in each.",
+                pictures.image_grid(
+                    numbers["first_maps"], columns=4, titles=[str(i + 1) for i in range(FILTERS)], each=False
+                ),
+                f"The {FILTERS} feature maps of the first layer: different strokes of the {numbers['label']} light "
+                "up in each.",
             ),
             (
                 pictures.image_grid(numbers["second_maps"], columns=8, each=False),
                 f"The {DEEP_FILTERS} feature maps of the second layer, 4 by 4 values each.",
             ),
         ],
-        f"A handwritten {numbers['label']} of the test images, its maps in the first layer, and in the second. Bright is a large output.",
-    )  # fmt: skip
+        f"A handwritten {numbers['label']} of the test images, its maps in the first layer, and in the second. "
+        "Bright is a large output.",
+    )
     active = float((np.array(numbers["second_maps"]).max(axis=(1, 2)) > 0).mean())
     page.prose(
-        f"A filter of the first layer lights up where the image looks like its weights: at an edge, a stroke in some direction. The second layer combines these. "
+        "A filter of the first layer lights up where the image looks like its weights: at an edge, a stroke in some "
+        "direction. The second layer combines these. "
         f"On this image {percent(active, 0)} of its filters put out something above 0."
     )
 
@@ -239,23 +260,36 @@ def _exciting(page, numbers):
     panels = []
     for layer, count in (("first", FILTERS), ("second", 8)):
         windows = np.array(numbers["patches"][layer]["windows"], float)[:count]
-        panels.append((
-            pictures.image_grid(windows.reshape(-1, *windows.shape[2:]), columns=PATCHES, rows=[f"filter {i + 1}" for i in range(count)],
-                                each=False),
-            f"For each of {count} filters of the {layer} layer a row of the {PATCHES} windows of training images that excite it most.",
-        ))  # fmt: skip
+        panels.append(
+            (
+                pictures.image_grid(
+                    windows.reshape(-1, *windows.shape[2:]),
+                    columns=PATCHES,
+                    rows=[f"filter {i + 1}" for i in range(count)],
+                    each=False,
+                ),
+                f"For each of {count} filters of the {layer} layer a row of the {PATCHES} windows of training images "
+                "that excite it most.",
+            )
+        )
     page.figure(
         panels,
-        "A row for each filter: the windows, each of another training image, in which it puts out most. First layer at the left (3 × 3 pixels), second at the right "
+        "A row for each filter: the windows, each of another training image, in which it puts out most. First layer "
+        "at the left (3 × 3 pixels), second at the right "
         "(its first eight filters; they see 8 × 8 pixels).",
     )
     digits = np.array(numbers["patches"]["second"]["digits"])
     pure = [i + 1 for i, row in enumerate(digits) if np.bincount(row, minlength=10).max() >= PATCHES - 1]
     text = "The windows of one filter resemble each other: that is what it looks for. "
     if pure:
-        text += f"In the second layer {len(pure)} of {DEEP_FILTERS} filters have found their best windows in images of one digit (or all but one of them)."
+        text += (
+            f"In the second layer {len(pure)} of {DEEP_FILTERS} filters have found their best windows in images "
+            "of one digit (or all but one of them)."
+        )
     else:
-        text += "No filter of the second layer belongs to a single digit: each looks for a part that several digits have."
+        text += (
+            "No filter of the second layer belongs to a single digit: each looks for a part that several digits have."
+        )
     page.prose(text)
 
 
@@ -271,15 +305,22 @@ def _occluded(page, numbers):
                 f"The image of the {numbers['label']}.",
             ),
             (
-                pictures.heat_map(found["map"], title=f"Probability of {numbers['label']}", limits=(0, 1), size=(3.6, 2.8)),
-                f"A map of 8 by 8 places: the probability that the network gives to {numbers['label']} when the place is covered.",
+                pictures.heat_map(
+                    found["map"], title=f"Probability of {numbers['label']}", limits=(0, 1), size=(3.6, 2.8)
+                ),
+                f"A map of 8 by 8 places: the probability that the network gives to {numbers['label']} when the "
+                "place is covered.",
             ),
         ],
-        f"A gray square of {OCCLUDER} × {OCCLUDER} pixels is put over each place in turn; dark places are those where covering harms.",
-    )  # fmt: skip
+        f"A gray square of {OCCLUDER} × {OCCLUDER} pixels is put over each place in turn; dark places are those "
+        "where covering harms.",
+    )
     text = f"Uncovered, the network gives the {numbers['label']} a probability of {percent(found['probability'])}. "
     if found["lowest"] < 0.5:
-        text += f"With the square at the worst place that falls to {percent(found['lowest'])}, and it takes the image for a {found['instead']}."
+        text += (
+            f"With the square at the worst place that falls to {percent(found['lowest'])}, and it takes the "
+            f"image for a {found['instead']}."
+        )
     else:
         text += f"Even with the square at the worst place it is {percent(found['lowest'])}: no single place decides."
     page.prose(text)
@@ -291,7 +332,8 @@ def _worths(page, numbers):
     base = numbers["accuracy"]
     page.section("What each filter is worth")
     page.prose(
-        f"One filter at a time was removed (weights and bias set to 0), shuffled (its own weights in another order), or drawn anew; nothing was trained afterwards. How much of "
+        "One filter at a time was removed (weights and bias set to 0), shuffled (its own weights in another order), "
+        "or drawn anew; nothing was trained afterwards. How much of "
         f"the {percent(base)} is left?"
     )
     worth = numbers["worth"]
@@ -300,22 +342,30 @@ def _worths(page, numbers):
             (
                 figures.bars(
                     {f"filter {i + 1}": value for i, value in enumerate(worth["first"][change])},
-                    title=f"First layer, one {change}", x="test accuracy", reference=(base, "whole"), form="{:.1%}", limits=(0, 1),
+                    title=f"First layer, one {change}",
+                    x="test accuracy",
+                    reference=(base, "whole"),
+                    form="{:.1%}",
+                    limits=(0, 1),
                 ),
                 f"Test accuracy with each of the first layer's filters {change}, beside that of the whole network.",
             )
             for change in CHANGES
         ],
         "The dashed line is the accuracy of the whole network.",
-    )  # fmt: skip
+    )
     rows = []
     for layer, kinds in worth.items():
         for change, values in kinds.items():
             drops = [100 * (base - value) for value in values]
-            rows.append([
-                f"{layer} layer, {change}", f"{np.mean(drops):.1f}", f"{max(drops):.1f} (filter {int(np.argmax(drops)) + 1})",
-                str(sum(drop <= 0 for drop in drops)),
-            ])  # fmt: skip
+            rows.append(
+                [
+                    f"{layer} layer, {change}",
+                    f"{np.mean(drops):.1f}",
+                    f"{max(drops):.1f} (filter {int(np.argmax(drops)) + 1})",
+                    str(sum(drop <= 0 for drop in drops)),
+                ]
+            )
     page.table(
         "Points of accuracy lost, one filter changed at a time",
         ["", "mean loss", "largest loss", "filters without loss"],
@@ -324,12 +374,14 @@ def _worths(page, numbers):
     drop = {change: float(np.mean([base - v for v in worth["first"][change]])) for change in CHANGES}
     second = float(np.mean([base - v for v in worth["second"]["removed"]]))
     text = (
-        f"Removing a filter of the first layer costs {100 * drop['removed']:.1f} points on average, one of the second {100 * second:.1f}"
+        f"Removing a filter of the first layer costs {100 * drop['removed']:.1f} points on average, one of the "
+        f"second {100 * second:.1f}"
         + (": with more filters each one matters less. " if second < drop["removed"] else ". ")
     )
     if drop["shuffled"] > drop["removed"] and drop["drawn anew"] > drop["removed"]:
         text += (
-            "A wrong filter harms more than a missing one: the layers behind it take what it says at its word. So it is not the size of the weights but "
+            "A wrong filter harms more than a missing one: the layers behind it take what it says at its word. So it "
+            "is not the size of the weights but "
             "their pattern that was learned."
         )
     else:

@@ -53,8 +53,12 @@ def run(seed=0, quick=False) -> dict:
 
 def example_network() -> Network:
     """The 2-2-1 network of the page, with the hidden sums as a layer's output."""
-    net = Network([Dense(2, name="hidden"), Activation("sigmoid", name="squash"), Dense(1, name="output")],
-                  input_shape=(2,), dtype="float64", seed=0)  # fmt: skip
+    net = Network(
+        [Dense(2, name="hidden"), Activation("sigmoid", name="squash"), Dense(1, name="output")],
+        input_shape=(2,),
+        dtype="float64",
+        seed=0,
+    )
     net["hidden"].weight.assign(HIDDEN_WEIGHTS)
     net["hidden"].bias.assign(HIDDEN_BIASES)
     net["output"].weight.assign(OUTPUT_WEIGHTS)
@@ -72,23 +76,32 @@ def _step() -> dict:
     rows = []
     for symbol, name, place in _places():
         parameter = net.graph.parameters[name]
-        rows.append({
-            "symbol": symbol,
-            "name": f"{name}{list(place)}",
-            "value": float(parameter.value[place]),
-            "gradient": float(parameter.grad[place]),
-            "nudged": _nudged(net, loss, parameter, place, x, y),
-        })  # fmt: skip
+        rows.append(
+            {
+                "symbol": symbol,
+                "name": f"{name}{list(place)}",
+                "value": float(parameter.value[place]),
+                "gradient": float(parameter.grad[place]),
+                "nudged": _nudged(net, loss, parameter, place, x, y),
+            }
+        )
     trainer.apply_gradients()
     for row, (_, name, place) in zip(rows, _places(), strict=True):
         row["new"] = float(net.graph.parameters[name].value[place])
     return {
-        "inputs": INPUTS, "target": TARGET, "learning_rate": LEARNING_RATE,
-        "sums": values["hidden"][0], "hidden": values["squash"][0], "prediction": float(values["output"][0, 0]),
-        "output_error": float(dy[0, 0]), "loss": before, "parameters": rows,
-        "new_prediction": net.predict(x).item(), "new_loss": loss.value(net.predict(x), y),
+        "inputs": INPUTS,
+        "target": TARGET,
+        "learning_rate": LEARNING_RATE,
+        "sums": values["hidden"][0],
+        "hidden": values["squash"][0],
+        "prediction": float(values["output"][0, 0]),
+        "output_error": float(dy[0, 0]),
+        "loss": before,
+        "parameters": rows,
+        "new_prediction": net.predict(x).item(),
+        "new_loss": loss.value(net.predict(x), y),
         "expected_drop": LEARNING_RATE * sum(row["gradient"] ** 2 for row in rows),
-    }  # fmt: skip
+    }
 
 
 def _places():
@@ -135,11 +148,16 @@ def _line(seed) -> dict:
     loss = MeanSquaredError()
     slopes, intercepts = np.linspace(-2.5, 4.5, 57), np.linspace(-3.5, 2.5, 49)
     return {
-        "x": x[:, 0], "y": y[:, 0], "limit": limit, "best": best, "best_loss": loss.value(ones @ best[:, None], y),
-        "slopes": slopes, "intercepts": intercepts,
+        "x": x[:, 0],
+        "y": y[:, 0],
+        "limit": limit,
+        "best": best,
+        "best_loss": loss.value(ones @ best[:, None], y),
+        "slopes": slopes,
+        "intercepts": intercepts,
         "surface": [[loss.value(a * x + b, y) for a in slopes] for b in intercepts],
         "paths": {name: _path(x, y, share * limit) for name, share in SHARES.items()},
-    }  # fmt: skip
+    }
 
 
 def _path(x, y, learning_rate) -> dict:
@@ -172,7 +190,8 @@ def _forward(page, step):
     page.section("Forward: from the inputs to the loss")
     page.prose(
         f"A network of two inputs, two hidden neurons with the sigmoid $σ$, and one output. It gets one sample, "
-        f"$x$ = ({signed(step['inputs'][0], 1)}, {signed(step['inputs'][1], 1)}), and should answer $t$ = {signed(step['target'], 1)}. "
+        f"$x$ = ({signed(step['inputs'][0], 1)}, {signed(step['inputs'][1], 1)}), and should answer $t$ = "
+        f"{signed(step['target'], 1)}. "
         "It has nine numbers to learn: $w_{ij}$, the weight from input $i$ to hidden neuron $j$, the hidden biases "
         "$b_j$, the output's weights $v_j$, and its bias $c$."
     )
@@ -196,22 +215,33 @@ def _backward(page, step):
     values = {row["symbol"]: row for row in step["parameters"]}
     page.section("Backward: what each weight did to the loss")
     page.prose(
-        "The *gradient* of a weight, $∂L/∂w$, says how fast the loss grows when that weight grows. Backpropagation finds "
+        "The *gradient* of a weight, $∂L/∂w$, says how fast the loss grows when that weight grows. Backpropagation "
+        "finds "
         "all of them in one pass from the end to the beginning, by the chain rule:"
     )
-    page.items([
-        Markup(f'At the output: <span class="formula">{formula("∂L/∂y = 2 (y − t)")}</span> = {signed(step["output_error"], 5)}.'),
-        Markup('A weight’s gradient is the error behind it times the value before it: '
-               f'<span class="formula">{formula("∂L/∂v_j = ∂L/∂y · h_j")}</span>; a bias has a 1 before it.'),
-        Markup('An error goes back through the weight, and is multiplied by the slope of the activation there: '
-               f'<span class="formula">{formula("∂L/∂z_j = ∂L/∂y · v_j · h_j (1 − h_j)")}</span>.'),
-        Markup(f'Then again the same: <span class="formula">{formula("∂L/∂w_{ij} = ∂L/∂z_j · x_i")}</span>.'),
-    ])  # fmt: skip
+    page.items(
+        [
+            Markup(
+                f'At the output: <span class="formula">{formula("∂L/∂y = 2 (y − t)")}</span> = {signed(step["output_error"], 5)}.'
+            ),
+            Markup(
+                "A weight’s gradient is the error behind it times the value before it: "
+                f'<span class="formula">{formula("∂L/∂v_j = ∂L/∂y · h_j")}</span>; a bias has a 1 before it.'
+            ),
+            Markup(
+                "An error goes back through the weight, and is multiplied by the slope of the activation there: "
+                f'<span class="formula">{formula("∂L/∂z_j = ∂L/∂y · v_j · h_j (1 − h_j)")}</span>.'
+            ),
+            Markup(f'Then again the same: <span class="formula">{formula("∂L/∂w_{ij} = ∂L/∂z_j · x_i")}</span>.'),
+        ]
+    )
     v1, b1, w11 = values["v_1"], values["b_1"], values["w_{11}"]
     page.prose(
-        f"By numbers: $∂L/∂v_1$ = {signed(step['output_error'], 5)} · {signed(step['hidden'][0], 5)} = {signed(v1['gradient'], 5)}; "
+        f"By numbers: $∂L/∂v_1$ = {signed(step['output_error'], 5)} · {signed(step['hidden'][0], 5)} = "
+        f"{signed(v1['gradient'], 5)}; "
         f"$∂L/∂z_1$ = {signed(step['output_error'], 5)} · {signed(v1['value'], 5)} · {signed(step['hidden'][0], 5)} · "
-        f"{signed(1 - step['hidden'][0], 5)} = {signed(b1['gradient'], 5)}; $∂L/∂w_{{11}}$ = {signed(b1['gradient'], 5)} · "
+        f"{signed(1 - step['hidden'][0], 5)} = {signed(b1['gradient'], 5)}; $∂L/∂w_{{11}}$ = "
+        f"{signed(b1['gradient'], 5)} · "
         f"{signed(step['inputs'][0], 1)} = {signed(w11['gradient'], 5)}."
     )
     worst = max(abs(row["gradient"] - row["nudged"]) for row in step["parameters"])
@@ -227,8 +257,10 @@ def _backward(page, step):
         ],
     )
     page.prose(
-        f"The column *by nudging* is a check: it changes a weight by ±{number(NUDGE)}, computes the loss both times, and divides the difference by "
-        f"the distance. It agrees with backpropagation to {number(worst, 2)}; but it needs two forward passes for each weight, where "
+        f"The column *by nudging* is a check: it changes a weight by ±{number(NUDGE)}, computes the loss both times, "
+        "and divides the difference by "
+        f"the distance. It agrees with backpropagation to {number(worst, 2)}; but it needs two forward passes for "
+        "each weight, where "
         "backpropagation needs one pass back for all of them."
     )
 
@@ -240,8 +272,10 @@ def _update(page, step, losses):
     drop = step["loss"] - step["new_loss"]
     page.prose(
         "Each weight takes a step against its gradient, as long as the *learning rate* $η$ says: $w ← w − η ∂L/∂w$. "
-        f"With $η$ = {step['learning_rate']:g} the loss goes from {signed(step['loss'], 5)} to {signed(step['new_loss'], 5)}. "
-        f"The gradient alone predicts that it falls by $η$ times the sum of the squared gradients, {signed(step['expected_drop'], 5)}; it "
+        f"With $η$ = {step['learning_rate']:g} the loss goes from {signed(step['loss'], 5)} to "
+        f"{signed(step['new_loss'], 5)}. "
+        "The gradient alone predicts that it falls by $η$ times the sum of the squared gradients, "
+        f"{signed(step['expected_drop'], 5)}; it "
         + (f"fell by {signed(drop, 5)}" if drop > 0 else f"rose by {signed(-drop, 5)}")
         + ". The two differ because the gradients change on the way; the shorter the step, the closer they are."
     )
@@ -264,8 +298,10 @@ def _surface(page, line, seed):
 
     page.section("Descent, seen from above")
     page.prose(
-        f"With two weights the loss can be drawn. A line $y = a x + b$ is to pass through 16 points (made with seed {seed}); the loss is the "
-        "mean squared error, a bowl over $a$ and $b$. Each path starts at the same place, far from the minimum (the star), and takes "
+        "With two weights the loss can be drawn. A line $y = a x + b$ is to pass through 16 points (made with seed "
+        f"{seed}); the loss is the "
+        "mean squared error, a bowl over $a$ and $b$. Each path starts at the same place, far from the minimum (the "
+        "star), and takes "
         f"{LINE_STEPS} steps."
     )
     xs = np.array(line["x"])
@@ -279,21 +315,35 @@ def _surface(page, line, seed):
         for name, path in line["paths"].items()
     }
     surface = pictures.surface(
-        line["slopes"], line["intercepts"], line["surface"], paths, title="Loss over both weights", x="slope a",
-        y="intercept b", target=line["best"],
-    )  # fmt: skip
+        line["slopes"],
+        line["intercepts"],
+        line["surface"],
+        paths,
+        title="Loss over both weights",
+        x="slope a",
+        y="intercept b",
+        target=line["best"],
+    )
     losses = figures.curves(
         {name: (list(range(len(path["losses"]))), path["losses"]) for name, path in line["paths"].items()},
-        title="The losses", x="steps", y="loss", log=True,
-    )  # fmt: skip
+        title="The losses",
+        x="steps",
+        y="loss",
+        log=True,
+    )
     page.figure(
         [
             (points, "Sixteen points around a rising line, and the line that descent found."),
-            (surface, "Level lines of a bowl-shaped loss with three paths: one short, one that reaches the minimum, one that jumps ever farther."),
+            (
+                surface,
+                "Level lines of a bowl-shaped loss with three paths: one short, one that reaches the minimum, one "
+                "that jumps ever farther.",
+            ),
             (losses, "The three losses over the steps, on a logarithmic scale."),
         ],
-        "Three learning rates on the same bowl. Lines of equal loss are ellipses; the gradient is at right angles to them.",
-    )  # fmt: skip
+        "Three learning rates on the same bowl. Lines of equal loss are ellipses; the gradient is at right angles to "
+        "them.",
+    )
     page.table(
         f"After {LINE_STEPS} steps",
         ["learning rate", "", "slope a", "intercept b", "loss"],
@@ -310,10 +360,13 @@ def _surface(page, line, seed):
         ],
     )
     grew = [
-        name for name, path in line["paths"].items() if path["losses"][-1] is None or path["losses"][-1] > path["losses"][0]
-    ]  # fmt: skip
+        name
+        for name, path in line["paths"].items()
+        if path["losses"][-1] is None or path["losses"][-1] > path["losses"][0]
+    ]
     page.prose(
-        "Where the bowl is steepest sets the limit: gradient descent diverges when the learning rate exceeds 2 divided by the largest curvature "
+        "Where the bowl is steepest sets the limit: gradient descent diverges when the learning rate exceeds 2 "
+        "divided by the largest curvature "
         f"(the largest eigenvalue of the second derivatives), here {number(line['limit'])}. "
         f"In this run the loss grew with: {listed(grew)}. A learning rate far below the limit wastes steps. "
         "[Learning rates](learning-rate.html) on a real network have a page of their own."

@@ -17,7 +17,9 @@ from fastnet.network import Network
 from fastnet.optimizers import SGD
 
 TITLE = "First weights, vanishing and exploding gradients"
-QUESTION = "Why can't all weights start at zero, why does their scale decide whether a deep network learns, and what helps?"
+QUESTION = (
+    "Why can't all weights start at zero, why does their scale decide whether a deep network learns, and what helps?"
+)
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,19 @@ def run(seed=0, quick=False) -> dict:
     parts = data()
     (x, y), _ = parts
     trained = {
-        activation: {scheme.name: _train(_dense(activation, scheme, TRAINED_DEPTH, seed), scheme, epochs, parts)
-                     for scheme in SCHEMES}
+        activation: {
+            scheme.name: _train(_dense(activation, scheme, TRAINED_DEPTH, seed), scheme, epochs, parts)
+            for scheme in SCHEMES
+        }
         for activation in ACTIVATIONS
-    }  # fmt: skip
+    }
     return {
         "epochs": epochs,
         "spread": {
             activation: {
-                scheme.name: _spread(lambda probe, a=activation, s=scheme: _dense(a, s, DEPTH, seed, probe), scheme, x, y)
+                scheme.name: _spread(
+                    lambda probe, a=activation, s=scheme: _dense(a, s, DEPTH, seed, probe), scheme, x, y
+                )
                 for scheme in SCHEMES
             }
             for activation in ACTIVATIONS
@@ -91,7 +97,7 @@ def run(seed=0, quick=False) -> dict:
         "difference": {a: {s: found["difference"] for s, found in rows.items()} for a, rows in trained.items()},
         "cures": {start: {cure: _cure(start, cure, seed, epochs, parts) for cure in CURES} for start in STARTS},
         "cnn": {name: _cnn(BY_NAME[name], seed, epochs, parts) for name in CNN_SCHEMES},
-    }  # fmt: skip
+    }
 
 
 # What is measured
@@ -193,14 +199,19 @@ def _last(curves, key="val_accuracy"):
 def _schemes(page, numbers):
     page.section("Seven ways to begin")
     page.prose(
-        f"Every weight needs a first value. Here are seven ways to choose it, tried on networks of {DEPTH} hidden layers of {WIDTH} neurons that read the "
-        f"digits (seed {numbers['seed']}). *fan_in* is the number of inputs of a neuron, *fan_out* the number of neurons that read it. Biases start at 0."
+        f"Every weight needs a first value. Here are seven ways to choose it, tried on networks of {DEPTH} hidden "
+        f"layers of {WIDTH} neurons that read the "
+        f"digits (seed {numbers['seed']}). *fan_in* is the number of inputs of a neuron, *fan_out* the number of "
+        "neurons that read it. Biases start at 0."
     )
     page.definitions((scheme.name, scheme.text) for scheme in SCHEMES)
     page.prose(
-        "The rule behind Xavier's and He's: a sum of fan_in products of independent inputs and weights has the variance fan_in · Var($w$) times the inputs' "
-        "mean square. To hand on the same size from layer to layer, Var($w$) must be 1 / fan_in; for the gradients, which run "
-        "backwards, 1 / fan_out. Xavier (Glorot & Bengio 2010) takes the mean of both. A relu throws half of the signal "
+        "The rule behind Xavier's and He's: a sum of fan_in products of independent inputs and weights has the "
+        "variance fan_in · Var($w$) times the inputs' "
+        "mean square. To hand on the same size from layer to layer, Var($w$) must be 1 / fan_in; for the gradients, "
+        "which run "
+        "backwards, 1 / fan_out. Xavier (Glorot & Bengio 2010) takes the mean of both. A relu throws half of the "
+        "signal "
         "away, so He (He, Zhang, Ren & Sun 2015) doubles the variance: 2 / fan_in."
     )
 
@@ -208,20 +219,27 @@ def _schemes(page, numbers):
 def _symmetry(page, numbers):
     page.section("Why not zero?")
     found = numbers["difference"]
-    same = [s.name for s in SCHEMES if all(found[a][s.name] is not None and found[a][s.name] < 1e-6 for a in ACTIVATIONS)]
+    same = [
+        s.name for s in SCHEMES if all(found[a][s.name] is not None and found[a][s.name] < 1e-6 for a in ACTIVATIONS)
+    ]
     page.prose(
-        "Neurons of a layer that start with the same weights compute the same, get the same gradients, and take the same steps. They stay twins: however many "
+        "Neurons of a layer that start with the same weights compute the same, get the same gradients, and take the "
+        "same steps. They stay twins: however many "
         "there are, the layer is one neuron. That is *symmetry*, and random numbers break it."
     )
     page.table(
-        f"Largest difference between the weights of two neurons of the second layer, after {numbers['epochs']} epochs of training",
+        f"Largest difference between the weights of two neurons of the second layer, after {numbers['epochs']} "
+        "epochs of training",
         ["first weights", *ACTIVATIONS],
         [[s.name, *(table_number(found[a][s.name], 2) for a in ACTIVATIONS)] for s in SCHEMES],
     )
     text = f"No difference arose with: {listed(same)}. "
     accuracies = [_last(numbers["training"]["relu"][name]) for name in same]
     if accuracies:
-        text += f"Their relu networks reach {listed(percent(a) for a in accuracies)} of the test images; guessing reaches about 10%."
+        text += (
+            f"Their relu networks reach {listed(percent(a) for a in accuracies)} of the test images; guessing "
+            "reaches about 10%."
+        )
     page.prose(text)
 
 
@@ -230,8 +248,10 @@ def _scale(page, numbers):
 
     page.section("The signal on its way through the layers")
     page.prose(
-        f"Before any training, {SAMPLES} images were sent through the network, and the error of the loss back. Forward, the figures show the size of the outputs behind "
-        "each layer (root of the mean square; for the sigmoid, whose outputs are never small, how much they differ from image to image). Backward, they show the size of the "
+        f"Before any training, {SAMPLES} images were sent through the network, and the error of the loss back. "
+        "Forward, the figures show the size of the outputs behind "
+        "each layer (root of the mean square; for the sigmoid, whose outputs are never small, how much they differ "
+        "from image to image). Backward, they show the size of the "
         "error that arrives there. The scale is logarithmic: a straight line is a factor that repeats with every layer."
     )
     for activation in ACTIVATIONS:
@@ -239,36 +259,52 @@ def _scale(page, numbers):
         forward = "differs" if activation == "sigmoid" else "values"
         panels = []
         for key, title in ((forward, "values"), ("gradients", "gradients")):
-            panels.append((
-                figures.curves({name: row[key] for name, row in rows.items()}, title=f"{activation}: {title}", x="layer", log=True,
-                               colours=COLOURS, limits=_limits(rows, key)),
-                f"The size of the {title} behind each of {DEPTH} layers with {activation}, a line for each way to begin.",
-            ))  # fmt: skip
+            panels.append(
+                (
+                    figures.curves(
+                        {name: row[key] for name, row in rows.items()},
+                        title=f"{activation}: {title}",
+                        x="layer",
+                        log=True,
+                        colours=COLOURS,
+                        limits=_limits(rows, key),
+                    ),
+                    f"The size of the {title} behind each of {DEPTH} layers with {activation}, a line for each way to "
+                    "begin.",
+                )
+            )
         page.figure(
             panels,
-            f"{activation.capitalize()}: forward at the left, backward at the right (the loss is behind layer {DEPTH}). A dash stands for a line of zeros.",
+            f"{activation.capitalize()}: forward at the left, backward at the right (the loss is behind layer "
+            f"{DEPTH}). A dash stands for a line of zeros.",
         )
     page.table(
         "Factor by which the error is multiplied in each layer, on its way from the last to the first (geometric mean)",
         ["first weights", *ACTIVATIONS],
-        [[s.name, *(table_number(_factor(numbers["spread"][a][s.name]["gradients"])) for a in ACTIVATIONS)] for s in SCHEMES],
-    )  # fmt: skip
+        [
+            [s.name, *(table_number(_factor(numbers["spread"][a][s.name]["gradients"])) for a in ACTIVATIONS)]
+            for s in SCHEMES
+        ],
+    )
     he, small, large = (numbers["spread"]["relu"][name]["gradients"] for name in ("He", "too small", "too large"))
     text = f"With relu and He's weights the error changes by a factor of {table_number(_factor(he))} a layer. "
     if _factor(small) is not None and _factor(small) < 0.8:
         text += (
             f"With too small weights it is {number(_factor(small))}, and after {DEPTH} layers "
-            f"{number(small[0] / small[-1], 2)} of it is left: the gradient *vanishes*, and the first layers don't learn. "
+            f"{number(small[0] / small[-1], 2)} of it is left: the gradient *vanishes*, and the first layers don't "
+            "learn. "
         )
     if _factor(large) is not None and _factor(large) > 1.2:
         text += (
-            f"With too large ones it is {number(_factor(large))}, and the error has grown {number(large[0] / large[-1], 2)} times: it *explodes*, and the first step "
+            f"With too large ones it is {number(_factor(large))}, and the error has grown "
+            f"{number(large[0] / large[-1], 2)} times: it *explodes*, and the first step "
             "throws the weights away. "
         )
     sigmoid = [_factor(numbers["spread"]["sigmoid"][name]["gradients"]) for name in ("Xavier", "He")]
     if None not in sigmoid and max(sigmoid) < 0.8:
         text += (
-            f"With the sigmoid the error shrinks whichever of the two rules is used ({number(sigmoid[0])} and {number(sigmoid[1])} a layer), "
+            f"With the sigmoid the error shrinks whichever of the two rules is used ({number(sigmoid[0])} and "
+            f"{number(sigmoid[1])} a layer), "
             "because of its small slope."
         )
     page.prose(text)
@@ -294,7 +330,8 @@ def _training(page, numbers):
 
     page.section("Does it learn?")
     page.prose(
-        f"The same with {TRAINED_DEPTH} layers, trained for {numbers['epochs']} epochs (SGD, learning rate {LEARNING_RATE:g}, momentum {MOMENTUM:g}, batches of {BATCH}). "
+        f"The same with {TRAINED_DEPTH} layers, trained for {numbers['epochs']} epochs (SGD, learning rate "
+        f"{LEARNING_RATE:g}, momentum {MOMENTUM:g}, batches of {BATCH}). "
         "A dash means that the loss was not finite in the first epoch."
     )
     page.figure(
@@ -302,14 +339,18 @@ def _training(page, numbers):
             (
                 figures.curves(
                     {name: curves.get("loss", []) for name, curves in numbers["training"][activation].items()},
-                    title=f"{activation}: training loss", x="epoch", log=True, colours=COLOURS, limits=(1e-2, 20),
+                    title=f"{activation}: training loss",
+                    x="epoch",
+                    log=True,
+                    colours=COLOURS,
+                    limits=(1e-2, 20),
                 ),
                 f"Training loss over the epochs with {activation}, a line for each way to begin.",
             )
             for activation in ACTIVATIONS
         ],
         "Training loss. Guessing all digits alike has a loss of ln 10 = " + f"{np.log(10):.2f}.",
-    )  # fmt: skip
+    )
     page.table(
         "Accuracy on the test images at the end",
         ["first weights", *ACTIVATIONS],
@@ -320,14 +361,21 @@ def _training(page, numbers):
         ends = {s.name: _last(numbers["training"][activation][s.name]) or 0.0 for s in SCHEMES}
         best = max(ends, key=ends.get)
         sentences.append(
-            f"with {activation} {best} ({percent(ends[best])})" if ends[best] > 0.2 else f"with {activation} nothing learns"
+            f"with {activation} {best} ({percent(ends[best])})"
+            if ends[best] > 0.2
+            else f"with {activation} nothing learns"
         )
     text = f"Best in this run: {listed(sentences)}. "
     ends = numbers["training"]["relu"]
     if (_last(ends["He"]) or 0) > (_last(ends["Xavier"]) or 0):
-        text += "As the theory says, He's weights suit relu better than Xavier's, which lose a factor of √2 in every layer."
+        text += (
+            "As the theory says, He's weights suit relu better than Xavier's, which lose a factor of √2 in every layer."
+        )
     else:
-        text += "Against the theory He's weights are not ahead of Xavier's with relu here: at this depth, and in so few epochs, chance can do that."
+        text += (
+            "Against the theory He's weights are not ahead of Xavier's with relu here: at this depth, and in so "
+            "few epochs, chance can do that."
+        )
     page.prose(text)
 
 
@@ -336,24 +384,43 @@ def _cures(page, numbers):
 
     page.section("What cures a bad start")
     page.prose(
-        f"A relu network of {TRAINED_DEPTH} layers starts with weights that are too small, or too large; one thing is changed at a time. *Clipping* scales each step's "
-        f"gradient down to a norm of {CLIP:g}. *Batch norm* and *layer norm* give each layer's sums mean 0 and variance 1 again. A *residual* connection adds a layer's "
+        f"A relu network of {TRAINED_DEPTH} layers starts with weights that are too small, or too large; one thing "
+        "is changed at a time. *Clipping* scales each step's "
+        f"gradient down to a norm of {CLIP:g}. *Batch norm* and *layer norm* give each layer's sums mean 0 and "
+        "variance 1 again. A *residual* connection adds a layer's "
         "input to its output, so that values and errors have a way around it."
     )
     panels = []
     for start in STARTS:
         rows = numbers["cures"][start]
-        panels.append((
-            figures.curves({cure: row["gradients"] for cure, row in rows.items() if cure != "clipping"}, title=f"{start}: gradients",
-                           x="layer", log=True),
-            f"Size of the gradients behind each layer before training, for weights that are {start}, a line for each cure.",
-        ))  # fmt: skip
-        panels.append((
-            figures.curves({cure: row["curves"].get("loss", []) for cure, row in rows.items()}, title=f"{start}: training loss",
-                           x="epoch", log=True, limits=(1e-2, 20)),
-            f"Training loss over the epochs, for weights that are {start}, a line for each cure.",
-        ))  # fmt: skip
-    page.figure(panels, "Left: the gradients before training (clipping does not change them). Right: the loss in training.")
+        panels.append(
+            (
+                figures.curves(
+                    {cure: row["gradients"] for cure, row in rows.items() if cure != "clipping"},
+                    title=f"{start}: gradients",
+                    x="layer",
+                    log=True,
+                ),
+                f"Size of the gradients behind each layer before training, for weights that are {start}, a line for "
+                "each "
+                "cure.",
+            )
+        )
+        panels.append(
+            (
+                figures.curves(
+                    {cure: row["curves"].get("loss", []) for cure, row in rows.items()},
+                    title=f"{start}: training loss",
+                    x="epoch",
+                    log=True,
+                    limits=(1e-2, 20),
+                ),
+                f"Training loss over the epochs, for weights that are {start}, a line for each cure.",
+            )
+        )
+    page.figure(
+        panels, "Left: the gradients before training (clipping does not change them). Right: the loss in training."
+    )
     page.table(
         f"Accuracy on the test images after {numbers['epochs']} epochs",
         ["cure", *(f"weights {start}" for start in STARTS)],
@@ -379,25 +446,37 @@ def _convolutions(page, numbers):
     rows = numbers["cnn"]
     page.section("The same for convolutions")
     page.prose(
-        f"A convolution is a weighted sum, too: of the 3 × 3 window in all channels, so that fan_in = 3 · 3 · {FILTERS} = {9 * FILTERS} here. "
-        f"A network of {CNN_DEPTH} convolutions of {FILTERS} filters with relu, global average pooling and a dense layer behaves alike."
+        "A convolution is a weighted sum, too: of the 3 × 3 window in all channels, so that fan_in = 3 · 3 · "
+        f"{FILTERS} = {9 * FILTERS} here. "
+        f"A network of {CNN_DEPTH} convolutions of {FILTERS} filters with relu, global average pooling and a dense "
+        "layer behaves alike."
     )
     page.figure(
         [
             (
-                figures.curves({name: row[key] for name, row in rows.items()}, title=f"Convolutions: {title}", x="layer", log=True,
-                               colours=COLOURS),
+                figures.curves(
+                    {name: row[key] for name, row in rows.items()},
+                    title=f"Convolutions: {title}",
+                    x="layer",
+                    log=True,
+                    colours=COLOURS,
+                ),
                 f"The size of the {title} behind each of {CNN_DEPTH} convolutions, a line for each way to begin.",
             )
             for key, title in (("values", "values"), ("gradients", "gradients"))
         ],
         f"{CNN_DEPTH} convolutions with relu, before training.",
-    )  # fmt: skip
+    )
     page.table(
         f"After {numbers['epochs']} epochs",
         ["first weights", "factor of the error a layer", "training loss", "test accuracy"],
         [
-            [name, table_number(_factor(row["gradients"])), table_number(_last(row["curves"], "loss")), percent(_last(row["curves"]))]
+            [
+                name,
+                table_number(_factor(row["gradients"])),
+                table_number(_last(row["curves"], "loss")),
+                percent(_last(row["curves"])),
+            ]
             for name, row in rows.items()
         ],
-    )  # fmt: skip
+    )

@@ -13,7 +13,7 @@ from fastnet.optimizers import SGD, Adam
 TITLE = "Learning rates"
 QUESTION = "What happens when the learning rate is too low or too high, and how does one find a good one?"
 
-RATES = tuple(float(f"{m}e{e}") for e in range(-5, 1) for m in (1, 3)) + (10.0,)
+RATES = (*(float(f"{m}e{e}") for e in range(-5, 1) for m in (1, 3)), 10.0)
 OPTIMIZERS = {
     "SGD": lambda rate: SGD(rate),
     "SGD, momentum 0.9": lambda rate: SGD(rate, momentum=0.9),
@@ -75,7 +75,7 @@ def final_losses(runs) -> dict[float, float]:
 
 
 def three_rates(runs) -> dict[str, float]:
-    """Of one optimizer's runs: the rate with the lowest loss, one far below, and the lowest above that is no better than guessing."""
+    """Of one optimizer's runs: the rate with the lowest loss, one far below, and one above that is no better than guessing."""
     losses = final_losses(runs)
     good = min(losses, key=losses.get)
     below = [rate for rate in losses if rate <= good / 90]
@@ -103,8 +103,10 @@ def _three(page, numbers):
     chosen = three_rates(runs)
     page.section("Too low, good, too high")
     page.prose(
-        f"The learning rate says how far each step goes against the gradient: $w ← w − η g$. A network of two hidden layers of {UNITS} relu neurons was trained on the digits with "
-        f"plain SGD, batches of 32, {numbers['epochs']} epochs, seed {numbers['seed']}, and {len(numbers['rates'])} learning rates. Three of them:"
+        "The learning rate says how far each step goes against the gradient: $w ← w − η g$. A network of two hidden "
+        f"layers of {UNITS} relu neurons was trained on the digits with "
+        f"plain SGD, batches of 32, {numbers['epochs']} epochs, seed {numbers['seed']}, and {len(numbers['rates'])} "
+        "learning rates. Three of them:"
     )
     rows = {f"{name}: {rate:g}": runs[f"{rate:g}"]["curves"] for name, rate in chosen.items()}
     page.figure(
@@ -112,7 +114,10 @@ def _three(page, numbers):
             (
                 figures.curves(
                     {name: curves.get(key) or [] for name, curves in rows.items()},
-                    title=title, x="epoch", log=log, limits=limits,
+                    title=title,
+                    x="epoch",
+                    log=log,
+                    limits=limits,
                 ),
                 f"{title} over the epochs for the learning rates {listed(f'{rate:g}' for rate in chosen.values())}.",
             )
@@ -122,7 +127,7 @@ def _three(page, numbers):
             )
         ],
         "Plain SGD with three learning rates. A dash: the loss was not finite before the first epoch ended.",
-    )  # fmt: skip
+    )
     page.table(
         f"After {numbers['epochs']} epochs of plain SGD",
         ["learning rate", "training loss", "test accuracy", "moved in the first epoch"],
@@ -138,8 +143,10 @@ def _three(page, numbers):
     )
     low, good = runs[f"{chosen['too low']:g}"], runs[f"{chosen['good']:g}"]
     text = (
-        f"*Moved* is the RMS of what the first epoch changed in the weights, over the RMS of the weights. At {chosen['good']:g} that is {number(good['moved'])}; at "
-        f"{chosen['too low']:g} it is {number(low['moved'])}: training goes in the right direction, but too slowly; after {numbers['epochs']} epochs the loss is still "
+        "*Moved* is the RMS of what the first epoch changed in the weights, over the RMS of the weights. At "
+        f"{chosen['good']:g} that is {number(good['moved'])}; at "
+        f"{chosen['too low']:g} it is {number(low['moved'])}: training goes in the right direction, but too slowly; "
+        f"after {numbers['epochs']} epochs the loss is still "
         f"{number(low['curves']['loss'][-1])} (guessing has {number(GUESSING)}). "
     )
     if "too high" in chosen:
@@ -164,30 +171,48 @@ def _sweep(page, numbers):
         (
             figures.curves(
                 {name: (list(found), list(found.values())) for name, found in losses.items()},
-                title=f"Training loss after {numbers['epochs']} epochs", x="learning rate", log=True, log_x=True, markers=True,
+                title=f"Training loss after {numbers['epochs']} epochs",
+                x="learning rate",
+                log=True,
+                log_x=True,
+                markers=True,
                 size=(6.2, 3.4),
             ),
-            "The final loss over the learning rate, both on logarithmic scales: a valley for each optimizer, Adam's at smaller rates than SGD's.",
+            "The final loss over the learning rate, both on logarithmic scales: a valley for each optimizer, Adam's "
+            "at smaller rates than SGD's.",
         ),
-        "Left of its valley an optimizer is too slow, right of it it diverges; runs whose loss was not finite have no point.",
-    )  # fmt: skip
+        "Left of its valley an optimizer is too slow, right of it it diverges; runs whose loss was not finite have "
+        "no point.",
+    )
     rows, best = [], {}
     for name, found in losses.items():
         best[name] = min(found, key=found.get)
         good = [rate for rate, loss in found.items() if loss <= found[best[name]] + GOOD]
         diverged = [rate for rate, loss in found.items() if loss > 0.9 * GUESSING and rate > best[name]]
         accuracy = numbers["runs"][name][f"{best[name]:g}"]["curves"]["val_accuracy"][-1]
-        rows.append([
-            name, f"{best[name]:g}", f"{min(good):g} to {max(good):g}", f"from {min(diverged):g}" if diverged else "none tried",
-            percent(accuracy),
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                f"{best[name]:g}",
+                f"{min(good):g} to {max(good):g}",
+                f"from {min(diverged):g}" if diverged else "none tried",
+                percent(accuracy),
+            ]
+        )
     page.table(
         "What the valleys say",
-        ["optimizer", "best rate", f"loss within {GOOD:g} of the best", "no better than guessing", "test accuracy at the best"],
+        [
+            "optimizer",
+            "best rate",
+            f"loss within {GOOD:g} of the best",
+            "no better than guessing",
+            "test accuracy at the best",
+        ],
         rows,
     )
     text = (
-        "Adam divides each gradient by its usual size, so that a step changes every weight by about the learning rate, whatever the loss: its rates are in the unit of the "
+        "Adam divides each gradient by its usual size, so that a step changes every weight by about the learning "
+        "rate, whatever the loss: its rates are in the unit of the "
         "weights. "
     )
     sgd, momentum, adam = (best[name] for name in OPTIMIZERS)
@@ -195,10 +220,11 @@ def _sweep(page, numbers):
         text += f"Here its best, {adam:g}, is {sgd / adam:g} times smaller than plain SGD's. "
     if momentum < sgd:
         text += (
-            f"Momentum 0.9 sums up steps to 1 / (1 − 0.9) = 10 times their length, so its rates are smaller too: {momentum:g} here. "
+            "Momentum 0.9 sums up steps to 1 / (1 − 0.9) = 10 times their length, so its rates are smaller too: "
+            f"{momentum:g} here. "
         )
     page.prose(
-        text
-        + "\n\nTo find a rate for a network of your own, try a few, each three or ten times the last, for a few epochs; take the largest at which the loss still falls smoothly, "
+        text + "\n\nTo find a rate for a network of your own, try a few, each three or ten times the last, for a few "
+        "epochs; take the largest at which the loss still falls smoothly, "
         "or a little less. Halve it when training becomes unstable later."
     )

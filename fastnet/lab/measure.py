@@ -36,15 +36,37 @@ def data(*, train=None, classes=None):
     return (x[:train], y[:train]), test
 
 
-def train(net, *, epochs, optimizer, parts=None, batch_size=32, callbacks=(), loss="softmax_cross_entropy",
-          metrics=("accuracy",), **options) -> dict:  # fmt: skip
+def train(
+    net,
+    *,
+    epochs,
+    optimizer,
+    parts=None,
+    batch_size=32,
+    callbacks=(),
+    loss="softmax_cross_entropy",
+    metrics=("accuracy",),
+    **options,
+) -> dict:
     """Train on the digits; the curves as lists, one value for each epoch.
 
     Where a loss or gradient is not finite training stops, and "stopped" says so.
     """
     (x, y), test = parts or data()
-    history = net.fit(x, y, epochs=epochs, batch_size=batch_size, loss=loss, optimizer=optimizer, metrics=list(metrics),
-                      validation=test, callbacks=list(callbacks), on_nonfinite="stop", verbose=0, **options)  # fmt: skip
+    history = net.fit(
+        x,
+        y,
+        epochs=epochs,
+        batch_size=batch_size,
+        loss=loss,
+        optimizer=optimizer,
+        metrics=list(metrics),
+        validation=test,
+        callbacks=list(callbacks),
+        on_nonfinite="stop",
+        verbose=0,
+        **options,
+    )
     return {**{name: list(values) for name, values in history.items()}, "stopped": history.stopped}
 
 

@@ -47,7 +47,9 @@ def run(seed=0, quick=False) -> dict:
 
 
 def _neuron(weights, bias, activation=None):
-    net = Network([Dense(1, activation=activation, name="neuron")], input_shape=(len(weights),), dtype="float64", seed=0)
+    net = Network(
+        [Dense(1, activation=activation, name="neuron")], input_shape=(len(weights),), dtype="float64", seed=0
+    )
     net["neuron"].weight.assign(np.reshape(weights, (-1, 1)))
     net["neuron"].bias.assign([bias])
     return net
@@ -137,12 +139,14 @@ def page(numbers):
 def _weighted_sum(page, example):
     page.section("The weighted sum")
     page.prose(
-        "A neuron has a *weight* for each of its inputs, and one *bias*. It multiplies each input by its weight, adds the products, "
+        "A neuron has a *weight* for each of its inputs, and one *bias*. It multiplies each input by its weight, "
+        "adds the products, "
         "and adds the bias:"
     )
     page.formula("z = w_1 x_1 + w_2 x_2 + … + w_n x_n + b")
     page.prose(
-        "A weight says how much an input counts, and its sign in which direction: a large positive weight lets its input raise the "
+        "A weight says how much an input counts, and its sign in which direction: a large positive weight lets its "
+        "input raise the "
         "sum, a negative one lets it lower the sum, and a weight of 0 ignores the input."
     )
     rows = zip(example["inputs"], example["weights"], example["products"], strict=True)
@@ -155,7 +159,8 @@ def _weighted_sum(page, example):
     outputs = [f"{name}: {signed(value, 4)}" for name, value in example["outputs"].items()]
     page.prose(
         f"The sum is $z$ = {signed(example['sum'], 3)}. An *activation function* $f$ then makes the output of it, "
-        f"$y = f(z)$. Here it would be {listed(outputs)}. Which one is used is the network's design; weights and bias are what it learns."
+        f"$y = f(z)$. Here it would be {listed(outputs)}. Which one is used is the network's design; weights and "
+        "bias are what it learns."
     )
 
 
@@ -164,18 +169,24 @@ def _bias(page, numbers):
 
     page.section("Weight and bias: how steep, and where")
     page.prose(
-        f"Take one input $x$ and the sigmoid, $f(z) = 1 / (1 + e^{{-z}})$. It is one half where the sum is 0, that is at $x = -b / w$. "
-        f"So the *bias shifts* the curve along the input, and the *weight* sets how steep it is. Without a bias every such neuron would switch "
+        "Take one input $x$ and the sigmoid, $f(z) = 1 / (1 + e^{-z})$. It is one half where the sum is 0, that "
+        "is at $x = -b / w$. "
+        "So the *bias shifts* the curve along the input, and the *weight* sets how steep it is. Without a bias "
+        "every such neuron would switch "
         "at 0, whatever its data looks like."
     )
     left = figures.curves(
         {f"b = {name}": (numbers["grid"], y) for name, y in numbers["bias_curves"].items()},
-        title=f"Bias (weight {STEEP:g})", x="input x", y="output y",
-    )  # fmt: skip
+        title=f"Bias (weight {STEEP:g})",
+        x="input x",
+        y="output y",
+    )
     right = figures.curves(
         {f"w = {name}": (numbers["grid"], y) for name, y in numbers["weight_curves"].items()},
-        title="Weight (bias 0)", x="input x", y="output y",
-    )  # fmt: skip
+        title="Weight (bias 0)",
+        x="input x",
+        y="output y",
+    )
     page.figure(
         [
             (left, "Five S-shaped curves of the same shape, each shifted along the input by its bias."),
@@ -199,8 +210,10 @@ def _activations(page, numbers):
     found = numbers["activations"]
     page.section("Activation functions and their slopes")
     page.prose(
-        "Without an activation function, layers on top of each other would be one weighted sum again: it is the bend in $f$ that lets a "
-        "network draw anything but straight lines. Its *slope* matters as much as its value. Learning sends the error back through the network, "
+        "Without an activation function, layers on top of each other would be one weighted sum again: it is the bend "
+        "in $f$ that lets a "
+        "network draw anything but straight lines. Its *slope* matters as much as its value. Learning sends the "
+        "error back through the network, "
         "and at each neuron multiplies it by the slope at that neuron's sum. Where the slope is nearly 0 the neuron is "
         "*saturated*: whatever the error says, its weights hardly change."
     )
@@ -213,7 +226,9 @@ def _activations(page, numbers):
                             "f(z)": (numbers["grid"], found[name]["values"]),
                             "slope": (numbers["grid"], found[name]["slopes"]),
                         },
-                        title=name, x="sum z", size=(4.3, 2.4),
+                        title=name,
+                        x="sum z",
+                        size=(4.3, 2.4),
                     ),
                     f"The function {name} and its slope for sums from -6 to 6. The slope is at most "
                     f"{number(found[name]['largest_slope'])}.",
@@ -221,7 +236,7 @@ def _activations(page, numbers):
                 for name in names
             ],
             listed(names).capitalize() + ": the function, and its slope with dashes.",
-        )  # fmt: skip
+        )
     page.table(
         "Measured between z = −6 and 6",
         ["activation", "values", "slope at 0", "largest slope", f"share with a slope below {FLAT:g}"],
@@ -240,14 +255,16 @@ def _activations(page, numbers):
     text = f"The sigmoid's slope is {number(largest)} at most. "
     if largest < 1:
         text += (
-            f"Through ten layers the slopes alone shrink an error to at most {number(largest)}^{{10}} = {number(largest**10)} of its size: "
+            f"Through ten layers the slopes alone shrink an error to at most {number(largest)}^{{10}} = "
+            f"{number(largest**10)} of its size: "
             "one reason why deep networks of sigmoids are hard to train. "
         ).replace(f"{number(largest)}^{{10}}", f"${number(largest)}^{{10}}$")
     whole = [name for name, row in found.items() if row["largest_slope"] >= 1]
     text += f"Functions whose slope reaches 1, so that an error can pass undiminished: {listed(whole)}. "
     dead = found["relu"]["flat_share"]
     text += (
-        f"The relu is flat over {percent(dead, 0)} of this range, all negative sums: a neuron whose sum is negative for every "
+        f"The relu is flat over {percent(dead, 0)} of this range, all negative sums: a neuron whose sum is negative "
+        "for every "
         "sample learns nothing more, it is *dead*."
     )
     if found["leaky_relu"]["flat_share"] < dead:
@@ -261,14 +278,18 @@ def _on_digits(page, numbers):
     zeros = numbers["zeros"]
     page.section("One neuron that has learned")
     page.prose(
-        f"One neuron with 64 weights, one for each pixel, was trained to say whether an image is a 0 (1,442 training images, Adam with a "
-        f"learning rate of 0.01, {zeros['epochs']} epochs, seed {numbers['seed']}). On the test images it is right in {percent(zeros['accuracy'])}; "
+        "One neuron with 64 weights, one for each pixel, was trained to say whether an image is a 0 (1,442 training "
+        "images, Adam with a "
+        f"learning rate of 0.01, {zeros['epochs']} epochs, seed {numbers['seed']}). On the test images it is right "
+        f"in {percent(zeros['accuracy'])}; "
         f"saying *no* every time would be right in {percent(zeros['always_no'])}."
     )
     page.figure(
         [
             (
-                pictures.image_grid([zeros["mean_zero"], zeros["mean_other"]], columns=2, titles=["mean 0", "mean of the others"]),
+                pictures.image_grid(
+                    [zeros["mean_zero"], zeros["mean_other"]], columns=2, titles=["mean 0", "mean of the others"]
+                ),
                 "Two gray images: the mean of all zeros, a ring, and the mean of all other digits, a blur.",
             ),
             (
@@ -277,7 +298,7 @@ def _on_digits(page, numbers):
             ),
         ],
         "Where a weight is positive (red), ink speaks for a 0; where it is negative (blue), against it.",
-    )  # fmt: skip
+    )
     centre = float(np.mean(np.array(zeros["weights"])[3:5, 3:5]))
     page.prose(
         f"The four weights in the middle are {signed(centre, 2)} on average"
@@ -289,8 +310,9 @@ def _on_digits(page, numbers):
             "zeros": (zeros["edges"], zeros["sums_of_zeros"]),
             "others": (zeros["edges"], zeros["sums_of_others"]),
         },
-        title="Weighted sums of the test images", x="sum z",
-    )  # fmt: skip
+        title="Weighted sums of the test images",
+        x="sum z",
+    )
     page.figure(
         (sums, "Two distributions of weighted sums: those of zeros lie to the right of those of other digits."),
         "The neuron says “a 0” where the sum is above 0. Adding to the bias shifts all sums to the right.",
@@ -298,11 +320,9 @@ def _on_digits(page, numbers):
     page.table(
         "What a change of the bias does to the decisions on the test images",
         ["added to the bias", "zeros found", "others taken for a 0"],
-        [
-            [table_number(row["shift"]), percent(row["found"]), percent(row["false_alarms"])]
-            for row in zeros["shifts"]
-        ],
-    )  # fmt: skip
+        [[table_number(row["shift"]), percent(row["found"]), percent(row["false_alarms"])] for row in zeros["shifts"]],
+    )
     page.prose(
-        "So the bias is the neuron's threshold: with a larger one it fires more readily, and errs more on the other side."
+        "So the bias is the neuron's threshold: with a larger one it fires more readily, and errs more on the other "
+        "side."
     )

@@ -34,19 +34,71 @@ class Rule:
 
 
 RULES = (
-    Rule("SGD", "w ← w − η g", "the step is the gradient times the learning rate", lambda rate: SGD(rate), 0.1,
-         sgd_update, 0, 0.018),
-    Rule("momentum", "b ← μ b + g,  w ← w − η b", "the steps of the past roll on; those that disagree cancel",
-         lambda rate: SGD(rate, momentum=0.9), 0.03, sgd_update, 1, 0.005, {"momentum": 0.9}),
-    Rule("Nesterov", "b ← μ b + g,  w ← w − η (g + μ b)", "momentum that looks one step ahead",
-         lambda rate: SGD(rate, momentum=0.9, nesterov=True), 0.03, sgd_update, 1, 0.005, {"momentum": 0.9, "nesterov": True}),
-    Rule("RMSprop", "v ← ρ v + (1 − ρ) g^2,  w ← w − η g / √v", "each weight's step is divided by its gradients' usual size",
-         lambda rate: RMSprop(rate, rho=0.9), 1e-3, rmsprop_update, 1, 0.08, {"rho": 0.9}),
-    Rule("Adam", "m ← β_1 m + (1 − β_1) g,  v ← β_2 v + (1 − β_2) g^2,  w ← w − η m / √v",
-         "momentum and RMSprop together, with corrected first steps", lambda rate: Adam(rate), 1e-3, adam_update, 2, 0.15),
-    Rule("AdamW", "as Adam, and w ← w − η λ w", "Adam with a weight decay of its own",
-         lambda rate: AdamW(rate, weight_decay=0.1), 1e-3, adam_update, 2, 0.15, {"decoupled": True, "weight_decay": 0.1}),
-)  # fmt: skip
+    Rule(
+        "SGD",
+        "w ← w − η g",
+        "the step is the gradient times the learning rate",
+        lambda rate: SGD(rate),
+        0.1,
+        sgd_update,
+        0,
+        0.018,
+    ),
+    Rule(
+        "momentum",
+        "b ← μ b + g,  w ← w − η b",
+        "the steps of the past roll on; those that disagree cancel",
+        lambda rate: SGD(rate, momentum=0.9),
+        0.03,
+        sgd_update,
+        1,
+        0.005,
+        {"momentum": 0.9},
+    ),
+    Rule(
+        "Nesterov",
+        "b ← μ b + g,  w ← w − η (g + μ b)",
+        "momentum that looks one step ahead",
+        lambda rate: SGD(rate, momentum=0.9, nesterov=True),
+        0.03,
+        sgd_update,
+        1,
+        0.005,
+        {"momentum": 0.9, "nesterov": True},
+    ),
+    Rule(
+        "RMSprop",
+        "v ← ρ v + (1 − ρ) g^2,  w ← w − η g / √v",
+        "each weight's step is divided by its gradients' usual size",
+        lambda rate: RMSprop(rate, rho=0.9),
+        1e-3,
+        rmsprop_update,
+        1,
+        0.08,
+        {"rho": 0.9},
+    ),
+    Rule(
+        "Adam",
+        "m ← β_1 m + (1 − β_1) g,  v ← β_2 v + (1 − β_2) g^2,  w ← w − η m / √v",
+        "momentum and RMSprop together, with corrected first steps",
+        lambda rate: Adam(rate),
+        1e-3,
+        adam_update,
+        2,
+        0.15,
+    ),
+    Rule(
+        "AdamW",
+        "as Adam, and w ← w − η λ w",
+        "Adam with a weight decay of its own",
+        lambda rate: AdamW(rate, weight_decay=0.1),
+        1e-3,
+        adam_update,
+        2,
+        0.15,
+        {"decoupled": True, "weight_decay": 0.1},
+    ),
+)
 
 EPOCHS, UNITS, BATCH = 20, 64, 32
 FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)  # of each rule's learning rate
@@ -82,13 +134,15 @@ def run(seed=0, quick=False) -> dict:
         "training": training,
         "sweep": {
             rule.name: [
-                training[rule.name]["curves"]["loss"][-1] if factor == 1 else _loss(_train(rule, factor * rule.rate, seed, epochs))
+                training[rule.name]["curves"]["loss"][-1]
+                if factor == 1
+                else _loss(_train(rule, factor * rule.rate, seed, epochs))
                 for factor in factors
             ]
             for rule in RULES
         },
         "paths": {rule.name: path(rule) for rule in RULES},
-    }  # fmt: skip
+    }
 
 
 def _train(rule, rate, seed, epochs) -> dict:
@@ -132,7 +186,8 @@ def page(numbers):
     page = Page(TITLE, QUESTION)
     page.section("The rules")
     page.prose(
-        "All start from the gradient $g$ of the loss, and differ in the step that they make of it. $η$ is the learning rate; $b$, $m$ and $v$ are remembered from step to step, "
+        "All start from the gradient $g$ of the loss, and differ in the step that they make of it. $η$ is the "
+        "learning rate; $b$, $m$ and $v$ are remembered from step to step, "
         "an extra number for each weight."
     )
     page.definitions((rule.name, prose(f"${rule.formula}$ — {rule.text}.")) for rule in RULES)
@@ -149,7 +204,8 @@ def _paths(page, numbers):
 
     page.section("Paths down a valley")
     page.prose(
-        f"A long valley, $f(x, y) = ((x − 1)^2 + {STEEP:g} y^2) / 2$: across it is {STEEP:g} times as curved as along it. The gradient points mostly across, while the way is along. "
+        f"A long valley, $f(x, y) = ((x − 1)^2 + {STEEP:g} y^2) / 2$: across it is {STEEP:g} times as curved as "
+        "along it. The gradient points mostly across, while the way is along. "
         f"The compiled kernels that train networks walked it for {PATH_STEPS} steps."
     )
     xs, ys = np.linspace(-4.6, 3, 60), np.linspace(-1.2, 1.2, 50)
@@ -160,8 +216,15 @@ def _paths(page, numbers):
         [
             (
                 pictures.surface(
-                    xs, ys, surface, {name: (found[name]["x"], found[name]["y"]) for name in names}, target=MINIMUM,
-                    title=listed(names), x="x", y="y", colours={rule.name: i for i, rule in enumerate(RULES)},
+                    xs,
+                    ys,
+                    surface,
+                    {name: (found[name]["x"], found[name]["y"]) for name in names},
+                    target=MINIMUM,
+                    title=listed(names),
+                    x="x",
+                    y="y",
+                    colours={rule.name: i for i, rule in enumerate(RULES)},
                 ),
                 f"Level lines of a long valley, with the paths of {listed(names)} from the left to its minimum.",
             )
@@ -171,36 +234,58 @@ def _paths(page, numbers):
             (
                 figures.curves(
                     {name: (list(range(PATH_STEPS + 1)), row["values"]) for name, row in found.items()},
-                    title="Height over the steps", x="steps", y="f", log=True,
+                    title="Height over the steps",
+                    x="steps",
+                    y="f",
+                    log=True,
                 ),
                 "The function's value along each path, on a logarithmic scale.",
             )
         ],
         "Each dot is a step, the star is the minimum.",
-    )  # fmt: skip
+    )
     rows = []
     for rule in RULES:
         values = found[rule.name]["values"]
         near = next((i for i, value in enumerate(values) if value < NEAR * values[0]), None)
         crossings = int(np.sum(np.diff(np.sign(found[rule.name]["y"])) != 0))
-        rows.append([
-            rule.name, f"{rule.path_rate:g}", "–" if near is None else str(near), str(crossings), table_number(values[-1], 2),
-        ])  # fmt: skip
+        rows.append(
+            [
+                rule.name,
+                f"{rule.path_rate:g}",
+                "–" if near is None else str(near),
+                str(crossings),
+                table_number(values[-1], 2),
+            ]
+        )
     page.table(
         "The paths in numbers",
-        ["rule", "learning rate", f"steps to {percent(NEAR, 0)} of the height", "crossings of the valley", f"height after {PATH_STEPS} steps"],
+        [
+            "rule",
+            "learning rate",
+            f"steps to {percent(NEAR, 0)} of the height",
+            "crossings of the valley",
+            f"height after {PATH_STEPS} steps",
+        ],
         rows,
-    )  # fmt: skip
+    )
     sgd, momentum, adam = found["SGD"], found["momentum"], found["Adam"]
     page.prose(
-        f"SGD's rate is close to the limit of 2 / {STEEP:g} = {2 / STEEP:g}, above which it would climb out of the valley. "
-        f"Its first step across went from y = {signed(sgd['y'][0], 2)} to {signed(sgd['y'][1], 2)}, while x moved by {signed(sgd['x'][1] - sgd['x'][0], 2)}. "
-        f"Adam's first step moved x by {signed(adam['x'][1] - adam['x'][0], 3)} and y by {signed(adam['y'][1] - adam['y'][0], 3)}: by the learning rate in both, whatever "
+        f"SGD's rate is close to the limit of 2 / {STEEP:g} = {2 / STEEP:g}, above which it would climb out of the "
+        "valley. "
+        f"Its first step across went from y = {signed(sgd['y'][0], 2)} to {signed(sgd['y'][1], 2)}, while x moved by "
+        f"{signed(sgd['x'][1] - sgd['x'][0], 2)}. "
+        f"Adam's first step moved x by {signed(adam['x'][1] - adam['x'][0], 3)} and y by "
+        f"{signed(adam['y'][1] - adam['y'][0], 3)}: by the learning rate in both, whatever "
         "the slope. "
         + (
-            f"After {PATH_STEPS} steps momentum is lower ({number(momentum['values'][-1], 2)}) than SGD ({number(sgd['values'][-1], 2)})."
+            f"After {PATH_STEPS} steps momentum is lower ({number(momentum['values'][-1], 2)}) than SGD "
+            f"({number(sgd['values'][-1], 2)})."
             if momentum["values"][-1] < sgd["values"][-1]
-            else f"After {PATH_STEPS} steps momentum is not lower than SGD on this valley: what it has gathered carries it past the minimum and back."
+            else (
+                f"After {PATH_STEPS} steps momentum is not lower than SGD on this valley: what it has gathered "
+                "carries it past the minimum and back."
+            )
         )
     )
     decay = found["AdamW"]
@@ -220,19 +305,22 @@ def _network(page, numbers):
     found = numbers["training"]
     page.section("On a network")
     page.prose(
-        f"A network of two hidden layers of {UNITS} relu neurons learned the digits with each rule: batches of {BATCH}, {numbers['epochs']} epochs, seed {numbers['seed']}, each rule with "
+        f"A network of two hidden layers of {UNITS} relu neurons learned the digits with each rule: batches of "
+        f"{BATCH}, {numbers['epochs']} epochs, seed {numbers['seed']}, each rule with "
         "the learning rate in the table."
     )
     page.figure(
         [
             (
-                figures.curves({name: row["curves"][key] for name, row in found.items()}, title=title, x="epoch", log=log),
+                figures.curves(
+                    {name: row["curves"][key] for name, row in found.items()}, title=title, x="epoch", log=log
+                ),
                 f"{title} over the epochs, a line for each rule.",
             )
             for key, title, log in (("loss", "Training loss", True), ("val_loss", "Loss on the test images", True))
         ],
         "The same network, the same first weights, the same order of the images.",
-    )  # fmt: skip
+    )
     page.table(
         f"After {numbers['epochs']} epochs",
         ["rule", "learning rate", "loss after 1 epoch", "training loss", "test accuracy", "RMS of the weights"],
@@ -252,12 +340,16 @@ def _network(page, numbers):
     low, high = min(ends.values()), max(ends.values())
     text = f"The test accuracies lie between {percent(low)} and {percent(high)}"
     if high - low < 0.02:
-        text += ": on a small problem, each with a rate that suits it, the rules hardly differ in where they end. They differ in how fast they get there, and how much care the rate needs."
+        text += (
+            ": on a small problem, each with a rate that suits it, the rules hardly differ in where they end. "
+            "They differ in how fast they get there, and how much care the rate needs."
+        )
     else:
         text += "."
     smaller = found["AdamW"]["weights_rms"] < found["Adam"]["weights_rms"]
     text += (
-        f" AdamW's weights are {'smaller' if smaller else 'not smaller'} than Adam's: {number(found['AdamW']['weights_rms'])} against "
+        f" AdamW's weights are {'smaller' if smaller else 'not smaller'} than Adam's: "
+        f"{number(found['AdamW']['weights_rms'])} against "
         f"{number(found['Adam']['weights_rms'])}, the work of its weight decay of 0.1."
         if smaller
         else " AdamW's weights are not smaller than Adam's in this run."
@@ -273,19 +365,27 @@ def _rates(page, numbers):
         (
             figures.curves(
                 {name: (numbers["factors"], losses) for name, losses in numbers["sweep"].items()},
-                title=f"Training loss after {numbers['epochs']} epochs", x="learning rate, as a multiple of the table's", log=True, log_x=True,
-                markers=True, size=(6.2, 3.3),
+                title=f"Training loss after {numbers['epochs']} epochs",
+                x="learning rate, as a multiple of the table's",
+                log=True,
+                log_x=True,
+                markers=True,
+                size=(6.2, 3.3),
             ),
             "Final loss over multiples of each rule's learning rate.",
         ),
         "Runs whose loss was not finite have no point.",
-    )  # fmt: skip
+    )
     spread = {}
     for name, losses in numbers["sweep"].items():
         finite = [loss for loss in losses if loss is not None]
         spread[name] = max(finite) / min(finite) if len(finite) == len(losses) else None
     failed = [name for name, value in spread.items() if value is None]
-    text = "Between a rate ten times too small and one ten times too large" if len(numbers["factors"]) == len(FACTORS) else "Over these rates"
+    text = (
+        "Between a rate ten times too small and one ten times too large"
+        if len(numbers["factors"]) == len(FACTORS)
+        else "Over these rates"
+    )
     finite = {name: value for name, value in spread.items() if value is not None}
     if finite:
         calm = min(finite, key=finite.get)

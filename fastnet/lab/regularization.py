@@ -16,7 +16,10 @@ from fastnet.optimizers import Adam, AdamW, Optimizer
 from fastnet.training import EarlyStopping
 
 TITLE = "Underfitting, overfitting, regularization"
-QUESTION = "Why is a network good at what it has seen and bad at what it hasn't, and what do weight decay, dropout and the others do about it?"
+QUESTION = (
+    "Why is a network good at what it has seen and bad at what it hasn't, and what do weight decay, dropout "
+    "and the others do about it?"
+)
 
 RATE = 1e-3
 
@@ -35,13 +38,32 @@ class Method:
 
 METHODS = (
     Method("nothing", "the plain network"),
-    Method("weight decay", "each step makes all weights a little smaller (AdamW, weight decay 1)", lambda: AdamW(RATE, weight_decay=1.0)),
-    Method("dropout", "in training each hidden neuron is left out with probability 0.5, anew in every step", dropout=0.5),
-    Method("early stopping", "stop when the test loss has not improved for 10 epochs, and take the best weights", patience=10),
-    Method("augmentation", "in every epoch each image is shifted by up to a pixel, anew", fit={"augment": (augment.RandomCrop(1),)}),
-    Method("all but stopping", "weight decay 0.1, dropout 0.3 and augmentation", lambda: AdamW(RATE, weight_decay=0.1), dropout=0.3,
-           fit={"augment": (augment.RandomCrop(1),)}),
-)  # fmt: skip
+    Method(
+        "weight decay",
+        "each step makes all weights a little smaller (AdamW, weight decay 1)",
+        lambda: AdamW(RATE, weight_decay=1.0),
+    ),
+    Method(
+        "dropout", "in training each hidden neuron is left out with probability 0.5, anew in every step", dropout=0.5
+    ),
+    Method(
+        "early stopping",
+        "stop when the test loss has not improved for 10 epochs, and take the best weights",
+        patience=10,
+    ),
+    Method(
+        "augmentation",
+        "in every epoch each image is shifted by up to a pixel, anew",
+        fit={"augment": (augment.RandomCrop(1),)},
+    ),
+    Method(
+        "all but stopping",
+        "weight decay 0.1, dropout 0.3 and augmentation",
+        lambda: AdamW(RATE, weight_decay=0.1),
+        dropout=0.3,
+        fit={"augment": (augment.RandomCrop(1),)},
+    ),
+)
 COLOURS = {method.name: i for i, method in enumerate(METHODS)}
 
 SAMPLES, UNITS, BATCH, EPOCHS = 300, 256, 25, 80
@@ -96,22 +118,32 @@ def _train(method, units, seed, epochs, parts) -> dict:
         layers += [Dense(units, activation="relu"), *([Dropout(method.dropout)] if method.dropout else [])]
     net = Network([*layers, Dense(10)], input_shape=(8, 8, 1), seed=seed)
     callbacks = [] if method.patience is None else [EarlyStopping(patience=method.patience)]
-    curves = train(net, epochs=epochs, optimizer=method.optimizer(), parts=parts, batch_size=BATCH, callbacks=callbacks, **method.fit)
+    curves = train(
+        net,
+        epochs=epochs,
+        optimizer=method.optimizer(),
+        parts=parts,
+        batch_size=BATCH,
+        callbacks=callbacks,
+        **method.fit,
+    )
     weights = np.concatenate([p.value.ravel() for p in net.parameters() if p.value.ndim > 1]).astype(float)
     (x, y), test = parts
     on_training, on_test = net.evaluate(x, y), net.evaluate(*test)
     return {
         "curves": curves,
         "ends": {
-            "loss": on_training["loss"], "accuracy": on_training["accuracy"],
-            "test_loss": on_test["loss"], "test_accuracy": on_test["accuracy"],
+            "loss": on_training["loss"],
+            "accuracy": on_training["accuracy"],
+            "test_loss": on_test["loss"],
+            "test_accuracy": on_test["accuracy"],
         },
         "epochs": len(curves["loss"]),
         "best_epoch": int(np.argmin(curves["val_loss"])) + 1,
         "best_test_loss": float(np.min(curves["val_loss"])),
         "weights": shares(weights, -0.4, 0.4),
         "weights_rms": float(np.sqrt((weights**2).mean())),
-    }  # fmt: skip
+    }
 
 
 # The page
@@ -137,9 +169,12 @@ def _sizes(page, numbers):
     rows = numbers["sizes"]
     page.section("Too small, large enough")
     page.prose(
-        f"To make the problem hard, only {SAMPLES} digits were used for training, and {percent(WRONG, 0)} of them got a wrong label, as happens in real data; the 355 test images have "
-        f"their right ones. A network that learns the training data by heart learns the mistakes, too. Networks with two hidden layers of 1 to "
-        f"{SIZES[-1]} relu neurons each were trained for {numbers['size_epochs']} epochs (Adam, learning rate {RATE:g}, batches of {BATCH}, seed {numbers['seed']})."
+        f"To make the problem hard, only {SAMPLES} digits were used for training, and {percent(WRONG, 0)} of them "
+        "got a wrong label, as happens in real data; the 355 test images have "
+        "their right ones. A network that learns the training data by heart learns the mistakes, too. Networks with "
+        "two hidden layers of 1 to "
+        f"{SIZES[-1]} relu neurons each were trained for {numbers['size_epochs']} epochs (Adam, learning rate "
+        f"{RATE:g}, batches of {BATCH}, seed {numbers['seed']})."
     )
     sizes = [int(units) for units in rows]
     page.figure(
@@ -149,26 +184,33 @@ def _sizes(page, numbers):
                     "training": (sizes, [row["accuracy"] for row in rows.values()]),
                     "test": (sizes, [row["test_accuracy"] for row in rows.values()]),
                 },
-                title="Accuracy by size", x="neurons in each hidden layer", log_x=True, markers=True, limits=(0, 1.03),
+                title="Accuracy by size",
+                x="neurons in each hidden layer",
+                log_x=True,
+                markers=True,
+                limits=(0, 1.03),
                 size=(5.6, 3.1),
             ),
-            "Training and test accuracy over the number of hidden neurons; training rises to the top, test stays below.",
+            "Training and test accuracy over the number of hidden neurons; training rises to the top, test stays "
+            "below.",
         ),
         "A gap between the two curves is what the network has learned by heart.",
-    )  # fmt: skip
+    )
     under = [units for units, row in rows.items() if row["accuracy"] < 0.75 * (1 - WRONG)]
     full = [units for units, row in rows.items() if row["accuracy"] >= 0.97]
     text = ""
     if under:
         smallest = rows[under[0]]
         text += (
-            f"With {listed(under, 'or')} neurons the network does not even learn its training images: with {under[0]} it knows {percent(smallest['accuracy'])} of them. That is "
+            f"With {listed(under, 'or')} neurons the network does not even learn its training images: with "
+            f"{under[0]} it knows {percent(smallest['accuracy'])} of them. That is "
             "*underfitting*; no regularization helps, only more neurons or longer training. "
         )
     if full:
         last = rows[full[-1]]
         text += (
-            f"{full[-1]} neurons know {percent(last['accuracy'])} of the training images, with all their wrong labels, and {percent(last['test_accuracy'])} of the test images. "
+            f"{full[-1]} neurons know {percent(last['accuracy'])} of the training images, with all their wrong "
+            f"labels, and {percent(last['test_accuracy'])} of the test images. "
             f"The gap of {100 * (last['accuracy'] - last['test_accuracy']):.1f} points is *overfitting*. "
         )
     best = max(rows, key=lambda units: rows[units]["test_accuracy"])
@@ -184,23 +226,33 @@ def _overfitting(page, numbers):
     page.section("Overfitting in time")
     page.figure(
         (
-            figures.curves({"training": curves["loss"], "test": curves["val_loss"]}, title="Loss, nothing done about it", x="epoch", log=True,
-                           size=(5.6, 3.1)),
+            figures.curves(
+                {"training": curves["loss"], "test": curves["val_loss"]},
+                title="Loss, nothing done about it",
+                x="epoch",
+                log=True,
+                size=(5.6, 3.1),
+            ),
             "Training loss falls and falls; the test loss falls, then stays or rises.",
         ),
         f"{UNITS} neurons a layer, {SAMPLES} training images, {percent(WRONG, 0)} of them with a wrong label.",
-    )  # fmt: skip
+    )
     rise = curves["val_loss"][-1] / row["best_test_loss"]
-    text = f"The test loss is lowest after {row['best_epoch']} epochs, {number(row['best_test_loss'])}; at the end it is {number(curves['val_loss'][-1])}. "
+    text = (
+        f"The test loss is lowest after {row['best_epoch']} epochs, {number(row['best_test_loss'])}; at the end "
+        f"it is {number(curves['val_loss'][-1])}. "
+    )
     if rise > 1.02:
         text += (
-            "The training loss goes on to fall: the network becomes surer of what it has learned, of its mistakes on the test images, too. "
+            "The training loss goes on to fall: the network becomes surer of what it has learned, of its "
+            "mistakes on the test images, too. "
         )
     else:
         text += "In this run it hardly rises again: against the textbook, training longer did no harm here. "
     shared = numbers["shared"]
     text += "More data is the best cure: " + listed(
-        f"with {n} training images the test accuracy is {percent(found['test_accuracy'])}" for n, found in shared.items()
+        f"with {n} training images the test accuracy is {percent(found['test_accuracy'])}"
+        for n, found in shared.items()
     )
     page.prose(text + ".")
 
@@ -214,25 +266,36 @@ def _methods(page, numbers):
     page.figure(
         [
             (
-                figures.curves({name: row["curves"][key] for name, row in rows.items()}, title=title, x="epoch", log=True, colours=COLOURS,
-                               size=(4.6, 3.1)),
+                figures.curves(
+                    {name: row["curves"][key] for name, row in rows.items()},
+                    title=title,
+                    x="epoch",
+                    log=True,
+                    colours=COLOURS,
+                    size=(4.6, 3.1),
+                ),
                 f"{title} over the epochs, a line for each method.",
             )
             for key, title in (("loss", "Loss in training"), ("val_loss", "Loss on the test images"))
         ],
-        "The training loss is measured as the network trains, with neurons dropped and images shifted: that makes it higher than without.",
-    )  # fmt: skip
+        "The training loss is measured as the network trains, with neurons dropped and images shifted: that makes it "
+        "higher than without.",
+    )
     page.table(
         f"At the end ({numbers['epochs']} epochs, or fewer with early stopping)",
         ["method", "epochs", "training accuracy", "test accuracy", "test loss", "RMS of the weights"],
         [
             [
-                name, str(row["epochs"]), percent(row["ends"]["accuracy"]), percent(row["ends"]["test_accuracy"]),
-                table_number(row["ends"]["test_loss"]), table_number(row["weights_rms"]),
+                name,
+                str(row["epochs"]),
+                percent(row["ends"]["accuracy"]),
+                percent(row["ends"]["test_accuracy"]),
+                table_number(row["ends"]["test_loss"]),
+                table_number(row["weights_rms"]),
             ]
             for name, row in rows.items()
         ],
-    )  # fmt: skip
+    )
     base = rows["nothing"]["ends"]
     others = {name: row["ends"] for name, row in rows.items() if name != "nothing"}
     lower = [name for name, row in others.items() if row["test_loss"] < base["test_loss"]]
@@ -240,15 +303,18 @@ def _methods(page, numbers):
     worse = [name for name, row in others.items() if row["test_accuracy"] < base["test_accuracy"]]
     best = max(rows, key=lambda name: rows[name]["ends"]["test_accuracy"])
     text = (
-        f"Compared with nothing, the test loss is lower with: {listed(lower)}. The test accuracy is higher with: {listed(better)}; lower with: {listed(worse)}. "
-        f"The best is {best} with {percent(rows[best]['ends']['test_accuracy'])}, against {percent(base['test_accuracy'])}. "
+        f"Compared with nothing, the test loss is lower with: {listed(lower)}. The test accuracy is higher with: "
+        f"{listed(better)}; lower with: {listed(worse)}. "
+        f"The best is {best} with {percent(rows[best]['ends']['test_accuracy'])}, against "
+        f"{percent(base['test_accuracy'])}. "
         "One test image is 0.3 points, so small differences mean nothing."
     )
     if best == "nothing":
         text += " Against the textbook nothing helped in this run."
     page.prose(text)
     page.prose(
-        "Early stopping here looks at the test images, which makes its figure a little too good: in earnest, hold out other images for it (`validation=0.2`)."
+        "Early stopping here looks at the test images, which makes its figure a little too good: in earnest, hold "
+        "out other images for it (`validation=0.2`)."
     )
 
 
@@ -261,17 +327,22 @@ def _weights(page, numbers):
     chosen = [name for name in ("nothing", "weight decay", "dropout") if name in rows]
     page.figure(
         (
-            figures.histograms({name: (edges, rows[name]["weights"]) for name in chosen}, title="All weights after training", x="weight",
-                               size=(5.6, 3.1)),
+            figures.histograms(
+                {name: (edges, rows[name]["weights"]) for name in chosen},
+                title="All weights after training",
+                x="weight",
+                size=(5.6, 3.1),
+            ),
             f"Distributions of the weights after training with {listed(chosen)}.",
         ),
         "Weights beyond the scale are counted at its ends.",
-    )  # fmt: skip
+    )
     decay, base = rows["weight decay"]["weights_rms"], rows["nothing"]["weights_rms"]
     page.prose(
         f"Weight decay leaves weights with an RMS of {number(decay)}; without it they have {number(base)}. "
         + (
-            "Small weights make a smooth function: a small change of the input can't change the answer much. Only what many images agree on holds out against the decay."
+            "Small weights make a smooth function: a small change of the input can't change the answer much. Only "
+            "what many images agree on holds out against the decay."
             if decay < base
             else "Against the textbook they are not smaller in this run."
         )

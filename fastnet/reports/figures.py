@@ -14,7 +14,16 @@ from fastnet.reports.images import plot_context, require_matplotlib
 __all__ = ["CHARACTER", "DASHES", "PANEL", "axes", "bars", "curves", "dress", "histograms", "name_lines", "scatter"]
 
 PANEL = (4.3, 2.9)  # inches
-DASHES = ["-", (0, (5, 1.6)), (0, (1.4, 1.3)), (0, (6, 1.5, 1.3, 1.5)), (0, (3, 1.2)), (0, (8, 2)), (0, (2.4, 1, 1, 1)), "-"]
+DASHES = [
+    "-",
+    (0, (5, 1.6)),
+    (0, (1.4, 1.3)),
+    (0, (6, 1.5, 1.3, 1.5)),
+    (0, (3, 1.2)),
+    (0, (8, 2)),
+    (0, (2.4, 1, 1, 1)),
+    "-",
+]
 FEW_TICKS = 8
 LABEL_GAP = 0.082  # of the axes' height, between the names of two lines
 CHARACTER = 0.074  # inches, of a name's letters
@@ -49,8 +58,20 @@ def dress(ax, *, title="", x="", y="") -> None:
     ax.patch.set_visible(False)
 
 
-def curves(series, *, title="", x="", y="", log=False, log_x=False, limits=None, x_limits=None, markers=False, size=PANEL,
-           colours=None):  # fmt: skip
+def curves(
+    series,
+    *,
+    title="",
+    x="",
+    y="",
+    log=False,
+    log_x=False,
+    limits=None,
+    x_limits=None,
+    markers=False,
+    size=PANEL,
+    colours=None,
+):
     """Lines with their names at their ends.
 
     Parameters
@@ -74,8 +95,15 @@ def curves(series, *, title="", x="", y="", log=False, log_x=False, limits=None,
             number = i if colours is None else colours[name]
             if log:
                 ys = np.where(ys > 0, ys, np.nan)
-            (line,) = ax.plot(xs, ys, color=SERIES[number % len(SERIES)], linestyle=DASHES[number % len(DASHES)], linewidth=1.7,
-                              marker="o" if markers else None, markersize=3)  # fmt: skip
+            (line,) = ax.plot(
+                xs,
+                ys,
+                color=SERIES[number % len(SERIES)],
+                linestyle=DASHES[number % len(DASHES)],
+                linewidth=1.7,
+                marker="o" if markers else None,
+                markersize=3,
+            )
             drawn.append((name, line))
         if log:
             ax.set_yscale("log")
@@ -123,10 +151,18 @@ def name_lines(ax, drawn) -> None:
     ends.sort(key=lambda end: end[0])
     places = spread([end[0] for end in ends], LABEL_GAP)
     for place, (height, name, line, _) in zip(places, ends, strict=True):
-        ax.annotate(name, (1.0, height), (1.035, place), xycoords="axes fraction", textcoords="axes fraction",
-                    color=line.get_color(), fontsize=8.5, va="center", annotation_clip=False,
-                    arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6, "shrinkA": 1,
-                                "shrinkB": 0})  # fmt: skip
+        ax.annotate(
+            name,
+            (1.0, height),
+            (1.035, place),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            color=line.get_color(),
+            fontsize=8.5,
+            va="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0},
+        )
 
 
 def spread(heights, gap) -> list[float]:
@@ -189,7 +225,7 @@ def bars(values, *, title="", x="", reference=None, form="{:.3g}", limits=None, 
     height = 0.72 + 0.245 * len(names)
     figure, ax = axes(title=title, x=x, size=size or (PANEL[0], height), right=0.55)
     with plot_context():
-        width, tall = figure.get_size_inches()
+        width = figure.get_size_inches()[0]
         left = 0.18 + CHARACTER * max(map(len, names), default=0)
         box = ax.get_position()
         ax.set_position((left / width, box.y0, 1 - (left + 0.55) / width, box.height))
@@ -206,13 +242,30 @@ def bars(values, *, title="", x="", reference=None, form="{:.3g}", limits=None, 
         ax.set_ylim(-0.7, len(names) - 0.3)
         for row, number in zip(rows, numbers, strict=True):
             text = form.format(number) if np.isfinite(number) else "–"
-            ax.annotate(text, (number if np.isfinite(number) else 0, row), (3, 0), textcoords="offset points", color=INK,
-                        fontsize=8, va="center", annotation_clip=False)  # fmt: skip
+            ax.annotate(
+                text,
+                (number if np.isfinite(number) else 0, row),
+                (3, 0),
+                textcoords="offset points",
+                color=INK,
+                fontsize=8,
+                va="center",
+                annotation_clip=False,
+            )
         if reference is not None:
             value, text = reference
             ax.axvline(value, color=INK, linewidth=1, linestyle=DASHES[1])
-            ax.annotate(text, (value, 1), (3, 2), xycoords=("data", "axes fraction"), textcoords="offset points",
-                        color=FAINT, fontsize=8, ha="left", annotation_clip=False)  # fmt: skip
+            ax.annotate(
+                text,
+                (value, 1),
+                (3, 2),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                color=FAINT,
+                fontsize=8,
+                ha="left",
+                annotation_clip=False,
+            )
     return figure
 
 
@@ -221,8 +274,16 @@ def scatter(groups, *, title="", x="", y="", size=PANEL, limits=None):
     figure, ax = axes(title=title, x=x, y=y, size=size)
     with plot_context():
         for i, (name, (xs, ys)) in enumerate(groups.items()):
-            ax.plot(xs, ys, "os^Dv"[i % 5], color=SERIES[i % len(SERIES)], markersize=4, markeredgecolor=PAPER,
-                    markeredgewidth=0.4, label=name)  # fmt: skip
+            ax.plot(
+                xs,
+                ys,
+                "os^Dv"[i % 5],
+                color=SERIES[i % len(SERIES)],
+                markersize=4,
+                markeredgecolor=PAPER,
+                markeredgewidth=0.4,
+                label=name,
+            )
         if limits is not None:
             ax.set_ylim(*limits)
         ax.legend(fontsize=8, frameon=False, labelcolor=INK, loc="best")

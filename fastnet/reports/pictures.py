@@ -27,13 +27,23 @@ def over_time(shares, *, low, high, title="", x="epoch", y="", size=PANEL):
     with plot_context():
         top = shares.max(axis=1, keepdims=True)
         image = np.sqrt(shares / np.where(top > 0, top, 1)).T
-        ax.imshow(image, origin="lower", aspect="auto", cmap="viridis", vmin=0, vmax=1, interpolation="none",
-                  extent=(-0.5, len(shares) - 0.5, low, high))  # fmt: skip
+        ax.imshow(
+            image,
+            origin="lower",
+            aspect="auto",
+            cmap="viridis",
+            vmin=0,
+            vmax=1,
+            interpolation="none",
+            extent=(-0.5, len(shares) - 0.5, low, high),
+        )
         ax.grid(False)
     return figure
 
 
-def heat_map(values, *, title="", x="", y="", rows=None, columns=None, diverging=False, form=None, size=PANEL, limits=None):
+def heat_map(
+    values, *, title="", x="", y="", rows=None, columns=None, diverging=False, form=None, size=PANEL, limits=None
+):
     """A matrix in colours, with a scale beside it; `form` ("{:.2f}") also writes the numbers."""
     values = np.array(values, float)
     figure, ax = axes(title=title, x=x, y=y, size=size, right=0.75)
@@ -41,8 +51,14 @@ def heat_map(values, *, title="", x="", y="", rows=None, columns=None, diverging
         if limits is None:
             most = float(np.nanmax(np.abs(values))) or 1.0
             limits = (-most, most) if diverging else (float(np.nanmin(values)), float(np.nanmax(values)))
-        shown = ax.imshow(values, cmap="RdBu_r" if diverging else "viridis", vmin=limits[0], vmax=limits[1],
-                          interpolation="none", aspect="auto")  # fmt: skip
+        shown = ax.imshow(
+            values,
+            cmap="RdBu_r" if diverging else "viridis",
+            vmin=limits[0],
+            vmax=limits[1],
+            interpolation="none",
+            aspect="auto",
+        )
         ax.grid(False)
         for labels, axis in ((columns, ax.xaxis), (rows, ax.yaxis)):
             if labels is not None:
@@ -57,8 +73,14 @@ def heat_map(values, *, title="", x="", y="", rows=None, columns=None, diverging
             half = (limits[1] - limits[0]) / 2 or 1
             for (row, column), value in np.ndenumerate(values):
                 dark = abs(value - middle) > 0.6 * half if diverging else value < middle
-                ax.annotate(form.format(value), (column, row), ha="center", va="center", fontsize=8,
-                            color="#ffffff" if dark else "#000000")  # fmt: skip
+                ax.annotate(
+                    form.format(value),
+                    (column, row),
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="#ffffff" if dark else "#000000",
+                )
     return figure
 
 
@@ -95,15 +117,34 @@ def image_grid(images, *, columns, titles=None, diverging=False, each=True, gap=
 
     with plot_context():
         figure = Figure(size)
-        ax = figure.add_axes((margin / size[0], 0.01, 1 - (margin + 0.04) / size[0], 0.98 - (0.2 / size[1] if titles else 0)))
+        ax = figure.add_axes(
+            (margin / size[0], 0.01, 1 - (margin + 0.04) / size[0], 0.98 - (0.2 / size[1] if titles else 0))
+        )
         ax.imshow(mosaic, cmap="RdBu_r" if diverging else "gray", vmin=0, vmax=1, interpolation="none")
         ax.set_axis_off()
         for i, title in enumerate(titles or []):
-            ax.annotate(title, (i % columns * (wide + gap) + wide / 2 - 0.5, i // columns * (high + gap) - 0.5), (0, 2),
-                        textcoords="offset points", ha="center", fontsize=8, color=INK, annotation_clip=False)  # fmt: skip
+            ax.annotate(
+                title,
+                (i % columns * (wide + gap) + wide / 2 - 0.5, i // columns * (high + gap) - 0.5),
+                (0, 2),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                color=INK,
+                annotation_clip=False,
+            )
         for i, label in enumerate(rows or []):
-            ax.annotate(label, (-0.5, i * (high + gap) + high / 2 - 0.5), (-5, 0), textcoords="offset points", ha="right",
-                        va="center", fontsize=8.5, color=INK, annotation_clip=False)  # fmt: skip
+            ax.annotate(
+                label,
+                (-0.5, i * (high + gap) + high / 2 - 0.5),
+                (-5, 0),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                fontsize=8.5,
+                color=INK,
+                annotation_clip=False,
+            )
     return figure
 
 
@@ -145,14 +186,28 @@ def surface(xs, ys, values, paths, *, title="", x="", y="", size=PANEL, target=N
         for i, (name, (path_x, path_y)) in enumerate(paths.items()):
             path_x, path_y = (np.array([np.nan if v is None else v for v in p], float) for p in (path_x, path_y))
             number = i if colours is None else colours[name]
-            (line,) = ax.plot(path_x, path_y, color=SERIES[number % len(SERIES)], linestyle=DASHES[number % len(DASHES)],
-                              linewidth=1.5, marker="o", markersize=2)  # fmt: skip
+            (line,) = ax.plot(
+                path_x,
+                path_y,
+                color=SERIES[number % len(SERIES)],
+                linestyle=DASHES[number % len(DASHES)],
+                linewidth=1.5,
+                marker="o",
+                markersize=2,
+            )
             drawn.append((name, line))
         if target is not None:
             ax.plot(*target, marker="*", color=INK, markersize=9, linestyle="none")
         ax.set_xlim(min(xs), max(xs))
         ax.set_ylim(min(ys), max(ys))
         for row, (name, line) in enumerate(drawn):
-            ax.annotate(name, (1.03, 0.96 - 0.09 * row), xycoords="axes fraction", color=line.get_color(), fontsize=8.5,
-                        va="center", annotation_clip=False)  # fmt: skip
+            ax.annotate(
+                name,
+                (1.03, 0.96 - 0.09 * row),
+                xycoords="axes fraction",
+                color=line.get_color(),
+                fontsize=8.5,
+                va="center",
+                annotation_clip=False,
+            )
     return figure
