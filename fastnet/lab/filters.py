@@ -49,7 +49,7 @@ def run(seed=0, quick=False) -> dict:
     net = _network(seed)
     snapshots = Snapshots(lambda net: np.moveaxis(net["first"].weight.value[:, :, 0], 2, 0).copy())
     curves = train(net, epochs=epochs, optimizer=Adam(1e-3), parts=parts, callbacks=[snapshots])
-    shown = [epoch for epoch in SHOWN_EPOCHS if epoch <= epochs]
+    shown = sorted({*(epoch for epoch in SHOWN_EPOCHS if epoch <= epochs), epochs})
     image = x_test[IMAGE : IMAGE + 1]
     maps = net.activations(image, ["first", "second"])
     return {
@@ -99,8 +99,8 @@ def _changes(taken) -> list[float]:
 def _patches(net, layer, x, y, margin, stride) -> dict:
     """For each filter the windows of different training images that excite it most, and those images' digits.
 
-    A value of the layer at (r, c) sees the pixels from stride r - margin to stride r + stride - 1 + margin, and zeros outside
-    of the image.
+    A value of the layer at (r, c) sees the pixels from stride r - margin to stride r + stride - 1 + margin, and zeros
+    outside of the image.
     """
     maps = net.activations(x, [layer])[layer]
     size = stride + 2 * margin

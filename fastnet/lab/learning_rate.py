@@ -75,7 +75,7 @@ def final_losses(runs) -> dict[float, float]:
 
 
 def three_rates(runs) -> dict[str, float]:
-    """Of one optimizer's runs: the rate with the lowest loss, one far below, and one above that is no better than guessing."""
+    """Of one optimizer's runs: the rate with the lowest loss, one far below, and one above where it learns nothing."""
     losses = final_losses(runs)
     good = min(losses, key=losses.get)
     below = [rate for rate in losses if rate <= good / 90]

@@ -71,7 +71,7 @@ def train(
 
 
 class Probe(Layer):
-    """Passes arrays through, and keeps the last of both directions in `seen`: (name, "values" | "gradients") -> array."""
+    """Passes arrays through, and keeps the last ones in `seen`: (key, "values" or "gradients") -> array."""
 
     def __init__(self, key: str, seen: dict):
         super().__init__(name=f"probe_{key}")

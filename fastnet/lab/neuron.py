@@ -34,7 +34,7 @@ print(neuron.predict(np.array([[0.5, -1.0, 2.0]])))  # the sigmoid of -0.25
 
 
 def run(seed=0, quick=False) -> dict:
-    """The example of the page, curves of neurons with one input, activation functions, and a neuron that knows zeros."""
+    """The page's example, curves of neurons with one input, activation functions, and a neuron that knows zeros."""
     return {
         "example": _example(),
         "grid": GRID,

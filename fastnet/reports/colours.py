@@ -1,8 +1,8 @@
 """The colours of pages and figures, each for light and for dark screens.
 
-A figure is drawn in the light colours; in its SVG each of them is replaced by a variable that follows the reader's theme
-(`images.py`). So the light ones are all different. The series keep their distance for colour-blind readers (after Okabe &
-Ito 2008), and lines differ in their dashes besides.
+A figure is drawn in the light colours; in its SVG each of them is replaced by a variable that follows the reader's
+theme (`images.py`). So the light ones are all different. The series keep their distance for colour-blind readers (after
+Okabe & Ito 2008), and lines differ in their dashes besides.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Figures for pages, in one style: curves with their names beside them, histograms, bars, points.
 
-Each function returns a `matplotlib.figure.Figure` of the width of a panel (`Page.figure` puts several side by side), made without
-pyplot. Values that are not finite leave gaps.
+Each function returns a `matplotlib.figure.Figure` of the width of a panel (`Page.figure` puts several side by side),
+made without pyplot. Values that are not finite leave gaps.
 """
 
 from __future__ import annotations

@@ -50,15 +50,15 @@ def _formula_part(found) -> str:
 
 
 def prose(text: str) -> Markup:
-    """Text with ``*emphasis*``, ``**strong**``, `` `code` ``, ``$formula$`` and ``[link](other.html)``; all else is escaped.
+    """Text with ``*emphasis*``, ``**strong**``, `` `code` ``, ``$formula$`` and ``[link](other.html)``, all else escaped.
 
     Links lead to a place on the page or to a file beside it, nowhere else.
 
     Examples
     --------
     >>> from fastnet.reports import prose
-    >>> prose("*No* step where $g = 0$ & `lr` < 1")
-    '<em>No</em> step where <var>g</var> = 0 &amp; <code>lr</code> &lt; 1'
+    >>> prose("*No* step & `lr` < 1")
+    '<em>No</em> step &amp; <code>lr</code> &lt; 1'
     """
     parts, end = [], 0
     for found in INLINE.finditer(text):
