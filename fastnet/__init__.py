@@ -34,11 +34,13 @@ _NAMES = {
     "fastnet.metrics": ["Metric"],
     "fastnet.network": ["Network", "load"],
     "fastnet.optimizers": ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"],
-    "fastnet.training": ["Callback", "EarlyStopping", "History", "ModelCheckpoint", "Trainer"],
+    "fastnet.training": [
+        "Callback", "EarlyStopping", "History", "ModelCheckpoint", "ReduceLROnPlateau", "Trainer", "find_learning_rate",
+    ],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 _MODULES = ["activations", "augment", "config", "datasets", "initializers", "kernels", "lab", "layers", "losses", "metrics",
-            "models", "optimizers", "reports", "training"]  # fmt: skip
+            "models", "optimizers", "reports", "schedules", "training"]  # fmt: skip
 
 __all__ = sorted([*_MODULE_OF, *_MODULES])  # noqa: PLE0605
 

@@ -408,7 +408,7 @@ def test_an_unknown_class_says_what_to_do():
 
 
 def test_names_in_files_are_never_imported():
-    for name in ("os.system", "subprocess.Popen", "builtins.eval", "antigravity", "register"):
+    for name in ("os.system", "subprocess.Popen", "builtins.eval", "antigravity", "register", "config.os"):
         with pytest.raises(ValueError, match="not known here"):
             files.from_config({"class": name, "config": {}})
     assert "antigravity" not in sys.modules
@@ -434,7 +434,9 @@ def test_two_classes_of_one_name():
     assert files.to_config(first())["class"] == "Again"
 
 
-@pytest.mark.parametrize("name", ["layers", "optimizers", "losses", "metrics", "initializers", "training", "network"])
+@pytest.mark.parametrize(
+    "name", ["layers", "optimizers", "losses", "metrics", "initializers", "schedules", "training", "network"]
+)
 def test_every_module_can_be_imported_first(name):
     """Registering a class of fastnet's own imports nothing."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -444,6 +446,7 @@ def test_every_module_can_be_imported_first(name):
 def test_public_classes_are_found_before_they_are_imported():
     program = """
 from fastnet import files
+assert files.from_config({"class": "schedules.Constant", "config": {"learning_rate": 0.5}})(0) == 0.5
 assert files.from_config({"class": "Adam", "config": {"learning_rate": 0.5}}).learning_rate == 0.5
 class Dense:
     def config(self):

@@ -84,8 +84,9 @@ def _lookup(name: str) -> type | None:
     """The registered class; a public one of fastnet is imported if it has not been yet."""
     if name not in _classes:
         package = sys.modules.get("fastnet")
-        if name in getattr(package, "__all__", ()):
-            getattr(package, name, None)
+        public = name.partition(".")[0]  # a class, or the module of "schedules.Cosine"
+        if public in getattr(package, "__all__", ()):
+            getattr(package, public, None)
     return _classes.get(name)
 
 

@@ -17,7 +17,7 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 1e-2
+    learning_rate : float or Schedule, default 1e-2
     learning_rate_decay : float, default 0
     epsilon : float, default 1e-10
     weight_decay : float, default 0

@@ -18,7 +18,7 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 1e-3
+    learning_rate : float or Schedule, default 1e-3
     beta_1, beta_2 : float, default 0.9, 0.999
     epsilon : float, default 1e-8
     amsgrad : bool, default False

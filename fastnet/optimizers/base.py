@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnet import checks
+from fastnet import checks, schedules
 from fastnet.recording.clock import Clock
 
 __all__ = ["Optimizer", "get"]
@@ -16,8 +16,8 @@ class Optimizer:
 
     Attributes
     ----------
-    learning_rate : float
-        Setting it acts at the next step.
+    learning_rate : float or Schedule
+        A number, or one of `fastnet.schedules`. Setting it acts at the next step.
     weight_decay : float
         weight_decay * w is added to the gradient (AdamW: see there), on all parameters unless
         `decay_biases` is False, which leaves out those with one axis (biases, norms).
@@ -32,12 +32,12 @@ class Optimizer:
         self._decay_biases = checks.flag("decay_biases", decay_biases)
 
     @property
-    def learning_rate(self) -> float:
+    def learning_rate(self) -> float | schedules.Schedule:
         return self._learning_rate
 
     @learning_rate.setter
     def learning_rate(self, value):
-        self._learning_rate = checks.real_number("learning_rate", value, least=0)
+        self._learning_rate = schedules.get(value)
 
     @property
     def weight_decay(self) -> float:

@@ -18,7 +18,7 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 1e-2
+    learning_rate : float or Schedule, default 1e-2
     rho : float, default 0.99
     epsilon : float, default 1e-8
     momentum : float, default 0

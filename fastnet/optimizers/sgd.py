@@ -18,7 +18,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 1e-3
+    learning_rate : float or Schedule, default 1e-3
     momentum : float, default 0
         mu, in [0, 1).
     nesterov : bool, default False

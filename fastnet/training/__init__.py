@@ -1,7 +1,17 @@
 """Training: the Trainer, its history and callbacks, evaluation."""
 
-from fastnet.training.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from fastnet.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from fastnet.training.history import History
+from fastnet.training.learning_rate_search import LearningRateSearch, find_learning_rate
 from fastnet.training.trainer import Trainer
 
-__all__ = ["Callback", "EarlyStopping", "History", "ModelCheckpoint", "Trainer"]
+__all__ = [
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "LearningRateSearch",
+    "ModelCheckpoint",
+    "ReduceLROnPlateau",
+    "Trainer",
+    "find_learning_rate",
+]

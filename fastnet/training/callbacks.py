@@ -6,7 +6,7 @@ import math
 
 from fastnet import checks
 
-__all__ = ["Callback", "EarlyStopping", "ModelCheckpoint"]
+__all__ = ["Callback", "EarlyStopping", "ModelCheckpoint", "ReduceLROnPlateau"]
 
 
 class Callback:
@@ -59,7 +59,12 @@ class _Monitor(Callback):
         more = self.mode == "max" or (
             self.mode == "auto" and self.monitor.removeprefix("val_").endswith(("accuracy", "r2"))
         )
-        return value > best + self.min_delta if more else value < best - self.min_delta
+        margin = self.margin(best)
+        return value > best + margin if more else value < best - margin
+
+    def margin(self, best: float) -> float:
+        """By how much a value must be better than the best one so far."""
+        return self.min_delta
 
 
 class EarlyStopping(_Monitor):
@@ -142,3 +147,71 @@ class ModelCheckpoint(_Monitor):
                 f"path {str(self.path)!r} cannot be filled with epoch, {', '.join(logs)}: {error}"
             ) from None
         trainer.net.save(path)
+
+
+class ReduceLROnPlateau(_Monitor):
+    """Lower the learning rate when a figure has stopped improving.
+
+    After more than `patience` epochs in a row without improvement ``trainer.rate_factor`` is multiplied by
+    `factor`. It multiplies what the optimizer's number or schedule gives, so that a warm-up may stand before it. As in
+    PyTorch; Keras acts one epoch earlier, and its `min_delta` is an absolute threshold.
+
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+    factor : float, default 0.1
+        Below 1.
+    patience : int, default 10
+    mode : {"auto", "min", "max"}
+        As in `EarlyStopping`.
+    threshold : float, default 1e-4
+        What counts as an improvement is more than this.
+    threshold_mode : {"relative", "absolute"}
+        "relative": `threshold` is a share of the best value so far.
+    cooldown : int, default 0
+        Epochs after a reduction that are not counted.
+    min_rate : float, default 0
+        The learning rate is not reduced below this (PyTorch and Keras: min_lr).
+
+    Examples
+    --------
+    >>> import numpy as np, fastnet as fn
+    >>> net = fn.Network([fn.Dense(1)], input_shape=(2,), seed=0)
+    >>> trainer = fn.Trainer(net, loss="mse", optimizer=fn.SGD(0.5))
+    >>> callback = fn.ReduceLROnPlateau("loss", patience=2, threshold_mode="absolute", threshold=1e3)
+    >>> history = trainer.fit(np.zeros((8, 2)), np.ones(8), epochs=4, callbacks=[callback], verbose=0)
+    >>> trainer.rate_factor, trainer.learning_rate
+    (0.1, 0.05)
+    """
+
+    def __init__(self, monitor="val_loss", *, factor=0.1, patience=10, mode="auto", threshold=1e-4,
+                 threshold_mode="relative", cooldown=0, min_rate=0.0):  # fmt: skip
+        super().__init__(monitor, mode, min_delta=0.0)
+        self.factor = checks.real_number("factor", factor, least=0, below=1)
+        self.patience = checks.whole_number("patience", patience, least=0)
+        self.threshold = checks.real_number("threshold", threshold, least=0)
+        self.threshold_mode = checks.choice("threshold_mode", threshold_mode, ["relative", "absolute"])
+        self.cooldown = checks.whole_number("cooldown", cooldown, least=0)
+        self.min_rate = checks.real_number("min_rate", min_rate, least=0)
+
+    def margin(self, best):
+        return self.threshold * abs(best) if self.threshold_mode == "relative" else self.threshold
+
+    def on_train_begin(self, trainer, logs):
+        trainer.state(self).update(best=None, waited=0, cooling=0)
+
+    def on_epoch_end(self, trainer, logs):
+        state = trainer.state(self)
+        value = self.value(logs)
+        if self.is_better(value, state["best"]):
+            state.update(best=value, waited=0)
+        else:
+            state["waited"] += 1
+        if state["cooling"]:
+            state["cooling"] -= 1
+            state["waited"] = 0
+        if state["waited"] > self.patience:
+            state.update(waited=0, cooling=self.cooldown)
+            rate = trainer.learning_rate
+            if rate > self.min_rate:
+                trainer.rate_factor *= max(self.factor, self.min_rate / rate)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from fastnet import checks, labels, losses, optimizers
+from fastnet import checks, labels, losses, optimizers, schedules
 from fastnet.augment import Augmentation
 from fastnet.execution import Programs
 from fastnet.kernels import random
@@ -56,6 +56,10 @@ class Trainer:
     ----------
     step : int
         Updates done.
+    learning_rate : float
+        The rate of the next update: of the optimizer's number or schedule, times `rate_factor`.
+    rate_factor : float
+        Multiplies all rates; 1 at first. `ReduceLROnPlateau` lowers it, and setting it acts at the next step.
     net, loss, optimizer, metrics, history
 
     Examples
@@ -86,6 +90,7 @@ class Trainer:
         self.workspace = Workspace()
         self.learning_rates = Memory("learning rates", Block(8 * MOST_STEPS))
         self._rates = np.frombuffer(self.learning_rates.block, np.float64)
+        self.rate_factor = 1.0
         self.sums = Sums(self.metrics, net.graph.output_shape)
         self.optimizer_state = OptimizerState(self.optimizer, net.graph)
         self._programs = Programs()
@@ -97,6 +102,19 @@ class Trainer:
     @property
     def step(self) -> int:
         return self.control.step
+
+    @property
+    def learning_rate(self) -> float:
+        rate = schedules.rates_of(self.optimizer.learning_rate, self.step, 1, self.history.epochs)
+        return np.asarray(rate).item() * self._rate_factor
+
+    @property
+    def rate_factor(self) -> float:
+        return self._rate_factor
+
+    @rate_factor.setter
+    def rate_factor(self, value):
+        self._rate_factor = checks.real_number("rate_factor", value, least=0)
 
     def state(self, callback) -> dict:
         """What a callback keeps from call to call."""
@@ -138,7 +156,7 @@ class Trainer:
     def _repeat(self, x, y) -> bool:
         """Run the step that is kept for arrays of this form, if there is one; its gather checks their values."""
         control, network = self.control, self.net.executor.control
-        self._rates[0] = self.optimizer.learning_rate
+        self._fill_rates(1)
         control.begin(network.forward)
         try:
             found = self._kept.run((Clock.time, self.workspace.block), (x, y), 2)
@@ -206,12 +224,17 @@ class Trainer:
     def _run(self, program: Program, steps: int) -> None:
         """Replay `steps` steps; the network's count of training forwards goes in and comes out."""
         control, network = self.control, self.net.executor.control
-        self._rates[:steps] = self.optimizer.learning_rate
+        self._fill_rates(steps)
         control.begin(network.forward)
         try:
             program.run(n_steps=steps)
         finally:
             network.forward = control.forward
+
+    def _fill_rates(self, steps: int) -> None:
+        """Put the rates of the next updates where `step_begin` reads them."""
+        rates = schedules.rates_of(self.optimizer.learning_rate, self.control.step, steps, self.history.epochs)
+        self._rates[:steps] = rates * self._rate_factor
 
     def _refuse(self, program: Program) -> None:
         """Raise what the step's status says; nothing has changed."""

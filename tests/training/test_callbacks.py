@@ -117,3 +117,92 @@ def test_history_is_a_mapping_and_a_table(tmp_path):
 def test_no_epochs():
     history = make_net().fit(X, Y, loss="mse", epochs=0, verbose=0)
     assert history.epochs == 0 and list(history) == []
+
+
+class Report(fn.Callback):
+    """Puts given values among an epoch's figures, and keeps the learning rate of each epoch."""
+
+    def __init__(self, values):
+        self.values, self.rates = values, []
+
+    def on_epoch_begin(self, trainer, logs):
+        self.rates.append(trainer.learning_rate)
+
+    def on_epoch_end(self, trainer, logs):
+        logs["given"] = self.values[trainer.history.epochs - 1]
+
+
+def plateau_rates(values, learning_rate, **options):
+    report = Report(values)
+    trainer = fn.Trainer(make_net(), loss="mse", optimizer=fn.SGD(learning_rate))
+    callbacks = [report, fn.ReduceLROnPlateau("given", **options)]
+    trainer.fit(X[:4], Y[:4], epochs=len(values), callbacks=callbacks, verbose=0)
+    return [*report.rates, trainer.learning_rate]
+
+
+PLATEAUS = [
+    {"factor": 0.5, "patience": 0},
+    {"factor": 0.5, "patience": 2, "threshold": 0.05},
+    {"factor": 0.7, "patience": 1, "threshold": 0.1, "threshold_mode": "absolute"},
+    {"factor": 0.5, "patience": 1, "cooldown": 3},
+    {"factor": 0.0, "patience": 3, "min_rate": 1e-5},
+    {"factor": 0.3, "patience": 1, "min_rate": 2e-4},
+]
+
+
+@pytest.mark.parametrize("options", PLATEAUS, ids=repr)
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_plateaus_agree_with_torch(options, mode):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    names = {"min_rate": "min_lr"}
+    theirs = {names.get(key, key): value for key, value in options.items()}
+    theirs["threshold_mode"] = {"relative": "rel", "absolute": "abs"}[options.get("threshold_mode", "relative")]
+    reductions = 0
+    for seed in range(5):
+        values = np.abs(np.cumsum(np.random.default_rng(seed).normal(size=50)) + 1)
+        values[seed] = np.nan
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.01)
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode, eps=0, **theirs)
+        rates = [0.01]
+        for value in values:
+            scheduler.step(value)
+            rates.append(optimizer.param_groups[0]["lr"])
+        found = plateau_rates(values.tolist(), 0.01, mode=mode, **options)
+        # Two roundings for each reduction.
+        np.testing.assert_allclose(found, rates, rtol=2 * len(rates) * np.finfo(np.float64).eps)
+        reductions += len(set(rates)) - 1
+    assert reductions >= 5
+
+
+def test_a_plateau_multiplies_a_schedule():
+    """A warm-up by epochs goes on at the lower rate; the figures say by themselves what is better."""
+    schedule = fn.schedules.Warmup(0.04, 4, by="epoch")
+    rates = plateau_rates([1.0, 2.0, 2.0, 2.0, 0.5, 0.4], schedule, factor=0.5, patience=1)
+    assert rates == [0.0, 0.01, 0.02, 0.015, 0.02, 0.02, 0.02]
+
+
+def test_a_plateau_starts_anew_in_each_fit_but_the_factor_stays():
+    trainer = fn.Trainer(make_net(), loss="mse", optimizer="sgd")
+    callbacks = [Report([1.0] * 10), fn.ReduceLROnPlateau("given", factor=0.5, patience=1)]
+    for epochs, factor in ((2, 1.0), (2, 1.0), (3, 0.5), (3, 0.25)):
+        trainer.fit(X, Y, epochs=epochs, callbacks=callbacks, verbose=0)
+        assert trainer.rate_factor == factor
+
+
+def test_the_least_rate_is_not_raised():
+    assert plateau_rates([1.0] * 4, 1e-3, patience=0, min_rate=1e-2) == [1e-3] * 5
+
+
+@pytest.mark.parametrize("options, text", [
+    ({"factor": 1.0}, "factor must be .*below 1; got 1"),
+    ({"factor": -0.1}, "factor must be at least 0"),
+    ({"patience": 1.5}, "patience must be a whole number"),
+    ({"threshold": -1}, "threshold must be at least 0"),
+    ({"threshold_mode": "rel"}, "threshold_mode 'rel' is not one of relative, absolute; did you mean 'relative'"),
+    ({"cooldown": -1}, "cooldown must be at least 0"),
+    ({"min_rate": -1}, "min_rate must be at least 0"),
+    ({"mode": "less"}, "mode 'less' is not one of"),
+])  # fmt: skip
+def test_impossible_plateaus(options, text):
+    with pytest.raises((ValueError, TypeError), match=text):
+        fn.ReduceLROnPlateau(**options)
