@@ -1,9 +1,10 @@
-"""Learning rates: too low, good, too high, and which are good for which optimizer."""
+"""Learning rates: too low, good, too high, which are good for which optimizer, and rates that change."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from fastnet.lab.learning_rate_schedules import range_test, schedule_runs, show_range_test, show_schedules
 from fastnet.lab.measure import Snapshots, moments, train
 from fastnet.lab.text import listed, number, percent, table_number
 from fastnet.layers import Dense, Flatten
@@ -11,12 +12,12 @@ from fastnet.network import Network
 from fastnet.optimizers import SGD, Adam
 
 TITLE = "Learning rates"
-QUESTION = "What happens when the learning rate is too low or too high, and how does one find a good one?"
+QUESTION = "What happens when the learning rate is too low or too high, and how does one find a good one, and why let it change?"
 
 RATES = (*(float(f"{m}e{e}") for e in range(-5, 1) for m in (1, 3)), 10.0)
 OPTIMIZERS = {
     "SGD": lambda rate: SGD(rate),
-    "SGD, momentum 0.9": lambda rate: SGD(rate, momentum=0.9),
+    "SGD with momentum 0.9": lambda rate: SGD(rate, momentum=0.9),
     "Adam": lambda rate: Adam(rate),
 }
 EPOCHS, UNITS = 15, 64
@@ -45,12 +46,22 @@ def run(seed=0, quick=False) -> dict:
     found = {
         name: {f"{rate:g}": _train(make(rate), seed, epochs) for rate in rates} for name, make in OPTIMIZERS.items()
     }
-    return {"epochs": epochs, "rates": rates, "runs": found}
+    return {
+        "epochs": epochs,
+        "rates": rates,
+        "runs": found,
+        "range_test": range_test(lambda: _network(seed), OPTIMIZERS),
+        "schedules": schedule_runs(lambda: _network(seed), epochs),
+    }
+
+
+def _network(seed):
+    hidden = [Dense(UNITS, activation="relu") for _ in range(2)]
+    return Network([Flatten(), *hidden, Dense(10)], input_shape=(8, 8, 1), seed=seed)
 
 
 def _train(optimizer, seed, epochs) -> dict:
-    hidden = [Dense(UNITS, activation="relu") for _ in range(2)]
-    net = Network([Flatten(), *hidden, Dense(10)], input_shape=(8, 8, 1), seed=seed)
+    net = _network(seed)
     snapshots = Snapshots(lambda net: np.concatenate([p.value.ravel() for p in net.parameters()]).astype(float))
     curves = train(net, epochs=epochs, optimizer=optimizer, callbacks=[snapshots])
     moved = [snapshots.taken[1] - snapshots.taken[0]] if len(snapshots.taken) > 1 else [np.array([np.nan])]
@@ -74,10 +85,16 @@ def final_losses(runs) -> dict[float, float]:
     return losses
 
 
+def best_rate(runs) -> float:
+    """The learning rate whose training ended with the lowest loss."""
+    losses = final_losses(runs)
+    return min(losses, key=losses.get)
+
+
 def three_rates(runs) -> dict[str, float]:
     """Of one optimizer's runs: the rate with the lowest loss, one far below, and one above where it learns nothing."""
     losses = final_losses(runs)
-    good = min(losses, key=losses.get)
+    good = best_rate(runs)
     below = [rate for rate in losses if rate <= good / 90]
     above = [rate for rate in losses if rate > good and losses[rate] > 0.9 * GUESSING]
     chosen = {"too low": max(below, default=min(losses)), "good": good}
@@ -91,6 +108,8 @@ def page(numbers):
     page = Page(TITLE, QUESTION)
     _three(page, numbers)
     _sweep(page, numbers)
+    show_range_test(page, numbers, {name: best_rate(runs) for name, runs in numbers["runs"].items()})
+    show_schedules(page, numbers)
     page.section("Repeat it in Python")
     page.code(SNIPPET)
     return page
@@ -186,7 +205,7 @@ def _sweep(page, numbers):
     )
     rows, best = [], {}
     for name, found in losses.items():
-        best[name] = min(found, key=found.get)
+        best[name] = best_rate(numbers["runs"][name])
         good = [rate for rate, loss in found.items() if loss <= found[best[name]] + GOOD]
         diverged = [rate for rate, loss in found.items() if loss > 0.9 * GUESSING and rate > best[name]]
         accuracy = numbers["runs"][name][f"{best[name]:g}"]["curves"]["val_accuracy"][-1]
@@ -223,8 +242,4 @@ def _sweep(page, numbers):
             "Momentum 0.9 sums up steps to 1 / (1 − 0.9) = 10 times their length, so its rates are smaller too: "
             f"{momentum:g} here. "
         )
-    page.prose(
-        text + "\n\nTo find a rate for a network of your own, try a few, each three or ten times the last, for a few "
-        "epochs; take the largest at which the loss still falls smoothly, "
-        "or a little less. Halve it when training becomes unstable later."
-    )
+    page.prose(text)

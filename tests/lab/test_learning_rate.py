@@ -7,6 +7,7 @@ from lab_runs import numbers, text_of
 
 from fastnet.lab import learning_rate
 from fastnet.lab.learning_rate import final_losses, three_rates
+from fastnet.lab.learning_rate_schedules import RATE
 
 
 def runs(**losses):
@@ -48,7 +49,7 @@ def test_the_text_follows_the_numbers(undrawn):
     found = numbers("learning-rate")
     found["runs"] = {
         "SGD": runs(**{"r0.001": 2.0, "r0.1": 0.1, "r1": None}),
-        "SGD, momentum 0.9": runs(**{"r0.001": 2.0, "r0.1": 0.1, "r1": None}),
+        "SGD with momentum 0.9": runs(**{"r0.001": 2.0, "r0.1": 0.1, "r1": None}),
         "Adam": runs(**{"r0.001": 0.05, "r0.1": 2.4, "r1": None}),
     }
     text = text_of(learning_rate.page(found))
@@ -57,3 +58,35 @@ def test_the_text_follows_the_numbers(undrawn):
     found["runs"] = {name: runs(**{"r0.001": 2.0, "r0.1": 0.1}) for name in found["runs"]}
     text = text_of(learning_rate.page(found))
     assert "None of the rates that were tried was too high" in text and "times smaller" not in text
+
+
+def test_the_range_test_suggests_rates_of_the_right_size():
+    found = numbers("learning-rate")["range_test"]
+    for row in found.values():
+        assert 1e-4 < row["suggestion"] < 3 and len(row["rates"]) == len(row["smoothed"]) <= 100
+    # Momentum sums up ten steps: its rates are smaller than plain SGD's, by ten where losses are quadratic.
+    assert found["SGD with momentum 0.9"]["suggestion"] < found["SGD"]["suggestion"]
+
+
+def test_schedules_are_what_their_texts_say():
+    found = {name: run["rates"] for name, run in numbers("learning-rate")["schedules"].items()}
+    assert set(found["constant"]) == {RATE}
+    assert sorted({round(rate / RATE, 9) for rate in found["step"]}) == pytest.approx([1 / 9, 1 / 3, 1])
+    assert found["exponential"][-1] == pytest.approx(0.01 * RATE * 100 ** (1 / len(found["exponential"])))
+    assert found["cosine"][0] == RATE and found["cosine"][-1] < 1e-3 * RATE
+    for name, share in (("warmup + cosine", 0.1), ("one cycle", 0.3)):
+        rates = found[name]
+        peak = rates.index(max(rates))
+        assert max(rates) == pytest.approx(RATE) and peak == pytest.approx(share * len(rates), abs=1)
+
+
+def test_the_text_on_changing_rates_follows_the_numbers(undrawn):
+    found = numbers("learning-rate")
+    for run in found["schedules"].values():
+        run["curves"]["loss"] = [1.0]
+    found["range_test"]["Adam"]["suggestion"] = None
+    text = text_of(learning_rate.page(found))
+    assert "Against the textbook no schedule was better" in text and "It is not for: Adam" in text
+    found["schedules"]["cosine"]["curves"]["loss"] = [0.5]
+    text = text_of(learning_rate.page(found))
+    assert "reach: cosine." in text and "Against the textbook no schedule" not in text
