@@ -154,6 +154,4 @@ def show_schedules(page, numbers) -> None:
     text = f"A lower training loss than the constant rate of {RATE:g} reach: {listed(better)}. "
     if not better:
         text += "Against the textbook no schedule was better than the constant rate in this run. "
-    page.prose(
-        text + "The greater the rate, the more a schedule matters; at a rate that is low anyway it changes little."
-    )
+    page.prose(text)

@@ -77,7 +77,9 @@ def test_schedules_are_what_their_texts_say():
     for name, share in (("warmup + cosine", 0.1), ("one cycle", 0.3)):
         rates = found[name]
         peak = rates.index(max(rates))
-        assert max(rates) == pytest.approx(RATE) and peak == pytest.approx(share * len(rates), abs=1)
+        # The top of the cosine may lie between two steps.
+        below = (math.pi / (0.3 * len(rates))) ** 2 / 4
+        assert RATE * (1 - below) <= max(rates) <= RATE and peak == pytest.approx(share * len(rates), abs=1)
 
 
 def test_the_text_on_changing_rates_follows_the_numbers(undrawn):
