@@ -15,7 +15,7 @@ import json
 import os
 
 from fastnet import checks, config, files
-from fastnet.lab.measure import plain
+from fastnet.lab.measure import data, plain
 
 __all__ = ["EXPERIMENTS", "FOLDER", "page", "run", "write", "write_all", "write_index"]
 
@@ -74,7 +74,10 @@ def run(name: str, *, seed: int = 0, quick: bool = False) -> dict:
     seed = checks.whole_number("seed", seed, least=0)
     quick = checks.flag("quick", quick)
     with config.threads(1):  # networks this small gain nothing from more, and lose much on a busy machine
-        return plain({"experiment": name, "seed": seed, "quick": quick, **module.run(seed=seed, quick=quick)})
+        found = module.run(seed=seed, quick=quick)
+    (x, _), (x_test, _) = data()
+    samples = {"training": len(x), "test": len(x_test)}
+    return plain({"experiment": name, "seed": seed, "quick": quick, "samples": samples, **found})
 
 
 def page(name: str, numbers: dict, *, links=()):
@@ -138,11 +141,10 @@ def write_index(folder=FOLDER) -> str:
         "Small experiments that show what a neural network's weights are, how they learn, and what goes wrong.",
     )
     index.prose(
-        "Each page ran an experiment on this machine with fastnet: mostly networks that read the 1,797 handwritten "
-        "digits "
+        "Each page ran an experiment on this machine with fastnet: mostly networks that read the handwritten digits "
         "of 8 × 8 pixels which the package ships. Every number in the text was measured in that run. Each page says "
-        "what was run, "
-        "so that you can repeat it and change it.\n\nRead them in this order, or start where your question is."
+        "what was run, so that you can repeat it and change it.\n\nRead them in this order, or start where your "
+        "question is."
     )
     there = [name for name in EXPERIMENTS if os.path.exists(os.path.join(folder, f"{name}.html"))]
     index.definitions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnet.lab.measure import Snapshots, backpropagate, data, moments, shares, slopes, train
+from fastnet.lab.measure import BATCH, Snapshots, backpropagate, data, moments, shares, slopes, train
 from fastnet.lab.text import listed, number, percent
 from fastnet.layers import Activation, Dense, Flatten
 from fastnet.losses import SoftmaxCrossEntropy
@@ -128,12 +128,11 @@ def _curves(page, numbers):
     nets = numbers["networks"]
     page.section("How fast it learns")
     page.prose(
-        f"One network, {LAYERS} hidden layers of {UNITS} neurons, was trained six times on the 1,442 training "
-        "digits, each time with another "
-        f"activation function: SGD with a learning rate of {LEARNING_RATE:g} and momentum {MOMENTUM:g}, batches of "
-        f"32, {numbers['epochs']} epochs, seed "
-        f"{numbers['seed']}. First weights are fastnet's defaults: He's for relu, leaky relu, gelu and silu, "
-        "Xavier's (Glorot's) for sigmoid and tanh."
+        f"One network, {LAYERS} hidden layers of {UNITS} neurons, was trained {len(nets)} times on the "
+        f"{numbers['samples']['training']:,} training digits, each time with another activation function: SGD with a "
+        f"learning rate of {LEARNING_RATE:g} and momentum {MOMENTUM:g}, batches of {BATCH}, {numbers['epochs']} "
+        f"epochs, seed {numbers['seed']}. First weights are fastnet's defaults: He's for relu, leaky relu, gelu and "
+        "silu, Xavier's (Glorot's) for sigmoid and tanh."
     )
     page.figure(
         [
@@ -160,8 +159,7 @@ def _curves(page, numbers):
     if ends["sigmoid"] < 0.5 <= ends["relu"]:
         text += (
             "The network of sigmoids has hardly learned anything: the next section shows why. It is not that it "
-            "could not represent the "
-            "digits; the error does not reach its first layers."
+            "could not represent the digits; the error does not reach its first layers."
         )
     elif ends["sigmoid"] < ends["relu"]:
         text += "The sigmoid is behind relu; the next section shows why."
@@ -177,9 +175,8 @@ def _signals(page, numbers):
     page.section("How much of the error arrives")
     page.prose(
         "Before the first step the gradient of each layer's weights was measured over all training images, as the "
-        "root of the mean square (RMS). "
-        "On its way back from the last layer the error is multiplied by each layer's weights and by the slopes of "
-        "its activations."
+        "root of the mean square (RMS). On its way back from the last layer the error is multiplied by each layer's "
+        "weights and by the slopes of its activations."
     )
     page.figure(
         (
@@ -198,17 +195,15 @@ def _signals(page, numbers):
     ratio = {name: net["gradients_at_first"][0] / net["gradients_at_first"][-1] for name, net in nets.items()}
     text = (
         f"With the sigmoid the first layer's gradient is {number(ratio['sigmoid'])} times the last one's, with tanh "
-        f"{number(ratio['tanh'])}, "
-        f"with relu {number(ratio['relu'])}. "
+        f"{number(ratio['tanh'])}, with relu {number(ratio['relu'])}. "
     )
     if ratio["sigmoid"] < 0.1:
         text += (
             "The sigmoid's slope is 0.25 at most, so each layer passes on a fraction: the gradient *vanishes*. Its "
-            "outputs also are all positive "
-            f"(their mean in the last layer is {number(nets['sigmoid']['first']['mean'][-1])}, "
-            f"tanh's {number(nets['tanh']['first']['mean'][-1])}) and hardly differ between images: a neuron's "
-            "outputs in the last layer have a standard "
-            f"deviation of {number(nets['sigmoid']['first']['differs'][-1])}, with tanh "
+            "outputs also are all positive (their mean in the last layer is "
+            f"{number(nets['sigmoid']['first']['mean'][-1])}, tanh's {number(nets['tanh']['first']['mean'][-1])}) "
+            "and hardly differ between images: a neuron's outputs in the last layer have a standard deviation of "
+            f"{number(nets['sigmoid']['first']['differs'][-1])}, with tanh "
             f"{number(nets['tanh']['first']['differs'][-1])}."
         )
     page.prose(text + " [First weights](init.html) shows what the right scale of the weights can do about it.")
@@ -238,16 +233,15 @@ def _distributions(page, numbers):
     page.figure(
         panels,
         f"Outputs of the last hidden layer for {SAMPLES} training images. Each column is a time, from before "
-        "training (0) to the last epoch; the brighter, "
-        "the more of the values are there. What lies beyond the scale is counted at its end.",
+        "training (0) to the last epoch; the brighter, the more of the values are there. What lies beyond the scale "
+        "is counted at its end.",
     )
     last = nets["relu"]["last"]["values"][-1]
     low, high = nets["relu"]["range"]
     at_zero = last[int((0 - low) / (high - low) * len(last))]
     page.prose(
         f"After training {percent(at_zero, 0)} of relu's outputs in the last layer are at 0 or just above: a "
-        "*sparse* code, in which each image "
-        "switches on some of the neurons. "
+        "*sparse* code, in which each image switches on some of the neurons. "
         + (
             "The tanh has moved to its two ends. "
             if nets["tanh"]["last"]["flat"][-1] > 0.3
@@ -290,10 +284,9 @@ def _flat_and_dead(page, numbers):
     page.section("Saturated and dead neurons")
     page.prose(
         f"A neuron is called *flat* here on an image if its slope is below {percent(FLAT, 0)} of the activation's "
-        "largest: for sigmoid and tanh "
-        "that is saturation, for relu it means that the neuron is off. That is no harm as long as other images reach "
-        "it. A neuron that is flat for "
-        f"*every* one of {SAMPLES} images gets no gradient: it is dead."
+        "largest: for sigmoid and tanh that is saturation, for relu it means that the neuron is off. That is no "
+        f"harm as long as other images reach it. A neuron that is flat for *every* one of {SAMPLES} images gets no "
+        "gradient: it is dead."
     )
     page.table(
         f"After {numbers['epochs']} epochs, over all hidden layers",
@@ -312,10 +305,10 @@ def _flat_and_dead(page, numbers):
     dead = {name: net["dead_over_time"][-1] for name, net in high.items()}
     page.prose(
         "Large steps kill relu neurons: one that is thrown so far that its sum is negative for all images gets no "
-        "gradient, and comes back only if "
-        f"the layers before it change what it sees. With plain SGD and a learning rate of {numbers['high_rate']:g} "
-        f"instead of {LEARNING_RATE:g}, {percent(dead['relu'])} of the relu neurons are dead at the end, "
-        f"{percent(dead['leaky_relu'])} of the leaky ones, whose slope of 0.01 below 0 always lets some error through."
+        "gradient, and comes back only if the layers before it change what it sees. With plain SGD and a learning "
+        f"rate of {numbers['high_rate']:g} instead of {LEARNING_RATE:g}, {percent(dead['relu'])} of the relu neurons "
+        f"are dead at the end, {percent(dead['leaky_relu'])} of the leaky ones, whose slope of 0.01 below 0 always "
+        "lets some error through."
     )
     page.figure(
         [

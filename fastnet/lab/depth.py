@@ -169,9 +169,8 @@ def _costs(page, numbers):
     residual, plain = numbers["kinds"]["residual"], numbers["kinds"]["plain"]
     page.table(
         prose(
-            "Residual networks (what `net.summary()` adds up); the time is that of this machine, on one thread, with "
-            "the "
-            "evaluation on the test images"
+            "Residual networks (what `net.summary()` adds up); the time is that of this machine, on one thread, "
+            "with the evaluation on the test images"
         ),
         [
             "layers",
@@ -200,10 +199,9 @@ def _costs(page, numbers):
     extra = residual[last]["parameters"] - plain[last]["parameters"]
     page.prose(
         f"Everything grows in proportion to the depth: each layer adds {each:,.0f} parameters and {work:,.0f} "
-        "multiply-adds for each sample (three times as many in training, for the passes "
-        f"backward). The shortcut itself has no parameters: the {last}-layer residual network has {extra:,} more "
-        "than the plain one, all of them batch norm's. Training "
-        "keeps the activations of a whole batch until the backward pass: "
+        "multiply-adds for each sample (three times as many in training, for the passes backward). The shortcut "
+        f"itself has no parameters: the {last}-layer residual network has {extra:,} more than the plain one, all of "
+        "them batch norm's. Training keeps the activations of a whole batch until the backward pass: "
         f"{BATCH * residual[last]['activation_bytes'] / 2**20:.1f} MiB at {last} layers and batches of {BATCH}."
     )
 
@@ -218,8 +216,8 @@ def _gradients(page, numbers):
     last = str(numbers["depths"][-1])
     page.section("How the gradient gets back")
     page.prose(
-        "Before training, the gradient of each layer's weights was measured over "
-        f"{SAMPLES} training images (root of the mean square)."
+        f"Before training, the gradient of each layer's weights was measured over {SAMPLES} training images (root of "
+        "the mean square)."
     )
     ratios = {kind: [_ratio(row["gradients"]) for row in rows.values()] for kind, rows in numbers["kinds"].items()}
     page.figure(
@@ -258,28 +256,27 @@ def _gradients(page, numbers):
     text += f"Nearest to 1 is {best}. "
     if at_end["residual"] and distance["residual"] < distance["batch norm"]:
         text += (
-            "Where there is a shortcut it hands the error on as it is: the derivative of $x + F(x)$ is $1 + "
-            "F'(x)$, and the 1 does not shrink or grow, however many layers there are."
+            "Where there is a shortcut it hands the error on as it is: the derivative of $x + F(x)$ is $1 + F'(x)$, "
+            "and the 1 does not shrink or grow, however many layers there are."
         )
     if at_end["batch norm"] and at_end["batch norm"] > 10:
         text += (
-            " Batch norm alone lets the error *grow* on its way back: it fixes the values on the way forward, "
-            "not the gradients on the way back."
+            " Batch norm alone lets the error *grow* on its way back: it fixes the values on the way forward, not "
+            "the gradients on the way back."
         )
     page.prose(text)
     distinct = {kind: rows[last]["distinct"] for kind, rows in numbers["kinds"].items()}
     text = (
         f"The size of the gradient is not all. Behind the last of {last} layers the values of two images point in "
-        "nearly the same direction if one minus the cosine of the angle between them "
-        "is near 0. On average it is "
+        "nearly the same direction if one minus the cosine of the angle between them is near 0. On average it is "
         + listed(f"{number(value, 2)} with {kind}" for kind, value in distinct.items())
         + ". "
     )
     if distinct["plain"] < distinct["residual"] / 5:
         text += (
             "He's first weights keep the size of values and errors in the plain network, but layer by layer its "
-            "relus make all images more alike, until little is left to tell "
-            "them apart by. The shortcuts keep what the first layer saw."
+            "relus make all images more alike, until little is left to tell them apart by. The shortcuts keep what "
+            "the first layer saw."
         )
     else:
         text += "In this run the shortcuts keep hardly more of what tells images apart than the plain layers do."

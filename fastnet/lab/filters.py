@@ -6,7 +6,7 @@ import numpy as np
 
 from fastnet import initializers
 from fastnet.kernels.random import key
-from fastnet.lab.measure import Snapshots, data, train
+from fastnet.lab.measure import BATCH, Snapshots, data, train
 from fastnet.lab.text import listed, number, percent
 from fastnet.layers import Conv2D, Dense, Flatten, MaxPool2D
 from fastnet.network import Network
@@ -15,7 +15,7 @@ from fastnet.optimizers import Adam
 TITLE = "What filters learn"
 QUESTION = "What do the small windows of weights in a convolutional network look for, and which of them matter?"
 
-FILTERS, DEEP_FILTERS, WINDOW, EPOCHS = 8, 16, 3, 15
+FILTERS, DEEP_FILTERS, WINDOW, EPOCHS, RATE = 8, 16, 3, 15, 1e-3
 SHOWN_EPOCHS = (0, 1, 2, 5, 10, 15)
 PATCHES = 8  # that excite a filter most
 IMAGE = 3  # of the test images, which is looked at closely
@@ -48,7 +48,7 @@ def run(seed=0, quick=False) -> dict:
     (x, y), (x_test, y_test) = parts
     net = _network(seed)
     snapshots = Snapshots(lambda net: np.moveaxis(net["first"].weight.value[:, :, 0], 2, 0).copy())
-    curves = train(net, epochs=epochs, optimizer=Adam(1e-3), parts=parts, callbacks=[snapshots])
+    curves = train(net, epochs=epochs, optimizer=Adam(RATE), parts=parts, callbacks=[snapshots])
     shown = sorted({*(epoch for epoch in SHOWN_EPOCHS if epoch <= epochs), epochs})
     image = x_test[IMAGE : IMAGE + 1]
     maps = net.activations(image, ["first", "second"])
@@ -168,12 +168,11 @@ def page(numbers):
     page.section("The network")
     page.prose(
         f"A filter is a neuron with few inputs, a window of {WINDOW} × {WINDOW} pixels, that is moved over the whole "
-        "image with the same weights; what it puts out at "
-        f"each place is an image again, its *feature map*. The network here has {FILTERS} filters, relu, max "
-        f"pooling, {DEEP_FILTERS} filters over all "
-        f"{FILTERS} maps, relu, max pooling, and a dense layer. It was trained for {numbers['epochs']} epochs (Adam, "
-        f"learning rate 0.001, batches of 32, seed {numbers['seed']}), and "
-        f"knows {percent(numbers['accuracy'])} of the test images."
+        "image with the same weights; what it puts out at each place is an image again, its *feature map*. The "
+        f"network here has {FILTERS} filters, relu, max pooling, {DEEP_FILTERS} filters over all {FILTERS} maps, "
+        f"relu, max pooling, and a dense layer. It was trained for {numbers['epochs']} epochs (Adam, learning rate "
+        f"{RATE:g}, batches of {BATCH}, seed {numbers['seed']}), and knows {percent(numbers['accuracy'])} of the "
+        "test images."
     )
     _kernels(page, numbers)
     _maps(page, numbers)
@@ -212,8 +211,8 @@ def _kernels(page, numbers):
         f"They start as noise. Filter {most + 1} changes most, by {number(change[most], 2)} times the length of its "
         f"first weights; filter {least + 1} least, by {number(change[least], 2)} times. "
         + (
-            "So much of what the filters look like at the end is how they began: training needs the noise, and bends "
-            "it just so far as it helps."
+            "So much of what the filters look like at the end is how they began: training needs the noise, and "
+            "bends it just so far as it helps."
             if np.mean(change) < 1
             else "Most of what the filters look like at the end they have learned."
         )
@@ -248,8 +247,8 @@ def _maps(page, numbers):
     active = float((np.array(numbers["second_maps"]).max(axis=(1, 2)) > 0).mean())
     page.prose(
         "A filter of the first layer lights up where the image looks like its weights: at an edge, a stroke in some "
-        "direction. The second layer combines these. "
-        f"On this image {percent(active, 0)} of its filters put out something above 0."
+        f"direction. The second layer combines these. On this image {percent(active, 0)} of its filters put out "
+        "something above 0."
     )
 
 
@@ -275,16 +274,15 @@ def _exciting(page, numbers):
     page.figure(
         panels,
         "A row for each filter: the windows, each of another training image, in which it puts out most. First layer "
-        "at the left (3 × 3 pixels), second at the right "
-        "(its first eight filters; they see 8 × 8 pixels).",
+        "at the left (3 × 3 pixels), second at the right (its first eight filters; they see 8 × 8 pixels).",
     )
     digits = np.array(numbers["patches"]["second"]["digits"])
     pure = [i + 1 for i, row in enumerate(digits) if np.bincount(row, minlength=10).max() >= PATCHES - 1]
     text = "The windows of one filter resemble each other: that is what it looks for. "
     if pure:
         text += (
-            f"In the second layer {len(pure)} of {DEEP_FILTERS} filters have found their best windows in images "
-            "of one digit (or all but one of them)."
+            f"In the second layer {len(pure)} of {DEEP_FILTERS} filters have found their best windows in images of "
+            "one digit (or all but one of them)."
         )
     else:
         text += (
@@ -318,8 +316,8 @@ def _occluded(page, numbers):
     text = f"Uncovered, the network gives the {numbers['label']} a probability of {percent(found['probability'])}. "
     if found["lowest"] < 0.5:
         text += (
-            f"With the square at the worst place that falls to {percent(found['lowest'])}, and it takes the "
-            f"image for a {found['instead']}."
+            f"With the square at the worst place that falls to {percent(found['lowest'])}, and it takes the image "
+            f"for a {found['instead']}."
         )
     else:
         text += f"Even with the square at the worst place it is {percent(found['lowest'])}: no single place decides."
@@ -333,8 +331,7 @@ def _worths(page, numbers):
     page.section("What each filter is worth")
     page.prose(
         "One filter at a time was removed (weights and bias set to 0), shuffled (its own weights in another order), "
-        "or drawn anew; nothing was trained afterwards. How much of "
-        f"the {percent(base)} is left?"
+        f"or drawn anew; nothing was trained afterwards. How much of the {percent(base)} is left?"
     )
     worth = numbers["worth"]
     page.figure(
@@ -380,9 +377,8 @@ def _worths(page, numbers):
     )
     if drop["shuffled"] > drop["removed"] and drop["drawn anew"] > drop["removed"]:
         text += (
-            "A wrong filter harms more than a missing one: the layers behind it take what it says at its word. So it "
-            "is not the size of the weights but "
-            "their pattern that was learned."
+            "A wrong filter harms more than a missing one: the layers behind it take what it says at its word. So "
+            "it is not the size of the weights but their pattern that was learned."
         )
     else:
         worse = [change for change in CHANGES[1:] if drop[change] > drop["removed"]]

@@ -189,11 +189,10 @@ def page(numbers):
 def _forward(page, step):
     page.section("Forward: from the inputs to the loss")
     page.prose(
-        f"A network of two inputs, two hidden neurons with the sigmoid $σ$, and one output. It gets one sample, "
-        f"$x$ = ({signed(step['inputs'][0], 1)}, {signed(step['inputs'][1], 1)}), and should answer $t$ = "
-        f"{signed(step['target'], 1)}. "
-        "It has nine numbers to learn: $w_{ij}$, the weight from input $i$ to hidden neuron $j$, the hidden biases "
-        "$b_j$, the output's weights $v_j$, and its bias $c$."
+        "A network of two inputs, two hidden neurons with the sigmoid $σ$, and one output. It gets one sample, $x$ "
+        f"= ({signed(step['inputs'][0], 1)}, {signed(step['inputs'][1], 1)}), and should answer $t$ = "
+        f"{signed(step['target'], 1)}. It has nine numbers to learn: $w_{{ij}}$, the weight from input $i$ to hidden "
+        "neuron $j$, the hidden biases $b_j$, the output's weights $v_j$, and its bias $c$."
     )
     page.formula("z_j = w_{1j} x_1 + w_{2j} x_2 + b_j")
     page.formula("h_j = σ(z_j)")
@@ -216,8 +215,7 @@ def _backward(page, step):
     page.section("Backward: what each weight did to the loss")
     page.prose(
         "The *gradient* of a weight, $∂L/∂w$, says how fast the loss grows when that weight grows. Backpropagation "
-        "finds "
-        "all of them in one pass from the end to the beginning, by the chain rule:"
+        "finds all of them in one pass from the end to the beginning, by the chain rule:"
     )
     page.items(
         [
@@ -238,11 +236,10 @@ def _backward(page, step):
     v1, b1, w11 = values["v_1"], values["b_1"], values["w_{11}"]
     page.prose(
         f"By numbers: $∂L/∂v_1$ = {signed(step['output_error'], 5)} · {signed(step['hidden'][0], 5)} = "
-        f"{signed(v1['gradient'], 5)}; "
-        f"$∂L/∂z_1$ = {signed(step['output_error'], 5)} · {signed(v1['value'], 5)} · {signed(step['hidden'][0], 5)} · "
-        f"{signed(1 - step['hidden'][0], 5)} = {signed(b1['gradient'], 5)}; $∂L/∂w_{{11}}$ = "
-        f"{signed(b1['gradient'], 5)} · "
-        f"{signed(step['inputs'][0], 1)} = {signed(w11['gradient'], 5)}."
+        f"{signed(v1['gradient'], 5)}; $∂L/∂z_1$ = {signed(step['output_error'], 5)} · {signed(v1['value'], 5)} · "
+        f"{signed(step['hidden'][0], 5)} · {signed(1 - step['hidden'][0], 5)} = {signed(b1['gradient'], 5)}; "
+        f"$∂L/∂w_{{11}}$ = {signed(b1['gradient'], 5)} · {signed(step['inputs'][0], 1)} = "
+        f"{signed(w11['gradient'], 5)}."
     )
     worst = max(abs(row["gradient"] - row["nudged"]) for row in step["parameters"])
     page.table(
@@ -258,10 +255,8 @@ def _backward(page, step):
     )
     page.prose(
         f"The column *by nudging* is a check: it changes a weight by ±{number(NUDGE)}, computes the loss both times, "
-        "and divides the difference by "
-        f"the distance. It agrees with backpropagation to {number(worst, 2)}; but it needs two forward passes for "
-        "each weight, where "
-        "backpropagation needs one pass back for all of them."
+        f"and divides the difference by the distance. It agrees with backpropagation to {number(worst, 2)}; but it "
+        "needs two forward passes for each weight, where backpropagation needs one pass back for all of them."
     )
 
 
@@ -273,9 +268,8 @@ def _update(page, step, losses):
     page.prose(
         "Each weight takes a step against its gradient, as long as the *learning rate* $η$ says: $w ← w − η ∂L/∂w$. "
         f"With $η$ = {step['learning_rate']:g} the loss goes from {signed(step['loss'], 5)} to "
-        f"{signed(step['new_loss'], 5)}. "
-        "The gradient alone predicts that it falls by $η$ times the sum of the squared gradients, "
-        f"{signed(step['expected_drop'], 5)}; it "
+        f"{signed(step['new_loss'], 5)}. The gradient alone predicts that it falls by $η$ times the sum of the "
+        f"squared gradients, {signed(step['expected_drop'], 5)}; it "
         + (f"fell by {signed(drop, 5)}" if drop > 0 else f"rose by {signed(-drop, 5)}")
         + ". The two differ because the gradients change on the way; the shorter the step, the closer they are."
     )
@@ -288,8 +282,8 @@ def _update(page, step, losses):
     )
     if losses[-1] < losses[0]:
         page.prose(
-            f"In {len(losses) - 1} steps the loss fell from {number(losses[0])} to {number(losses[-1])}. "
-            "That is all of training: data, a loss, gradients, steps."
+            f"In {len(losses) - 1} steps the loss fell from {number(losses[0])} to {number(losses[-1])}. That is all "
+            "of training: data, a loss, gradients, steps."
         )
 
 
@@ -299,10 +293,8 @@ def _surface(page, line, seed):
     page.section("Descent, seen from above")
     page.prose(
         "With two weights the loss can be drawn. A line $y = a x + b$ is to pass through 16 points (made with seed "
-        f"{seed}); the loss is the "
-        "mean squared error, a bowl over $a$ and $b$. Each path starts at the same place, far from the minimum (the "
-        "star), and takes "
-        f"{LINE_STEPS} steps."
+        f"{seed}); the loss is the mean squared error, a bowl over $a$ and $b$. Each path starts at the same place, "
+        f"far from the minimum (the star), and takes {LINE_STEPS} steps."
     )
     xs = np.array(line["x"])
     points = figures.scatter(
@@ -341,8 +333,8 @@ def _surface(page, line, seed):
             ),
             (losses, "The three losses over the steps, on a logarithmic scale."),
         ],
-        "Three learning rates on the same bowl. Lines of equal loss are ellipses; the gradient is at right angles to "
-        "them.",
+        "Three learning rates on the same bowl. Lines of equal loss are ellipses; the gradient is at right angles "
+        "to them.",
     )
     page.table(
         f"After {LINE_STEPS} steps",
@@ -366,8 +358,7 @@ def _surface(page, line, seed):
     ]
     page.prose(
         "Where the bowl is steepest sets the limit: gradient descent diverges when the learning rate exceeds 2 "
-        "divided by the largest curvature "
-        f"(the largest eigenvalue of the second derivatives), here {number(line['limit'])}. "
-        f"In this run the loss grew with: {listed(grew)}. A learning rate far below the limit wastes steps. "
-        "[Learning rates](learning-rate.html) on a real network have a page of their own."
+        "divided by the largest curvature (the largest eigenvalue of the second derivatives), here "
+        f"{number(line['limit'])}. In this run the loss grew with: {listed(grew)}. A learning rate far below the "
+        "limit wastes steps. [Learning rates](learning-rate.html) on a real network have a page of their own."
     )

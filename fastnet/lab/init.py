@@ -72,19 +72,16 @@ def _schemes(page, numbers):
     page.section("Seven ways to begin")
     page.prose(
         f"Every weight needs a first value. Here are seven ways to choose it, tried on networks of {DEPTH} hidden "
-        f"layers of {WIDTH} neurons that read the "
-        f"digits (seed {numbers['seed']}). *fan_in* is the number of inputs of a neuron, *fan_out* the number of "
-        "neurons that read it. Biases start at 0."
+        f"layers of {WIDTH} neurons that read the digits (seed {numbers['seed']}). *fan_in* is the number of inputs "
+        "of a neuron, *fan_out* the number of neurons that read it. Biases start at 0."
     )
     page.definitions((scheme.name, scheme.text) for scheme in SCHEMES)
     page.prose(
         "The rule behind Xavier's and He's: a sum of fan_in products of independent inputs and weights has the "
-        "variance fan_in · Var($w$) times the inputs' "
-        "mean square. To hand on the same size from layer to layer, Var($w$) must be 1 / fan_in; for the gradients, "
-        "which run "
-        "backwards, 1 / fan_out. Xavier (Glorot & Bengio 2010) takes the mean of both. A relu throws half of the "
-        "signal "
-        "away, so He (He, Zhang, Ren & Sun 2015) doubles the variance: 2 / fan_in."
+        "variance fan_in · Var($w$) times the inputs' mean square. To hand on the same size from layer to layer, "
+        "Var($w$) must be 1 / fan_in; for the gradients, which run backwards, 1 / fan_out. Xavier (Glorot & Bengio "
+        "2010) takes the mean of both. A relu throws half of the signal away, so He (He, Zhang, Ren & Sun 2015) "
+        "doubles the variance: 2 / fan_in."
     )
 
 
@@ -96,8 +93,8 @@ def _symmetry(page, numbers):
     ]
     page.prose(
         "Neurons of a layer that start with the same weights compute the same, get the same gradients, and take the "
-        "same steps. They stay twins: however many "
-        "there are, the layer is one neuron. That is *symmetry*, and random numbers break it."
+        "same steps. They stay twins: however many there are, the layer is one neuron. That is *symmetry*, and "
+        "random numbers break it."
     )
     page.table(
         f"Largest difference between the weights of two neurons of the second layer, after {numbers['epochs']} "
@@ -121,10 +118,10 @@ def _scale(page, numbers):
     page.section("The signal on its way through the layers")
     page.prose(
         f"Before any training, {SAMPLES} images were sent through the network, and the error of the loss back. "
-        "Forward, the figures show the size of the outputs behind "
-        "each layer (root of the mean square; for the sigmoid, whose outputs are never small, how much they differ "
-        "from image to image). Backward, they show the size of the "
-        "error that arrives there. The scale is logarithmic: a straight line is a factor that repeats with every layer."
+        "Forward, the figures show the size of the outputs behind each layer (root of the mean square; for the "
+        "sigmoid, whose outputs are never small, how much they differ from image to image). Backward, they show the "
+        "size of the error that arrives there. The scale is logarithmic: a straight line is a factor that repeats "
+        "with every layer."
     )
     for activation in ACTIVATIONS:
         rows = numbers["spread"][activation]
@@ -141,8 +138,8 @@ def _scale(page, numbers):
                         colours=COLOURS,
                         limits=_limits(rows, key),
                     ),
-                    f"The size of the {title} behind each of {DEPTH} layers with {activation}, a line for each way to "
-                    "begin.",
+                    f"The size of the {title} behind each of {DEPTH} layers with {activation}, a line for each way "
+                    "to begin.",
                 )
             )
         page.figure(
@@ -169,15 +166,13 @@ def _scale(page, numbers):
     if _factor(large) is not None and _factor(large) > 1.2:
         text += (
             f"With too large ones it is {number(_factor(large))}, and the error has grown "
-            f"{number(large[0] / large[-1], 2)} times: it *explodes*, and the first step "
-            "throws the weights away. "
+            f"{number(large[0] / large[-1], 2)} times: it *explodes*, and the first step throws the weights away. "
         )
     sigmoid = [_factor(numbers["spread"]["sigmoid"][name]["gradients"]) for name in ("Xavier", "He")]
     if None not in sigmoid and max(sigmoid) < 0.8:
         text += (
             f"With the sigmoid the error shrinks whichever of the two rules is used ({number(sigmoid[0])} and "
-            f"{number(sigmoid[1])} a layer), "
-            "because of its small slope."
+            f"{number(sigmoid[1])} a layer), because of its small slope."
         )
     page.prose(text)
 
@@ -203,8 +198,8 @@ def _training(page, numbers):
     page.section("Does it learn?")
     page.prose(
         f"The same with {TRAINED_DEPTH} layers, trained for {numbers['epochs']} epochs (SGD, learning rate "
-        f"{LEARNING_RATE:g}, momentum {MOMENTUM:g}, batches of {BATCH}). "
-        "A dash means that the loss was not finite in the first epoch."
+        f"{LEARNING_RATE:g}, momentum {MOMENTUM:g}, batches of {BATCH}). A dash means that the loss was not finite "
+        "in the first epoch."
     )
     page.figure(
         [
@@ -245,8 +240,8 @@ def _training(page, numbers):
         )
     else:
         text += (
-            "Against the theory He's weights are not ahead of Xavier's with relu here: at this depth, and in so "
-            "few epochs, chance can do that."
+            "Against the theory He's weights are not ahead of Xavier's with relu here: at this depth, and in so few "
+            "epochs, chance can do that."
         )
     page.prose(text)
 
@@ -257,9 +252,8 @@ def _cures(page, numbers):
     page.section("What cures a bad start")
     page.prose(
         f"A relu network of {TRAINED_DEPTH} layers starts with weights that are too small, or too large; one thing "
-        "is changed at a time. *Clipping* scales each step's "
-        f"gradient down to a norm of {CLIP:g}. *Batch norm* and *layer norm* give each layer's sums mean 0 and "
-        "variance 1 again. A *residual* connection adds a layer's "
+        f"is changed at a time. *Clipping* scales each step's gradient down to a norm of {CLIP:g}. *Batch norm* and "
+        "*layer norm* give each layer's sums mean 0 and variance 1 again. A *residual* connection adds a layer's "
         "input to its output, so that values and errors have a way around it."
     )
     panels = []
@@ -274,8 +268,7 @@ def _cures(page, numbers):
                     log=True,
                 ),
                 f"Size of the gradients behind each layer before training, for weights that are {start}, a line for "
-                "each "
-                "cure.",
+                "each cure.",
             )
         )
         panels.append(
@@ -319,9 +312,8 @@ def _convolutions(page, numbers):
     page.section("The same for convolutions")
     page.prose(
         "A convolution is a weighted sum, too: of the 3 × 3 window in all channels, so that fan_in = 3 · 3 · "
-        f"{FILTERS} = {9 * FILTERS} here. "
-        f"A network of {CNN_DEPTH} convolutions of {FILTERS} filters with relu, global average pooling and a dense "
-        "layer behaves alike."
+        f"{FILTERS} = {9 * FILTERS} here. A network of {CNN_DEPTH} convolutions of {FILTERS} filters with relu, "
+        "global average pooling and a dense layer behaves alike."
     )
     page.figure(
         [

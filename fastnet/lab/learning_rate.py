@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastnet.lab.learning_rate_schedules import range_test, schedule_runs, show_range_test, show_schedules
-from fastnet.lab.measure import Snapshots, moments, train
+from fastnet.lab.measure import BATCH, Snapshots, moments, train
 from fastnet.lab.text import listed, number, percent, table_number
 from fastnet.layers import Dense, Flatten
 from fastnet.network import Network
@@ -123,9 +123,9 @@ def _three(page, numbers):
     page.section("Too low, good, too high")
     page.prose(
         "The learning rate says how far each step goes against the gradient: $w ← w − η g$. A network of two hidden "
-        f"layers of {UNITS} relu neurons was trained on the digits with "
-        f"plain SGD, batches of 32, {numbers['epochs']} epochs, seed {numbers['seed']}, and {len(numbers['rates'])} "
-        "learning rates. Three of them:"
+        f"layers of {UNITS} relu neurons was trained on the digits with plain SGD, batches of {BATCH}, "
+        f"{numbers['epochs']} epochs, seed {numbers['seed']}, and {len(numbers['rates'])} learning rates. Three of "
+        "them:"
     )
     rows = {f"{name}: {rate:g}": runs[f"{rate:g}"]["curves"] for name, rate in chosen.items()}
     page.figure(
@@ -163,9 +163,8 @@ def _three(page, numbers):
     low, good = runs[f"{chosen['too low']:g}"], runs[f"{chosen['good']:g}"]
     text = (
         "*Moved* is the RMS of what the first epoch changed in the weights, over the RMS of the weights. At "
-        f"{chosen['good']:g} that is {number(good['moved'])}; at "
-        f"{chosen['too low']:g} it is {number(low['moved'])}: training goes in the right direction, but too slowly; "
-        f"after {numbers['epochs']} epochs the loss is still "
+        f"{chosen['good']:g} that is {number(good['moved'])}; at {chosen['too low']:g} it is {number(low['moved'])}: "
+        f"training goes in the right direction, but too slowly; after {numbers['epochs']} epochs the loss is still "
         f"{number(low['curves']['loss'][-1])} (guessing has {number(GUESSING)}). "
     )
     if "too high" in chosen:
@@ -231,8 +230,7 @@ def _sweep(page, numbers):
     )
     text = (
         "Adam divides each gradient by its usual size, so that a step changes every weight by about the learning "
-        "rate, whatever the loss: its rates are in the unit of the "
-        "weights. "
+        "rate, whatever the loss: its rates are in the unit of the weights. "
     )
     sgd, momentum, adam = (best[name] for name in OPTIMIZERS)
     if adam < sgd:

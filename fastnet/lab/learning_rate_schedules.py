@@ -73,9 +73,9 @@ def show_range_test(page, numbers, best: dict) -> None:
     found = numbers["range_test"]
     page.section("The range test")
     page.prose(
-        "One short training can replace many: start with a tiny rate, raise it by the same factor at each step, and watch the "
-        "loss (Smith 2017). It hardly changes at first, then falls, then climbs when the rate is too great. "
-        "`fn.find_learning_rate` does that, and suggests the rate at which the loss falls most steeply."
+        "One short training can replace many: start with a tiny rate, raise it by the same factor at each step, and "
+        "watch the loss (Smith 2017). It hardly changes at first, then falls, then climbs when the rate is too "
+        "great. `fn.find_learning_rate` does that, and suggests the rate at which the loss falls most steeply."
     )
     page.figure(
         (
@@ -112,9 +112,9 @@ def show_schedules(page, numbers) -> None:
     runs = numbers["schedules"]
     page.section("Rates that change")
     page.prose(
-        "A high rate makes fast progress at first, and keeps the weights from settling later; a low one is the opposite. A "
-        "*schedule* has both: it lowers the rate in the course of the training. Some raise it first, because the first steps "
-        "of a fresh network are the wildest (*warmup*)."
+        "A high rate makes fast progress at first, and keeps the weights from settling later; a low one is the "
+        "opposite. A *schedule* has both: it lowers the rate in the course of the training. Some raise it first, "
+        "because the first steps of a fresh network are the wildest (*warmup*)."
     )
     page.definitions((row.name, f"{row.text[0].upper()}{row.text[1:]}.") for row in SCHEDULES)
     page.figure(

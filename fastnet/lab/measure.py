@@ -9,7 +9,9 @@ from fastnet.kernels.activation import ACTIVATIONS
 from fastnet.layers import Layer
 from fastnet.training import Callback
 
-__all__ = ["Probe", "Snapshots", "backpropagate", "data", "moments", "plain", "shares", "slopes", "train"]
+__all__ = ["BATCH", "Probe", "Snapshots", "backpropagate", "data", "moments", "plain", "shares", "slopes", "train"]
+
+BATCH = 32
 
 
 def data(*, train=None, classes=None):
@@ -42,7 +44,7 @@ def train(
     epochs,
     optimizer,
     parts=None,
-    batch_size=32,
+    batch_size=BATCH,
     callbacks=(),
     loss="softmax_cross_entropy",
     metrics=("accuracy",),

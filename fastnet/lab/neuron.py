@@ -19,6 +19,7 @@ ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "gelu", "silu")
 GRID = np.linspace(-6, 6, 241)
 STEEP, BIASES = 2.0, (-4.0, -2.0, 0.0, 2.0, 4.0)
 STEEPNESS = (0.5, 1.0, 2.0, 5.0)
+RATE = 1e-2  # of the neuron that learns
 FLAT = 0.01  # a slope below which a neuron hardly learns
 SHIFTS = (-8.0, -4.0, -2.0, 0.0, 2.0, 4.0, 8.0)
 
@@ -95,7 +96,7 @@ def _zeros(seed, epochs) -> dict:
     (x, y), (x_test, y_test) = data()
     parts = (x, (y == 0).astype(float)), (x_test, (y_test == 0).astype(float))
     net = Network([Flatten(), Dense(1, name="neuron")], input_shape=(8, 8, 1), seed=seed)
-    curves = train(net, epochs=epochs, optimizer=Adam(1e-2), parts=parts, loss="sigmoid_cross_entropy")
+    curves = train(net, epochs=epochs, optimizer=Adam(RATE), parts=parts, loss="sigmoid_cross_entropy")
     sums = net.predict(x_test)[:, 0].astype(float)
     zero = y_test == 0
     low, high = float(sums.min()), float(sums.max())
@@ -140,14 +141,12 @@ def _weighted_sum(page, example):
     page.section("The weighted sum")
     page.prose(
         "A neuron has a *weight* for each of its inputs, and one *bias*. It multiplies each input by its weight, "
-        "adds the products, "
-        "and adds the bias:"
+        "adds the products, and adds the bias:"
     )
     page.formula("z = w_1 x_1 + w_2 x_2 + … + w_n x_n + b")
     page.prose(
         "A weight says how much an input counts, and its sign in which direction: a large positive weight lets its "
-        "input raise the "
-        "sum, a negative one lets it lower the sum, and a weight of 0 ignores the input."
+        "input raise the sum, a negative one lets it lower the sum, and a weight of 0 ignores the input."
     )
     rows = zip(example["inputs"], example["weights"], example["products"], strict=True)
     page.table(
@@ -158,9 +157,9 @@ def _weighted_sum(page, example):
     )
     outputs = [f"{name}: {signed(value, 4)}" for name, value in example["outputs"].items()]
     page.prose(
-        f"The sum is $z$ = {signed(example['sum'], 3)}. An *activation function* $f$ then makes the output of it, "
-        f"$y = f(z)$. Here it would be {listed(outputs)}. Which one is used is the network's design; weights and "
-        "bias are what it learns."
+        f"The sum is $z$ = {signed(example['sum'], 3)}. An *activation function* $f$ then makes the output of it, $y "
+        f"= f(z)$. Here it would be {listed(outputs)}. Which one is used is the network's design; weights and bias "
+        "are what it learns."
     )
 
 
@@ -170,10 +169,8 @@ def _bias(page, numbers):
     page.section("Weight and bias: how steep, and where")
     page.prose(
         "Take one input $x$ and the sigmoid, $f(z) = 1 / (1 + e^{-z})$. It is one half where the sum is 0, that "
-        "is at $x = -b / w$. "
-        "So the *bias shifts* the curve along the input, and the *weight* sets how steep it is. Without a bias "
-        "every such neuron would switch "
-        "at 0, whatever its data looks like."
+        "is at $x = -b / w$. So the *bias shifts* the curve along the input, and the *weight* sets how steep it is. "
+        "Without a bias every such neuron would switch at 0, whatever its data looks like."
     )
     left = figures.curves(
         {f"b = {name}": (numbers["grid"], y) for name, y in numbers["bias_curves"].items()},
@@ -210,12 +207,11 @@ def _activations(page, numbers):
     found = numbers["activations"]
     page.section("Activation functions and their slopes")
     page.prose(
-        "Without an activation function, layers on top of each other would be one weighted sum again: it is the bend "
-        "in $f$ that lets a "
-        "network draw anything but straight lines. Its *slope* matters as much as its value. Learning sends the "
-        "error back through the network, "
-        "and at each neuron multiplies it by the slope at that neuron's sum. Where the slope is nearly 0 the neuron is "
-        "*saturated*: whatever the error says, its weights hardly change."
+        "Without an activation function, layers on top of each other would be one weighted sum again: it is the "
+        "bend in $f$ that lets a network draw anything but straight lines. Its *slope* matters as much as its "
+        "value. Learning sends the error back through the network, and at each neuron multiplies it by the slope at "
+        "that neuron's sum. Where the slope is nearly 0 the neuron is *saturated*: whatever the error says, its "
+        "weights hardly change."
     )
     for names in (("sigmoid", "tanh"), ("relu", "leaky_relu"), ("gelu", "silu")):
         page.figure(
@@ -256,16 +252,14 @@ def _activations(page, numbers):
     if largest < 1:
         text += (
             f"Through ten layers the slopes alone shrink an error to at most {number(largest)}^{{10}} = "
-            f"{number(largest**10)} of its size: "
-            "one reason why deep networks of sigmoids are hard to train. "
+            f"{number(largest**10)} of its size: one reason why deep networks of sigmoids are hard to train. "
         ).replace(f"{number(largest)}^{{10}}", f"${number(largest)}^{{10}}$")
     whole = [name for name, row in found.items() if row["largest_slope"] >= 1]
     text += f"Functions whose slope reaches 1, so that an error can pass undiminished: {listed(whole)}. "
     dead = found["relu"]["flat_share"]
     text += (
         f"The relu is flat over {percent(dead, 0)} of this range, all negative sums: a neuron whose sum is negative "
-        "for every "
-        "sample learns nothing more, it is *dead*."
+        "for every sample learns nothing more, it is *dead*."
     )
     if found["leaky_relu"]["flat_share"] < dead:
         text += " The leaky relu keeps a small slope there to avoid that."
@@ -278,11 +272,10 @@ def _on_digits(page, numbers):
     zeros = numbers["zeros"]
     page.section("One neuron that has learned")
     page.prose(
-        "One neuron with 64 weights, one for each pixel, was trained to say whether an image is a 0 (1,442 training "
-        "images, Adam with a "
-        f"learning rate of 0.01, {zeros['epochs']} epochs, seed {numbers['seed']}). On the test images it is right "
-        f"in {percent(zeros['accuracy'])}; "
-        f"saying *no* every time would be right in {percent(zeros['always_no'])}."
+        "One neuron with 64 weights, one for each pixel, was trained to say whether an image is a 0 "
+        f"({numbers['samples']['training']:,} training images, Adam with a learning rate of {RATE:g}, "
+        f"{zeros['epochs']} epochs, seed {numbers['seed']}). On the test images it is right in "
+        f"{percent(zeros['accuracy'])}; saying *no* every time would be right in {percent(zeros['always_no'])}."
     )
     page.figure(
         [

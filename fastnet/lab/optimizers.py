@@ -18,6 +18,9 @@ TITLE = "Optimizers"
 QUESTION = "What do momentum, RMSprop, Adam and AdamW add to plain gradient descent?"
 
 
+DECAY = 0.1  # AdamW's weight decay
+
+
 @dataclass(frozen=True)
 class Rule:
     """A row of the comparison: an optimizer, and the kernel of the same rule for paths in the plane."""
@@ -91,12 +94,12 @@ RULES = (
         "AdamW",
         "as Adam, and w ← w − η λ w",
         "Adam with a weight decay of its own",
-        lambda rate: AdamW(rate, weight_decay=0.1),
+        lambda rate: AdamW(rate, weight_decay=DECAY),
         1e-3,
         adam_update,
         2,
         0.15,
-        {"decoupled": True, "weight_decay": 0.1},
+        {"decoupled": True, "weight_decay": DECAY},
     ),
 )
 
@@ -187,8 +190,7 @@ def page(numbers):
     page.section("The rules")
     page.prose(
         "All start from the gradient $g$ of the loss, and differ in the step that they make of it. $η$ is the "
-        "learning rate; $b$, $m$ and $v$ are remembered from step to step, "
-        "an extra number for each weight."
+        "learning rate; $b$, $m$ and $v$ are remembered from step to step, an extra number for each weight."
     )
     page.definitions((rule.name, prose(f"${rule.formula}$ — {rule.text}.")) for rule in RULES)
     _paths(page, numbers)
@@ -205,8 +207,8 @@ def _paths(page, numbers):
     page.section("Paths down a valley")
     page.prose(
         f"A long valley, $f(x, y) = ((x − 1)^2 + {STEEP:g} y^2) / 2$: across it is {STEEP:g} times as curved as "
-        "along it. The gradient points mostly across, while the way is along. "
-        f"The compiled kernels that train networks walked it for {PATH_STEPS} steps."
+        "along it. The gradient points mostly across, while the way is along. The compiled kernels that train "
+        f"networks walked it for {PATH_STEPS} steps."
     )
     xs, ys = np.linspace(-4.6, 3, 60), np.linspace(-1.2, 1.2, 50)
     surface = [[max(valley(x, y), 3e-2) for x in xs] for y in ys]
@@ -272,12 +274,10 @@ def _paths(page, numbers):
     sgd, momentum, adam = found["SGD"], found["momentum"], found["Adam"]
     page.prose(
         f"SGD's rate is close to the limit of 2 / {STEEP:g} = {2 / STEEP:g}, above which it would climb out of the "
-        "valley. "
-        f"Its first step across went from y = {signed(sgd['y'][0], 2)} to {signed(sgd['y'][1], 2)}, while x moved by "
-        f"{signed(sgd['x'][1] - sgd['x'][0], 2)}. "
-        f"Adam's first step moved x by {signed(adam['x'][1] - adam['x'][0], 3)} and y by "
-        f"{signed(adam['y'][1] - adam['y'][0], 3)}: by the learning rate in both, whatever "
-        "the slope. "
+        f"valley. Its first step across went from y = {signed(sgd['y'][0], 2)} to {signed(sgd['y'][1], 2)}, while x "
+        f"moved by {signed(sgd['x'][1] - sgd['x'][0], 2)}. Adam's first step moved x by "
+        f"{signed(adam['x'][1] - adam['x'][0], 3)} and y by {signed(adam['y'][1] - adam['y'][0], 3)}: by the "
+        "learning rate in both, whatever the slope. "
         + (
             f"After {PATH_STEPS} steps momentum is lower ({number(momentum['values'][-1], 2)}) than SGD "
             f"({number(sgd['values'][-1], 2)})."
@@ -306,8 +306,7 @@ def _network(page, numbers):
     page.section("On a network")
     page.prose(
         f"A network of two hidden layers of {UNITS} relu neurons learned the digits with each rule: batches of "
-        f"{BATCH}, {numbers['epochs']} epochs, seed {numbers['seed']}, each rule with "
-        "the learning rate in the table."
+        f"{BATCH}, {numbers['epochs']} epochs, seed {numbers['seed']}, each rule with the learning rate in the table."
     )
     page.figure(
         [
@@ -341,16 +340,16 @@ def _network(page, numbers):
     text = f"The test accuracies lie between {percent(low)} and {percent(high)}"
     if high - low < 0.02:
         text += (
-            ": on a small problem, each with a rate that suits it, the rules hardly differ in where they end. "
-            "They differ in how fast they get there, and how much care the rate needs."
+            ": on a small problem, each with a rate that suits it, the rules hardly differ in where they end. They "
+            "differ in how fast they get there, and how much care the rate needs."
         )
     else:
         text += "."
     smaller = found["AdamW"]["weights_rms"] < found["Adam"]["weights_rms"]
     text += (
         f" AdamW's weights are {'smaller' if smaller else 'not smaller'} than Adam's: "
-        f"{number(found['AdamW']['weights_rms'])} against "
-        f"{number(found['Adam']['weights_rms'])}, the work of its weight decay of 0.1."
+        f"{number(found['AdamW']['weights_rms'])} against {number(found['Adam']['weights_rms'])}, the work of its "
+        f"weight decay of {DECAY:g}."
         if smaller
         else " AdamW's weights are not smaller than Adam's in this run."
     )

@@ -17,8 +17,8 @@ from fastnet.training import EarlyStopping
 
 TITLE = "Underfitting, overfitting, regularization"
 QUESTION = (
-    "Why is a network good at what it has seen and bad at what it hasn't, and what do weight decay, dropout "
-    "and the others do about it?"
+    "Why is a network good at what it has seen and bad at what it hasn't, and what do weight decay, dropout and the "
+    "others do about it?"
 )
 
 RATE = 1e-3
@@ -170,11 +170,10 @@ def _sizes(page, numbers):
     page.section("Too small, large enough")
     page.prose(
         f"To make the problem hard, only {SAMPLES} digits were used for training, and {percent(WRONG, 0)} of them "
-        "got a wrong label, as happens in real data; the 355 test images have "
-        "their right ones. A network that learns the training data by heart learns the mistakes, too. Networks with "
-        "two hidden layers of 1 to "
-        f"{SIZES[-1]} relu neurons each were trained for {numbers['size_epochs']} epochs (Adam, learning rate "
-        f"{RATE:g}, batches of {BATCH}, seed {numbers['seed']})."
+        f"got a wrong label, as happens in real data; the {numbers['samples']['test']} test images have their right "
+        "ones. A network that learns the training data by heart learns the mistakes, too. Networks with two hidden "
+        f"layers of 1 to {SIZES[-1]} relu neurons each were trained for {numbers['size_epochs']} epochs (Adam, "
+        f"learning rate {RATE:g}, batches of {BATCH}, seed {numbers['seed']})."
     )
     sizes = [int(units) for units in rows]
     page.figure(
@@ -203,15 +202,15 @@ def _sizes(page, numbers):
         smallest = rows[under[0]]
         text += (
             f"With {listed(under, 'or')} neurons the network does not even learn its training images: with "
-            f"{under[0]} it knows {percent(smallest['accuracy'])} of them. That is "
-            "*underfitting*; no regularization helps, only more neurons or longer training. "
+            f"{under[0]} it knows {percent(smallest['accuracy'])} of them. That is *underfitting*; no regularization "
+            "helps, only more neurons or longer training. "
         )
     if full:
         last = rows[full[-1]]
         text += (
             f"{full[-1]} neurons know {percent(last['accuracy'])} of the training images, with all their wrong "
-            f"labels, and {percent(last['test_accuracy'])} of the test images. "
-            f"The gap of {100 * (last['accuracy'] - last['test_accuracy']):.1f} points is *overfitting*. "
+            f"labels, and {percent(last['test_accuracy'])} of the test images. The gap of "
+            f"{100 * (last['accuracy'] - last['test_accuracy']):.1f} points is *overfitting*. "
         )
     best = max(rows, key=lambda units: rows[units]["test_accuracy"])
     text += f"Best on the test images: {best} neurons, {percent(rows[best]['test_accuracy'])}."
@@ -239,13 +238,13 @@ def _overfitting(page, numbers):
     )
     rise = curves["val_loss"][-1] / row["best_test_loss"]
     text = (
-        f"The test loss is lowest after {row['best_epoch']} epochs, {number(row['best_test_loss'])}; at the end "
-        f"it is {number(curves['val_loss'][-1])}. "
+        f"The test loss is lowest after {row['best_epoch']} epochs, {number(row['best_test_loss'])}; at the end it "
+        f"is {number(curves['val_loss'][-1])}. "
     )
     if rise > 1.02:
         text += (
-            "The training loss goes on to fall: the network becomes surer of what it has learned, of its "
-            "mistakes on the test images, too. "
+            "The training loss goes on to fall: the network becomes surer of what it has learned, of its mistakes "
+            "on the test images, too. "
         )
     else:
         text += "In this run it hardly rises again: against the textbook, training longer did no harm here. "
@@ -278,8 +277,8 @@ def _methods(page, numbers):
             )
             for key, title in (("loss", "Loss in training"), ("val_loss", "Loss on the test images"))
         ],
-        "The training loss is measured as the network trains, with neurons dropped and images shifted: that makes it "
-        "higher than without.",
+        "The training loss is measured as the network trains, with neurons dropped and images shifted: that makes "
+        "it higher than without.",
     )
     page.table(
         f"At the end ({numbers['epochs']} epochs, or fewer with early stopping)",
@@ -304,10 +303,9 @@ def _methods(page, numbers):
     best = max(rows, key=lambda name: rows[name]["ends"]["test_accuracy"])
     text = (
         f"Compared with nothing, the test loss is lower with: {listed(lower)}. The test accuracy is higher with: "
-        f"{listed(better)}; lower with: {listed(worse)}. "
-        f"The best is {best} with {percent(rows[best]['ends']['test_accuracy'])}, against "
-        f"{percent(base['test_accuracy'])}. "
-        "One test image is 0.3 points, so small differences mean nothing."
+        f"{listed(better)}; lower with: {listed(worse)}. The best is {best} with "
+        f"{percent(rows[best]['ends']['test_accuracy'])}, against {percent(base['test_accuracy'])}. One test image "
+        f"is {100 / numbers['samples']['test']:.1f} points, so small differences mean nothing."
     )
     if best == "nothing":
         text += " Against the textbook nothing helped in this run."

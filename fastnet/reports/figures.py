@@ -25,6 +25,7 @@ DASHES = [
     "-",
 ]
 FEW_TICKS = 8
+NARROW = 100  # the greatest ratio of a logarithmic axis' ends at which its ticks are plain numbers
 LABEL_GAP = 0.082  # of the axes' height, between the names of two lines
 CHARACTER = 0.074  # inches, of a name's letters
 
@@ -111,12 +112,25 @@ def curves(
             _log_axis(ax, np.unique(np.concatenate([xs for xs, _ in lines.values()])))
         if limits is not None:
             ax.set_ylim(*limits)
+        if log:
+            _plain_ticks(ax)
         if x_limits is not None:
             ax.set_xlim(*x_limits)
         elif not log_x:
             ax.margins(x=0.02)
         name_lines(ax, drawn)
     return figure
+
+
+def _plain_ticks(ax) -> None:
+    """Plain numbers on a logarithmic y axis that has few powers of ten."""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+
+    low, high = ax.get_ylim()
+    if low > 0 and high / low < NARROW:
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _log_axis(ax, xs) -> None:

@@ -77,9 +77,9 @@ def test_schedules_are_what_their_texts_say():
     for name, share in (("warmup + cosine", 0.1), ("one cycle", 0.3)):
         rates = found[name]
         peak = rates.index(max(rates))
-        # The top of the cosine may lie between two steps.
+        # The top of the cosine may lie between two steps; one cycle counts its share of the steps from 1.
         below = (math.pi / (0.3 * len(rates))) ** 2 / 4
-        assert RATE * (1 - below) <= max(rates) <= RATE and peak == pytest.approx(share * len(rates), abs=1)
+        assert RATE * (1 - below) <= max(rates) <= RATE and peak == pytest.approx(share * len(rates), abs=1.5)
 
 
 def test_the_text_on_changing_rates_follows_the_numbers(undrawn):
