@@ -168,12 +168,12 @@ def _bias(page, numbers):
 
     page.section("Weight and bias: how steep, and where")
     page.prose(
-        "Take one input $x$ and the sigmoid, $f(z) = 1 / (1 + e^{-z})$. It is one half where the sum is 0, that "
-        "is at $x = -b / w$. So the *bias shifts* the curve along the input, and the *weight* sets how steep it is. "
+        "Take one input $x$ and the sigmoid, $f(z) = 1 / (1 + e^{−z})$. It is one half where the sum is 0, that "
+        "is at $x = −b / w$. So the *bias shifts* the curve along the input, and the *weight* sets how steep it is. "
         "Without a bias every such neuron would switch at 0, whatever its data looks like."
     )
     left = figures.curves(
-        {f"b = {name}": (numbers["grid"], y) for name, y in numbers["bias_curves"].items()},
+        {f"b = {name}".replace("-", "−"): (numbers["grid"], y) for name, y in numbers["bias_curves"].items()},
         title=f"Bias (weight {STEEP:g})",
         x="input x",
         y="output y",

@@ -11,6 +11,7 @@ from fastnet import augment
 from fastnet.lab.measure import data, shares, train
 from fastnet.lab.text import listed, number, percent, table_number
 from fastnet.layers import Dense, Dropout, Flatten
+from fastnet.losses import SoftmaxCrossEntropy
 from fastnet.network import Network
 from fastnet.optimizers import Adam, AdamW, Optimizer
 from fastnet.training import EarlyStopping
@@ -33,7 +34,8 @@ class Method:
     optimizer: Callable[[], Optimizer] = lambda: Adam(RATE)
     dropout: float = 0.0
     patience: int | None = None
-    fit: dict = field(default_factory=dict)  # further arguments of `Network.fit`
+    network: dict = field(default_factory=dict)  # further arguments of `Network`
+    fit: dict = field(default_factory=dict)  # and of its `fit`
 
 
 METHODS = (
@@ -116,7 +118,7 @@ def _train(method, units, seed, epochs, parts) -> dict:
     layers = [Flatten()]
     for _ in range(2):
         layers += [Dense(units, activation="relu"), *([Dropout(method.dropout)] if method.dropout else [])]
-    net = Network([*layers, Dense(10)], input_shape=(8, 8, 1), seed=seed)
+    net = Network([*layers, Dense(10)], input_shape=(8, 8, 1), seed=seed, **method.network)
     callbacks = [] if method.patience is None else [EarlyStopping(patience=method.patience)]
     curves = train(
         net,
@@ -129,20 +131,22 @@ def _train(method, units, seed, epochs, parts) -> dict:
     )
     weights = np.concatenate([p.value.ravel() for p in net.parameters() if p.value.ndim > 1]).astype(float)
     (x, y), test = parts
-    on_training, on_test = net.evaluate(x, y), net.evaluate(*test)
     return {
         "curves": curves,
-        "ends": {
-            "loss": on_training["loss"],
-            "accuracy": on_training["accuracy"],
-            "test_loss": on_test["loss"],
-            "test_accuracy": on_test["accuracy"],
-        },
+        "ends": {**_judge(net, x, y), **{f"test_{name}": value for name, value in _judge(net, *test).items()}},
         "epochs": len(curves["loss"]),
         "best_epoch": int(np.argmin(curves["val_loss"])) + 1,
         "best_test_loss": float(np.min(curves["val_loss"])),
         "weights": shares(weights, -0.4, 0.4),
         "weights_rms": float(np.sqrt((weights**2).mean())),
+    }
+
+
+def _judge(net, x, y) -> dict:
+    """The loss alone, without what a method may add to it, and the accuracy."""
+    return {
+        "loss": SoftmaxCrossEntropy().value(net.predict(x), y),
+        "accuracy": float((net.predict_class(x) == y).mean()),
     }
 
 

@@ -56,4 +56,5 @@ def test_the_folder_must_be_one(error, tmp_path):
 
 def test_help_names_all_experiments(run):
     out = " ".join(run("lab", "--help").out.split())
+    assert f"(default: {lab.FOLDER})" in out
     assert all(f"{name}," in out or f"{name};" in out for name in lab.EXPERIMENTS)

@@ -87,6 +87,22 @@ def test_colours_of_the_theme_are_all_different():
     assert len(set(light)) == len(light) and len(set(SERIES)) == 8
 
 
+def luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return float(np.dot(parts, [0.2126, 0.7152, 0.0722]))
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_text_and_names_of_lines_can_be_read(theme):
+    """A contrast of 4.5 to 1 with the paper (WCAG 2.2, 1.4.3)."""
+    paper = luminance(THEME["paper"][theme])
+    for name, pair in THEME.items():
+        if name not in ("paper", "panel", "grid"):
+            low, high = sorted((paper, luminance(pair[theme])))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, name
+
+
 def test_nothing_global_changes():
     def settings():  # but the backend, which is chosen when it is first looked at
         return {name: value for name, value in matplotlib.rcParams.items() if name != "backend"}
