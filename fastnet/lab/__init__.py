@@ -81,7 +81,16 @@ def run(name: str, *, seed: int = 0, quick: bool = False) -> dict:
 
 
 def page(name: str, numbers: dict, *, links=()):
-    """The page of an experiment, from what `run` returned (or `json.load` from its file).
+    """The page of an experiment.
+
+    Parameters
+    ----------
+    name : str
+        One of `EXPERIMENTS`.
+    numbers : dict
+        What `run` returned, or `json.load` read from its file.
+    links : list of (text, file), optional
+        To pages beside this one.
 
     Returns
     -------
@@ -90,7 +99,7 @@ def page(name: str, numbers: dict, *, links=()):
     Raises
     ------
     ModuleNotFoundError
-        matplotlib is missing.
+        matplotlib is missing; the message says what to install.
     """
     made = _module(name).page(numbers)
     made.links = list(links)
@@ -98,7 +107,18 @@ def page(name: str, numbers: dict, *, links=()):
 
 
 def write(name: str, folder=FOLDER, *, seed: int = 0, quick: bool = False, links=()) -> list[str]:
-    """Run an experiment, and write NAME.json, the numbers, and NAME.html, the page, into a folder.
+    """Run an experiment, and write NAME.json, the numbers, and NAME.html, the page.
+
+    Parameters
+    ----------
+    name : str
+        One of `EXPERIMENTS`.
+    folder : path, default "fastnet-lab"
+        Made where it is missing. Files of these names are replaced.
+    seed, quick
+        As of `run`.
+    links : list of (text, file), optional
+        To pages beside this one.
 
     Returns
     -------
@@ -121,7 +141,18 @@ def write(name: str, folder=FOLDER, *, seed: int = 0, quick: bool = False, links
 
 
 def write_all(folder=FOLDER, *, seed: int = 0, quick: bool = False):
-    """Write every experiment's page and the index that leads through them; yields each one's files as they are done."""
+    """Write every experiment's page, and index.html, which leads through them.
+
+    Parameters
+    ----------
+    folder, seed, quick
+        As of `write`.
+
+    Yields
+    ------
+    list of str
+        The files of one experiment, as soon as they are written; at last the index.
+    """
     for i, name in enumerate(EXPERIMENTS):
         links = [("All experiments", INDEX)]
         if i > 0:

@@ -11,7 +11,19 @@ import numpy as np
 from fastnet.reports.colours import FAINT, GRID, INK, PAPER, SERIES
 from fastnet.reports.images import plot_context, require_matplotlib
 
-__all__ = ["CHARACTER", "DASHES", "PANEL", "axes", "bars", "curves", "dress", "histograms", "name_lines", "scatter"]
+__all__ = [
+    "CHARACTER",
+    "DASHES",
+    "PANEL",
+    "axes",
+    "bars",
+    "curves",
+    "dress",
+    "histograms",
+    "name_lines",
+    "whole_ticks",
+    "scatter",
+]
 
 PANEL = (4.3, 2.9)  # inches
 DASHES = [
@@ -108,8 +120,11 @@ def curves(
             drawn.append((name, line))
         if log:
             ax.set_yscale("log")
+        places = np.unique(np.concatenate([xs for xs, _ in lines.values()])) if lines else np.zeros(0)
         if log_x:
-            _log_axis(ax, np.unique(np.concatenate([xs for xs, _ in lines.values()])))
+            _log_axis(ax, places)
+        elif (places == np.round(places)).all():
+            whole_ticks(ax)
         if limits is not None:
             ax.set_ylim(*limits)
         if log:
@@ -131,6 +146,13 @@ def _plain_ticks(ax) -> None:
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter(FormatStrFormatter("%g"))
         ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def whole_ticks(ax) -> None:
+    """Ticks of the x axis at whole numbers only: of epochs, steps, layers."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
 
 
 def _log_axis(ax, xs) -> None:
@@ -175,7 +197,14 @@ def name_lines(ax, drawn) -> None:
             fontsize=8.5,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": line.get_color(),
+                "linewidth": 0.6,
+                "shrinkA": 1,
+                "shrinkB": 0,
+                "relpos": (0, 0.5),
+            },
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastnet.reports.colours import FAINT, INK, SERIES
-from fastnet.reports.figures import CHARACTER, DASHES, PANEL, axes
+from fastnet.reports.figures import CHARACTER, DASHES, PANEL, axes, whole_ticks
 from fastnet.reports.images import plot_context, require_matplotlib
 
 __all__ = ["heat_map", "image_grid", "over_time", "surface"]
@@ -38,6 +38,7 @@ def over_time(shares, *, low, high, title="", x="epoch", y="", size=PANEL):
             extent=(-0.5, len(shares) - 0.5, low, high),
         )
         ax.grid(False)
+        whole_ticks(ax)
     return figure
 
 
