@@ -69,9 +69,9 @@ def _last(curves, key="val_accuracy"):
 
 
 def _schemes(page, numbers):
-    page.section("Seven ways to begin")
+    page.section("Ways to begin")
     page.prose(
-        f"Every weight needs a first value. Here are seven ways to choose it, tried on networks of {DEPTH} hidden "
+        f"Every weight needs a first value. Here are {len(SCHEMES)} ways to choose it, tried on networks of {DEPTH} hidden "
         f"layers of {WIDTH} neurons that read the digits (seed {numbers['seed']}). *fan_in* is the number of inputs "
         "of a neuron, *fan_out* the number of neurons that read it. Biases start at 0."
     )

@@ -7,7 +7,7 @@ import os
 import re
 from importlib import resources
 
-from fastnet import files
+from fastnet import checks, files
 from fastnet.reports import images
 from fastnet.reports.colours import style_rules
 from fastnet.reports.markup import Markup, as_html, formula, prose
@@ -143,8 +143,9 @@ class Page:
         Raises
         ------
         ValueError
-            A text is missing.
+            A text is missing; `form` is not known.
         """
+        checks.choice("form", form, ["svg", "png"])
         panels = [panels] if isinstance(panels, tuple) else list(panels)
         caption = _text("caption", caption)
         shown = []

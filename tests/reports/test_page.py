@@ -84,6 +84,8 @@ def test_mistakes():
     for alt, caption in (("", "caption"), ("alt", " ")):
         with pytest.raises(ValueError, match="must not be empty"):
             page.figure((figures.curves({"a": [1, 2]}), alt), caption)
+    with pytest.raises(ValueError, match="form 'gif' is not one of svg, png"):
+        page.figure((figures.curves({"a": [1, 2]}), "alt"), "caption", form="gif")
     with pytest.raises(ValueError, match="summary must not be empty"):
         Page("Title", "")
     with pytest.raises(TypeError, match="title must be a text; got int"):
