@@ -1,4 +1,4 @@
-"""The command line: ``fastnet train``, ``fastnet predict``, ``fastnet info``."""
+"""The command line: ``fastnet train``, ``fastnet predict``, ``fastnet lab``, ``fastnet info``."""
 
 from fastnet.cli.command import main
 

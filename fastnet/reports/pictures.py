@@ -1,0 +1,214 @@
+"""Figures of arrays: heat maps, small images side by side, distributions over time, paths on a surface.
+
+As in `figures.py`, each function returns a `matplotlib.figure.Figure` in the pages' style.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet.reports.colours import FAINT, INK, SERIES
+from fastnet.reports.figures import CHARACTER, DASHES, PANEL, axes, whole_ticks
+from fastnet.reports.images import plot_context, require_matplotlib
+
+__all__ = ["heat_map", "image_grid", "over_time", "surface"]
+
+
+def over_time(shares, *, low, high, title="", x="epoch", y="", size=PANEL):
+    """How a distribution changes: a column for each time, darker where more of the values are.
+
+    Parameters
+    ----------
+    shares : array (times, bins)
+        Each row sums to 1; the bins divide [low, high] evenly.
+    """
+    shares = np.asarray(shares, float)
+    figure, ax = axes(title=title, x=x, y=y, size=size)
+    with plot_context():
+        top = shares.max(axis=1, keepdims=True)
+        image = np.sqrt(shares / np.where(top > 0, top, 1)).T
+        ax.imshow(
+            image,
+            origin="lower",
+            aspect="auto",
+            cmap="viridis",
+            vmin=0,
+            vmax=1,
+            interpolation="none",
+            extent=(-0.5, len(shares) - 0.5, low, high),
+        )
+        ax.grid(False)
+        whole_ticks(ax)
+    return figure
+
+
+def heat_map(
+    values, *, title="", x="", y="", rows=None, columns=None, diverging=False, form=None, size=PANEL, limits=None
+):
+    """A matrix in colours, with a scale beside it; `form` ("{:.2f}") also writes the numbers."""
+    values = np.array(values, float)
+    figure, ax = axes(title=title, x=x, y=y, size=size, right=0.75)
+    with plot_context():
+        if limits is None:
+            most = float(np.nanmax(np.abs(values))) or 1.0
+            limits = (-most, most) if diverging else (float(np.nanmin(values)), float(np.nanmax(values)))
+        shown = ax.imshow(
+            values,
+            cmap="RdBu_r" if diverging else "viridis",
+            vmin=limits[0],
+            vmax=limits[1],
+            interpolation="none",
+            aspect="auto",
+        )
+        ax.grid(False)
+        for labels, axis in ((columns, ax.xaxis), (rows, ax.yaxis)):
+            if labels is not None:
+                axis.set_ticks(range(len(labels)), labels)
+        box = ax.get_position()
+        beside = figure.add_axes((box.x1 + 0.02, box.y0, 0.025, box.height))
+        bar = figure.colorbar(shown, cax=beside)
+        bar.outline.set_edgecolor(FAINT)
+        beside.tick_params(colors=FAINT, labelsize=8, length=3)
+        if form is not None:
+            middle = (limits[0] + limits[1]) / 2
+            half = (limits[1] - limits[0]) / 2 or 1
+            for (row, column), value in np.ndenumerate(values):
+                dark = abs(value - middle) > 0.6 * half if diverging else value < middle
+                ax.annotate(
+                    form.format(value),
+                    (column, row),
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="#ffffff" if dark else "#000000",
+                )
+    return figure
+
+
+def image_grid(images, *, columns, titles=None, diverging=False, each=True, gap=1, size=None, rows=None):
+    """Small images side by side, in one picture.
+
+    Parameters
+    ----------
+    images : array (n, height, width)
+    columns : int
+        Images in a row.
+    titles : list of str, optional
+        One over each image.
+    rows : list of str, optional
+        One beside each row.
+    each : bool
+        Scale each image by itself; otherwise all alike.
+    """
+    images = np.array(images, float)
+    n, high, wide = images.shape
+    lines = -(-n // columns)
+    images = _scaled(images, diverging, each)
+    mosaic = np.full((lines * (high + gap) - gap, columns * (wide + gap) - gap), np.nan)
+    for i, image in enumerate(images):
+        top, left = i // columns * (high + gap), i % columns * (wide + gap)
+        mosaic[top : top + high, left : left + wide] = image
+    margin = 0.1 + CHARACTER * max(map(len, rows), default=0) if rows else 0.04
+    if size is None:
+        width = PANEL[0]
+        cell = (width - margin - 0.04) / columns
+        size = (width, cell * high / wide * lines + (0.2 * lines if titles else 0) + 0.08)
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
+    with plot_context():
+        figure = Figure(size)
+        ax = figure.add_axes(
+            (margin / size[0], 0.01, 1 - (margin + 0.04) / size[0], 0.98 - (0.2 / size[1] if titles else 0))
+        )
+        ax.imshow(mosaic, cmap="RdBu_r" if diverging else "gray", vmin=0, vmax=1, interpolation="none")
+        ax.set_axis_off()
+        for i, title in enumerate(titles or []):
+            ax.annotate(
+                title,
+                (i % columns * (wide + gap) + wide / 2 - 0.5, i // columns * (high + gap) - 0.5),
+                (0, 2),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                color=INK,
+                annotation_clip=False,
+            )
+        for i, label in enumerate(rows or []):
+            ax.annotate(
+                label,
+                (-0.5, i * (high + gap) + high / 2 - 0.5),
+                (-5, 0),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                fontsize=8.5,
+                color=INK,
+                annotation_clip=False,
+            )
+    return figure
+
+
+def _scaled(images, diverging, each):
+    """To [0, 1]; diverging images so that zero is in the middle."""
+    axis = (1, 2) if each else None
+    with np.errstate(invalid="ignore"):
+        if diverging:
+            most = np.nanmax(np.abs(images), axis=axis, keepdims=True)
+            return 0.5 + images / np.where(most > 0, 2 * most, 1)
+        low, high = (f(images, axis=axis, keepdims=True) for f in (np.nanmin, np.nanmax))
+        return (images - low) / np.where(high > low, high - low, 1)
+
+
+def surface(xs, ys, values, paths, *, title="", x="", y="", size=PANEL, target=None, colours=None):
+    """Level lines of a function of two variables, and paths over it.
+
+    Parameters
+    ----------
+    xs, ys : array (columns,), array (rows,)
+    values : array (rows, columns)
+        Positive; the levels are evenly spaced in their logarithm.
+    paths : dict
+        Name -> (x, y) of its points; the first is where it begins.
+    target : (float, float), optional
+        The minimum, marked by a star.
+    colours : dict, optional
+        Name -> number of a series' colour, from 0; by default in order.
+    """
+    values = np.asarray(values, float)
+    right = 0.2 + CHARACTER * max(map(len, paths), default=0)
+    figure, ax = axes(title=title, x=x, y=y, size=size, right=right)
+    with plot_context():
+        least = max(float(values.min()), float(values.max()) * 1e-6)
+        levels = np.geomspace(least, float(values.max()), 14)
+        ax.contour(xs, ys, np.maximum(values, least), levels=levels, colors=FAINT, linewidths=0.6)
+        ax.grid(False)
+        drawn = []
+        for i, (name, (path_x, path_y)) in enumerate(paths.items()):
+            path_x, path_y = (np.array([np.nan if v is None else v for v in p], float) for p in (path_x, path_y))
+            number = i if colours is None else colours[name]
+            (line,) = ax.plot(
+                path_x,
+                path_y,
+                color=SERIES[number % len(SERIES)],
+                linestyle=DASHES[number % len(DASHES)],
+                linewidth=1.5,
+                marker="o",
+                markersize=2,
+            )
+            drawn.append((name, line))
+        if target is not None:
+            ax.plot(*target, marker="*", color=INK, markersize=9, linestyle="none")
+        ax.set_xlim(min(xs), max(xs))
+        ax.set_ylim(min(ys), max(ys))
+        for row, (name, line) in enumerate(drawn):
+            ax.annotate(
+                name,
+                (1.03, 0.96 - 0.09 * row),
+                xycoords="axes fraction",
+                color=line.get_color(),
+                fontsize=8.5,
+                va="center",
+                annotation_clip=False,
+            )
+    return figure
