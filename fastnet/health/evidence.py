@@ -162,9 +162,12 @@ class Evidence:
         return np.array([look.loss for look in self.table.looks])
 
     def column(self, column: str, kind: str) -> np.ndarray:
-        """A figure of the weights of each layer over the looks: (layers, looks)."""
-        rows = [self.table.series(hidden.weight.name, kind).values[column] for hidden in self.layers]
-        return np.array(rows).reshape(len(rows), len(rows[0]) if rows else 0)
+        """A figure of the weights of each layer over the looks, (layers, looks); not a number where a layer was frozen."""
+        figures = np.full((len(self.layers), len(self.table)), np.nan)
+        for row, hidden in zip(figures, self.layers, strict=True):
+            series = self.table.series(hidden.weight.name, kind)
+            row[series.at] = series.values[column]
+        return figures
 
     @cached_property
     def relative_gradients(self) -> np.ndarray:

@@ -110,13 +110,13 @@ class HealthMonitor(Callback):
         least = SEVERITIES.index("warning" if self.on_problem == "warn" else "problem")
         fresh = [f for f in self.findings if SEVERITIES.index(f.severity) >= least and f.code not in self._told]
         self._told.update(finding.code for finding in fresh)
-        for finding in fresh:
-            if self.on_problem == "warn":
+        if self.on_problem == "warn":
+            for finding in fresh:
                 warnings.warn(str(finding), HealthWarning, stacklevel=2)
-            elif self.on_problem == "stop":
-                trainer.stop(f"health: {finding.code}")
-            elif not at_end:
-                raise HealthError(finding)
+        elif fresh and self.on_problem == "stop":
+            trainer.stop(f"health: {fresh[0].code}")
+        elif fresh and not at_end:
+            raise HealthError(fresh[0])
 
     @staticmethod
     def _seen(trainer) -> int:

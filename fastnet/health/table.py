@@ -32,6 +32,8 @@ class Series(NamedTuple):
 
     Attributes
     ----------
+    at : ndarray (looks,)
+        Numbers of the table's looks.
     steps : ndarray (looks,)
     values : dict of str to ndarray (looks,)
         By column. Not a number where a figure is not defined, or was not seen.
@@ -41,6 +43,7 @@ class Series(NamedTuple):
         The share of rows in which each unit is on, where an activation can be off.
     """
 
+    at: np.ndarray
     steps: np.ndarray
     values: dict[str, np.ndarray]
     histograms: np.ndarray
@@ -111,7 +114,12 @@ class HealthTable:
         """One array's figures over the looks in which it was seen."""
         key = name, kind
         if key not in self._series:
-            rows = [(entry, item) for entry in self._looks for item in entry["items"] if (item.name, item.kind) == key]
+            rows = [
+                (at, entry, item)
+                for at, entry in enumerate(self._looks)
+                for item in entry["items"]
+                if (item.name, item.kind) == key
+            ]
             if not rows:
                 known = {item.name for entry in self._looks for item in entry["items"] if item.kind == kind}
                 raise ValueError(f"the table has no {kind} {name!r}{checks.nearest(name, known)}")
@@ -198,13 +206,14 @@ def _figures(entry: dict, item) -> dict[str, float]:
 
 
 def _series(rows) -> Series:
-    figures = [_figures(entry, item) for entry, item in rows]
+    figures = [_figures(entry, item) for _, entry, item in rows]
     active = None
-    if rows[0][1].activation in ("relu", "relu6"):
-        active = np.array([entry["active"][item.units] / entry["rows"].get(item.name, 1) for entry, item in rows])
+    if rows[0][2].activation in ("relu", "relu6"):
+        active = np.array([entry["active"][item.units] / entry["rows"].get(item.name, 1) for _, entry, item in rows])
     return Series(
-        np.array([entry["look"].step for entry, _ in rows]),
+        np.array([at for at, _, _ in rows]),
+        np.array([entry["look"].step for _, entry, _ in rows]),
         {column: np.array([row[column] for row in figures]) for column in NUMBERS},
-        np.array([entry["results"][item.row, -BINS:] for entry, item in rows]),
+        np.array([entry["results"][item.row, -BINS:] for _, entry, item in rows]),
         active,
     )

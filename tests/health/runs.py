@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cache
 
 import numpy as np
@@ -48,10 +49,8 @@ def run(net, data=None, *, validation=True, **options):
         options["metrics"] = ["accuracy"]
     if validation and held_out is not None:
         options["validation"] = held_out
-    try:
+    with contextlib.suppress(FloatingPointError):
         net.fit(x, y, callbacks=[monitor], verbose=0, **options)
-    except FloatingPointError:
-        pass
     return monitor.findings
 
 
@@ -249,9 +248,9 @@ BROKEN = {
     "learning rate: sgd 1e-5": ("learning-rate-low", lambda: run(dense([64]), optimizer=fn.SGD(1e-5))),
     "learning rate: low, regression": ("learning-rate-low", lambda: run(
         regression(), split(*table()), loss="mse", optimizer=fn.SGD(1e-6, momentum=0.9))),
-    "overfitting: 80 samples": ("overfitting", lambda: run(dense([256, 256]), few(), epochs=150)),
+    "overfitting: 80 samples": ("overfitting", lambda: run(dense([128, 128]), few(), epochs=80)),
     "overfitting: moons in noise": ("overfitting", lambda: run(
-        dense([256, 256], "relu", (2,), 2), split(*moons(200, 0.8)), epochs=400, optimizer=fn.Adam(3e-3))),
+        dense([128, 128], "relu", (2,), 2), split(*moons(160, 0.8), 80), epochs=250, optimizer=fn.Adam(1e-2))),
     "underfitting: one hidden unit": ("underfitting", lambda: run(dense([1], "tanh"), epochs=60, optimizer=fn.Adam(1e-2))),
     "underfitting: too much L2": ("underfitting", lambda: run(dense([64], regularizer=fn.L2(8.0)), epochs=60)),
     "plateau: the rate goes to nothing": ("plateau", lambda: run(

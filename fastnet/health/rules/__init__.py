@@ -1,5 +1,7 @@
 """Diagnoses, one a file: each looks at the evidence of a run and yields findings. docs/findings has a page for each."""
 
+import warnings
+
 from fastnet.health.findings import ordered
 from fastnet.health.rules import (
     bias_before_norm,
@@ -30,4 +32,7 @@ RULES = (
 
 def diagnose(evidence):
     """All findings, the most severe first."""
-    return ordered(finding for rule in RULES for finding in rule.find(evidence))
+    with warnings.catch_warnings():
+        # Medians of figures that nobody has seen are not a number, which no comparison takes for a fault.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return ordered(finding for rule in RULES for finding in rule.find(evidence))

@@ -18,8 +18,8 @@ def find(evidence):
         active = evidence.table.series(name, "activation").active
         if active is None:
             continue
-        # Off in all samples of all later looks.
-        dead = float(np.mean((active[evidence.later] == 0).all(axis=0)))
+        # Off in all samples of all looks of the second half.
+        dead = float(np.mean((active[len(active) // 2 :] == 0).all(axis=0)))
         if dead > SOME:
             found.append((dead, name))
     if found:

@@ -18,7 +18,7 @@ def find(evidence):
         saturated = evidence.table.series(name, "activation").values["saturated"]
         if not np.isfinite(saturated).any():
             continue
-        typical = float(np.nanmedian(saturated[evidence.later]))
+        typical = float(np.nanmedian(saturated[len(saturated) // 2 :]))
         if typical > SOME:
             found.append((typical, name, float(saturated[0])))
     if found:
