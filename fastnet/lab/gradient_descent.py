@@ -289,6 +289,7 @@ def _update(page, step, losses):
 
 def _surface(page, line, seed):
     from fastnet.reports import figures, pictures
+    from fastnet.reports.colours import SERIES
 
     page.section("Descent, seen from above")
     page.prose(
@@ -301,7 +302,7 @@ def _surface(page, line, seed):
         {"points": (line["x"], line["y"])}, title="The points, and what descent finds", x="x", y="y"
     )
     good = line["paths"]["good"]
-    points.axes[0].plot(xs, good["slopes"][-1] * xs + good["intercepts"][-1], color=figures.SERIES[1])
+    points.axes[0].plot(xs, good["slopes"][-1] * xs + good["intercepts"][-1], color=SERIES[1])
     paths = {
         f"{name}, {number(path['learning_rate'], 2)}": (path["slopes"], path["intercepts"])
         for name, path in line["paths"].items()

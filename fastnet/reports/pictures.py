@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnet.reports.axes import CHARACTER, DASHES, PANEL, axes, whole_ticks
 from fastnet.reports.colours import FAINT, INK, SERIES
-from fastnet.reports.figures import CHARACTER, DASHES, PANEL, axes, whole_ticks
 from fastnet.reports.images import plot_context, require_matplotlib
 
 __all__ = ["heat_map", "image_grid", "over_time", "surface"]

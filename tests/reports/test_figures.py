@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from fastnet.reports import figures, images, pictures
+from fastnet.reports.axes import LABEL_GAP
 from fastnet.reports.colours import SERIES, THEME
 
 
@@ -24,7 +25,7 @@ def test_curves_have_their_values_and_names():
 def test_names_stay_apart_and_near_their_lines():
     figure = figures.curves({str(i): [0, 1 + i / 1000] for i in range(8)})
     places = [text.get_position()[1] for text in figure.axes[0].texts]
-    assert np.diff(places).min() > 0.9 * figures.LABEL_GAP
+    assert np.diff(places).min() > 0.9 * LABEL_GAP
     apart = figures.curves({"low": [0, 0], "high": [1, 1]})
     low, high = (text.get_position()[1] for text in apart.axes[0].texts)
     assert low < 0.1 and high > 0.9

@@ -7,6 +7,7 @@ from html_checks import check_page
 
 import fastnet as fn
 from fastnet.reports import Markup, Page, figures, prose
+from fastnet.reports.colours import INK, SERIES
 
 
 def small_page():
@@ -99,7 +100,7 @@ def test_figures_follow_the_readers_theme():
     svg = base64.b64decode(source.split(",")[1]).decode()
     assert "prefers-color-scheme:dark" in svg and "var(--series-1)" in svg and "var(--ink)" in svg
     drawing = svg.split("</style>", 1)[1]
-    assert figures.INK not in drawing and figures.SERIES[0] not in drawing
+    assert INK not in drawing and SERIES[0] not in drawing
 
 
 def test_pages_are_written_at_once(tmp_path):
