@@ -10,6 +10,7 @@ from fastnet import files
 __all__ = ["RunDirectory"]
 
 MODEL, HISTORY, MARK = "model.safetensors", "history.csv", "run.json"
+HEALTH, FINDINGS = "health.csv", "findings.json"
 INTERRUPTED_HISTORY = "history-interrupted.csv"
 
 
@@ -60,7 +61,19 @@ class RunDirectory:
             os.unlink(self.file(MARK))
         net.save(self.file(MODEL))
         history.save(self.file(HISTORY))
+        self._save_health(history)
         files.write_bytes(self.file(MARK), text.encode())
+
+    def _save_health(self, history) -> None:
+        """What a monitor has seen and found; files of an older run would be those of another network."""
+        if history.health is None:
+            for name in (HEALTH, FINDINGS):
+                if os.path.exists(self.file(name)):
+                    os.unlink(self.file(name))
+            return
+        history.health.table.save(self.file(HEALTH))
+        found = [finding.to_dict() for finding in history.findings]
+        files.write_bytes(self.file(FINDINGS), (json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode())
 
     def save_interrupted(self, history) -> str:
         """Write the history of a run that was interrupted, beside an older finished run; returns its path."""

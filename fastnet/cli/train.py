@@ -9,6 +9,7 @@ import shlex
 import signal
 import threading
 import time
+import warnings
 
 from fastnet.cli.options import image_size, named, names, real_number, sizes, whole_number
 from fastnet.cli.run_directory import HISTORY, MODEL, RunDirectory
@@ -120,12 +121,18 @@ def add_arguments(parser) -> None:
     )
     add("--threads", "by default the CPUs that the process may use", type=count, metavar="N")
     add("--out", "directory for the model and the history", "fastnet-run", metavar="DIR")
+    parser.add_argument(
+        "--health",
+        action="store_true",
+        help="look at weights, gradients and activations while training, and say what is wrong",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a finished run in that directory")
 
 
 def run(arguments) -> int:
     """Train, test, save."""
     from fastnet import config, datasets, training
+    from fastnet.health import HealthMonitor
 
     if arguments.threads is not None:
         config.set_num_threads(arguments.threads)
@@ -153,10 +160,11 @@ def run(arguments) -> int:
     )
     net.loss, net.metrics = trainer.loss, trainer.metrics
     begun = time.perf_counter()
-    with _stopping_cleanly(directory, trainer):
+    with _stopping_cleanly(directory, trainer), _quiet_health():
         trainer.fit(
-            x, y, epochs=arguments.epochs, batch_size=arguments.batch_size, validation=validation, augment=augment
-        )
+            x, y, epochs=arguments.epochs, batch_size=arguments.batch_size, validation=validation, augment=augment,
+            callbacks=[HealthMonitor()] if arguments.health else [],
+        )  # fmt: skip
     seconds = time.perf_counter() - begun
     tested = net.evaluate(data.x_test, data.y_test)
     results = _results(tested, data)
@@ -165,6 +173,8 @@ def run(arguments) -> int:
     print(_figures(trainer.history, tested))
     for name, value in results.items():
         print(f"{name}: {value:.4f}" if name != "test RMSE" else f"{name}: {value:.6g}")
+    if arguments.health:
+        print(_health(trainer.history))
     print(f"trained in {seconds:.1f} s")
     print(f"model saved in {directory.file(MODEL)}")
     print(f"history saved in {directory.file(HISTORY)}")
@@ -298,6 +308,23 @@ def _figures(history, tested: dict) -> str:
     return "\n".join(lines)
 
 
+@contextlib.contextmanager
+def _quiet_health():
+    """Findings are printed at the end, so no warnings of them before."""
+    from fastnet.health import HealthWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HealthWarning)
+        yield
+
+
+def _health(history) -> str:
+    """The findings, the most severe first."""
+    if not history.findings:
+        return f"health: nothing found in {len(history.health.table)} looks"
+    return "\n".join(["health:", *(str(finding) for finding in history.findings)])
+
+
 def _description(arguments, data, results, history, seconds) -> dict:
     """What run.json says: how to repeat the run, and what came out."""
     import fastnet
@@ -311,8 +338,11 @@ def _description(arguments, data, results, history, seconds) -> dict:
             options[name] = ",".join(map(str, value)) or "none"
     words = ["fastnet", "train"]
     for name, value in options.items():
-        if value is not None:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            words += [option] * value
+        elif value is not None:
+            words += [option, str(value)]
     return {
         "command": shlex.join(words),
         "options": options,
