@@ -168,44 +168,59 @@ def gemm_case(m, n, k, seconds, threads):
     return timed(contenders, seconds, figures)
 
 
+#: Rule -> kernel, its state, and PyTorch's class with its fastest settings.
+UPDATES = {
+    "Adam": ("adam_update", "mv", ("Adam", {"fused": True})),
+    "NAdam": ("nadam_update", "mvc", ("NAdam", {})),
+    "RAdam": ("radam_update", "mv", ("RAdam", {})),
+    "Adamax": ("adamax_update", "mu", ("Adamax", {})),
+    "Adadelta": ("adadelta_update", "vd", ("Adadelta", {})),
+    "Lion": ("lion_update", "m", None),
+}
+
+
 def optimizers(threads: int):
-    """Adam on flat memory."""
-    for n in (100_000, 10_000_000):
-        yield f"Adam, {n:,} parameters", lambda seconds, n=n: adam_case(n, seconds, threads)
+    """Updates of flat memory."""
+    for rule in UPDATES:
+        for n in (100_000, 10_000_000):
+            yield f"{rule}, {n:,} parameters", lambda seconds, rule=rule, n=n: update_case(rule, n, seconds, threads)
 
 
-def adam_case(n, seconds, threads):
-    from fastnet.kernels import adam_update
+def update_case(rule, n, seconds, threads):
+    from fastnet import kernels
 
+    name, state_names, peer = UPDATES[rule]
+    update = getattr(kernels, name)
     rng = np.random.default_rng(0)
     w, g = rng.random(n, dtype=np.float32), rng.random(n, dtype=np.float32)
-    m, v = np.zeros(n, np.float32), np.zeros(n, np.float32)
+    state = [np.zeros(1) if key == "c" else np.zeros(n, np.float32) for key in state_names]
     step = [0]
 
     def ours():
         step[0] += 1
-        adam_update(w, g, m, v, step=step[0])
+        update(w, g, *state, step=step[0])
 
     contenders = {"fastnet": repeat(ours)}
-    if available({"torch": None}):
+    if peer is not None and available({"torch": None}):
         import torch
 
         torch.set_num_threads(threads)
         parameter = torch.nn.Parameter(torch.tensor(w))
         parameter.grad = torch.tensor(g)
-        optimizer = torch.optim.Adam([parameter], fused=True)
+        optimizer = getattr(torch.optim, peer[0])([parameter], **peer[1])
         for _ in range(3):
             ours()
             optimizer.step()
-        assert np.allclose(w, parameter.detach().numpy(), rtol=1e-5)
+        assert np.allclose(w, parameter.detach().numpy(), rtol=1e-5, atol=1e-6)
         contenders["torch"] = repeat(optimizer.step)
     stream, moved = machine.stream_probe(n, parallel=threads > 1)
     contenders["stream"] = stream
+    touched = 4 * n * (3 + 2 * sum(array.size == n for array in state))
 
     def figures(timing):
         return {
             "Gparameters/s": n / timing.median("fastnet") / 1e9,
-            "share of streaming": timing.median("stream") / timing.median("fastnet") * 28 * n / moved,
+            "share of streaming": timing.median("stream") / timing.median("fastnet") * touched / moved,
         }
 
     return timed(contenders, seconds, figures)

@@ -37,7 +37,10 @@ _NAMES = {
     "fastnet.losses": ["Huber", "Loss", "Poisson", "SigmoidCrossEntropy", "SoftmaxCrossEntropy"],
     "fastnet.metrics": ["Metric"],
     "fastnet.network": ["Network", "load"],
-    "fastnet.optimizers": ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "ParameterGroup", "RMSprop"],
+    "fastnet.optimizers": [
+        "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "Muon", "NAdam", "Optimizer", "ParameterGroup",
+        "RAdam", "RMSprop",
+    ],
     "fastnet.regularizers": ["L1", "L1L2", "L2", "Regularizer"],
     "fastnet.training": [
         "Callback", "EarlyStopping", "History", "ModelCheckpoint", "ReduceLROnPlateau", "Trainer", "find_learning_rate",

@@ -54,6 +54,80 @@ def adagrad(
     return w - learning_rate / (1 + (step - 1) * learning_rate_decay) * g / (np.sqrt(state["s"]) + epsilon)
 
 
+def adadelta(w, g, state, *, step, learning_rate=1.0, rho=0.9, epsilon=1e-6, weight_decay=0.0):
+    g = g + weight_decay * w
+    state["v"] = rho * state["v"] + (1 - rho) * g**2
+    change = np.sqrt(state["d"] + epsilon) / np.sqrt(state["v"] + epsilon) * g
+    state["d"] = rho * state["d"] + (1 - rho) * change**2
+    return w - learning_rate * change
+
+
+def adamax(w, g, state, *, step, learning_rate=2e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0):
+    g = g + weight_decay * w
+    state["m"] = beta_1 * state["m"] + (1 - beta_1) * g
+    state["u"] = np.maximum(beta_2 * state["u"], np.abs(g) + epsilon)
+    return w - learning_rate / (1 - beta_1**step) * state["m"] / state["u"]
+
+
+def nadam(
+    w, g, state, *, step, learning_rate=2e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8, momentum_decay=4e-3,
+    weight_decay=0.0, decoupled=False,
+):  # fmt: skip
+    if decoupled:
+        w = w * (1 - learning_rate * weight_decay)
+    else:
+        g = g + weight_decay * w
+    mu = beta_1 * (1 - 0.5 * 0.96 ** (np.arange(1, step + 2) * momentum_decay))
+    state["c"] = np.array([1 - np.prod(mu[:-1])])
+    state["m"] = beta_1 * state["m"] + (1 - beta_1) * g
+    state["v"] = beta_2 * state["v"] + (1 - beta_2) * g**2
+    direction = mu[-1] / (1 - np.prod(mu)) * state["m"] + (1 - mu[-2]) / state["c"] * g
+    return w - learning_rate * direction / (np.sqrt(state["v"] / (1 - beta_2**step)) + epsilon)
+
+
+def radam(
+    w, g, state, *, step, learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0, decoupled=False
+):
+    if decoupled:
+        w = w * (1 - learning_rate * weight_decay)
+    else:
+        g = g + weight_decay * w
+    state["m"] = beta_1 * state["m"] + (1 - beta_1) * g
+    state["v"] = beta_2 * state["v"] + (1 - beta_2) * g**2
+    change = state["m"] / (1 - beta_1**step)
+    most = 2 / (1 - beta_2) - 1
+    rho = most - 2 * step * beta_2**step / (1 - beta_2**step)
+    if rho > 5:
+        rectification = np.sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho))
+        change *= rectification * np.sqrt(1 - beta_2**step) / (np.sqrt(state["v"]) + epsilon)
+    return w - learning_rate * change
+
+
+def lion(w, g, state, *, step, learning_rate=1e-4, beta_1=0.9, beta_2=0.99, weight_decay=0.0):
+    w = w * (1 - learning_rate * weight_decay)
+    w = w - learning_rate * np.sign(beta_1 * state["m"] + (1 - beta_1) * g)
+    state["m"] = beta_2 * state["m"] + (1 - beta_2) * g
+    return w
+
+
+def muon(
+    w, g, state, *, learning_rate=1e-3, momentum=0.95, nesterov=True, steps=5, epsilon=1e-7, weight_decay=0.1,
+    match_rms=False,
+):  # fmt: skip
+    """PyTorch's order of operations, in float64 instead of bfloat16, on a matrix of (outputs, inputs)."""
+    state["b"] = state["b"] + (1 - momentum) * (g - state["b"])
+    x = g + momentum * (state["b"] - g) if nesterov else state["b"]
+    outputs, inputs = w.shape
+    x = x.T if outputs > inputs else x
+    x = x / max(np.linalg.norm(x), epsilon)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    x = x.T if outputs > inputs else x
+    factor = 0.2 * np.sqrt(max(outputs, inputs)) if match_rms else np.sqrt(max(1, outputs / inputs))
+    return w * (1 - learning_rate * weight_decay) - learning_rate * factor * x
+
+
 # --- metrics ----------------------------------------------------------------------------------------------
 
 

@@ -43,6 +43,12 @@ OPTIMIZERS = {
     "adam": ("Adam", {"learning_rate": 1e-3}),
     "adamw": ("AdamW", {"learning_rate": 1e-3}),
     "adagrad": ("Adagrad", {"learning_rate": 1e-2}),
+    "adadelta": ("Adadelta", {"learning_rate": 1.0}),
+    "adamax": ("Adamax", {"learning_rate": 2e-3}),
+    "nadam": ("NAdam", {"learning_rate": 1e-3}),
+    "radam": ("RAdam", {"learning_rate": 3e-3}),
+    "lion": ("Lion", {"learning_rate": 3e-4}),
+    "muon": ("Muon", {"learning_rate": 0.02}),
 }
 
 
@@ -85,7 +91,7 @@ def add_arguments(parser) -> None:
     )
     add(
         "--learning-rate",
-        "by default what suits the optimizer: 0.001, for sgd and adagrad 0.01",
+        "by default what suits the optimizer: 0.001 for adam; of muon, that of its matrices",
         type=positive,
         metavar="RATE",
     )

@@ -29,7 +29,10 @@ _NAMES = {
     "sample_norm": ["group_norm", "group_norm_backward", "rms_norm", "rms_norm_backward"],
     "pool": ["avg_pool", "avg_pool_backward", "max_pool", "max_pool_backward"],
     "resample": ["crop", "crop_backward", "pad", "pad_backward", "upsample", "upsample_backward"],
-    "update": ["adagrad_update", "adam_update", "gradient_norm", "rmsprop_update", "sgd_update"],
+    "update": [
+        "adadelta_update", "adagrad_update", "adam_update", "adamax_update", "gradient_norm", "lion_update",
+        "nadam_update", "radam_update", "rmsprop_update", "sgd_update",
+    ],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -128,6 +128,9 @@ include "kernels/conv_direct_weights.pxi"
 include "kernels/conv_depthwise.pxi"
 include "kernels/conv_depthwise_weights.pxi"
 include "kernels/update.pxi"
+include "kernels/update_momentum.pxi"
+include "kernels/update_squares.pxi"
+include "kernels/update_adam.pxi"
 include "kernels/step.pxi"
 include "kernels/gradient.pxi"
 include "kernels/penalty.pxi"
@@ -143,6 +146,7 @@ include "kernels/orthogonal.pxi"
 include "kernels/augment.pxi"
 include "kernels/mixup.pxi"
 include "kernels/elementwise.pxi"
+include "kernels/update_muon.pxi"
 include "kernels/batch_norm.pxi"
 include "kernels/batch_norm_backward.pxi"
 include "kernels/batch_norm_fold.pxi"
@@ -235,9 +239,24 @@ add("log_softmax_backward", "y dy dx | rows cols |", sizeof(RowwiseBackwardArgs)
 add("elementary", "x y | n function |", sizeof(ElementaryArgs), elementary)
 
 add("sgd_update", "w g b ranges control | n_ranges nesterov | momentum", sizeof(SgdArgs), sgd_update)
+add("lion_update", "w g m ranges control | n_ranges | beta_1 beta_2", sizeof(LionArgs), lion_update)
 add("rmsprop_update", "w g v b a ranges control | n_ranges | rho epsilon momentum", sizeof(RmspropArgs), rmsprop_update)
-add("adam_update", "w g m v v_max ranges control | n_ranges | beta_1 beta_2 epsilon", sizeof(AdamArgs), adam_update)
 add("adagrad_update", "w g s ranges control | n_ranges | learning_rate_decay epsilon", sizeof(AdagradArgs), adagrad_update)
+add("adadelta_update", "w g v d ranges control | n_ranges | rho epsilon", sizeof(AdadeltaArgs), adadelta_update)
+add("adam_update", "w g m v v_max ranges control | n_ranges | beta_1 beta_2 epsilon", sizeof(AdamArgs), adam_update)
+add("nadam_update", "w g m v c ranges control | n_ranges | beta_1 beta_2 epsilon momentum_base",
+    sizeof(NadamArgs), nadam_update, nadam_end)
+add("radam_update", "w g m v ranges control | n_ranges | beta_1 beta_2 epsilon", sizeof(RadamArgs), radam_update)
+add("adamax_update", "w g m u ranges control | n_ranges | beta_1 beta_2 epsilon", sizeof(AdamaxArgs), adamax_update)
+add("muon_begin", "g b x range control shared | n nesterov | momentum factor epsilon",
+    sizeof(MuonBeginArgs), muon_begin, muon_normalize, NULL, NULL, muon_begin_shared)
+add("update_product",
+    "start a b c bias gate column_sums statistics statistics_x statistics_mean control scratch shared"
+    " | M N K lda ldb ldc ldgate trans_a trans_b parts activation gate_activation accumulate accumulate_sums scratch_stride"
+    " | alpha gate_alpha start_factor",
+    sizeof(UpdateProductArgs), update_product_start, update_product, update_product_join,
+    update_product_scratch, update_product_shared)
+add("muon_end", "w x range control | | factor", sizeof(MuonEndArgs), muon_end)
 add("squares", "g ranges partials | n_ranges |", sizeof(SquaresArgs), squares)
 add("clip", "partials ranges control | n_ranges each | clip_norm", sizeof(ClipArgs), clip)
 add("check_finite", "x control | n code |", sizeof(CheckFiniteArgs), check_finite)

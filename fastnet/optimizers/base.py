@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 from fastnet import checks, schedules
-from fastnet.optimizers.groups import ParameterGroup
+from fastnet.optimizers.groups import ParameterGroup, near_names
 from fastnet.recording.clock import Clock
 
 __all__ = ["Optimizer", "get"]
@@ -14,8 +14,8 @@ __all__ = ["Optimizer", "get"]
 class Optimizer:
     """An update rule: one pass over the flat memory of parameters and gradients.
 
-    A rule lists in `state` the arrays that it keeps, each as long as the parameters (zero at first), and
-    records its kernel in `record_update`.
+    A rule lists in `state` the arrays that it keeps, each as long as the parameters, and in `scalars` the
+    numbers (float64); all are zero at first. It records its kernel in `record_update`.
 
     Parameters
     ----------
@@ -33,6 +33,9 @@ class Optimizer:
     """
 
     state: tuple[str, ...] = ()
+    scalars: tuple[str, ...] = ()
+    #: Whether each element is updated by itself, so that parameters side by side may be taken as one.
+    elementwise = True
 
     def __init__(self, learning_rate, *, weight_decay=0.0, decoupled_weight_decay=False, decay_biases=True, groups=(),
                  **unknown):  # fmt: skip
@@ -84,12 +87,11 @@ class Optimizer:
         return next((group for group in self._groups if group.has(parameter)), None)
 
     def check_groups(self, parameters) -> None:
-        """Refuse groups that have none of the parameters."""
+        """Refuse groups that have none of the parameters that are updated, frozen ones among them."""
         for group in self._groups:
             if not any(group.has(parameter) for parameter in parameters):
-                names = [name for p in parameters for name in (p.name, p.name.rpartition(".")[0])]
-                wanted = next((item for item in group.match if isinstance(item, str)), "")
-                raise ValueError(f"{group!r} matches no parameter of the network{checks.nearest(wanted, names)}")
+                near = near_names(group.match, parameters)
+                raise ValueError(f"{group!r} matches no parameter that {type(self).__name__} updates{near}")
 
     def rate_sources(self) -> list:
         """What has a `learning_rate`: this rule, then the groups with one of their own."""
@@ -102,14 +104,17 @@ class Optimizer:
         return self._weight_decay if self._decay_biases or len(parameter.shape) > 1 else 0.0
 
     def parts(self, parameters) -> list[tuple]:
-        """Pairs of a rule and the parameters that it updates: this rule and all of them, unless it leaves some to others."""
+        """Pairs of a rule and the parameters that it updates: this rule and all of them, unless it leaves some to others.
+
+        `parameters` are those of the whole network in order, frozen ones among them.
+        """
         return [(self, parameters)]
 
     def record_update(self, ctx, part) -> None:
         """Record the kernel that updates a part of the parameters.
 
         ``part.arguments()`` has the fields that all rules share (w, g, ranges, control, n_ranges), one
-        tensor for each name in `state`, and `work`.
+        tensor for each name in `state` and `scalars`, and `work`.
         """
         raise TypeError(f"optimizer {type(self).__name__} does not define record_update")
 
@@ -138,7 +143,10 @@ def get(optimizer, argument: str = "optimizer") -> Optimizer:
     """An optimizer from its name, with its defaults, or as it is."""
     from fastnet import optimizers
 
-    names = {"sgd": "SGD", "rmsprop": "RMSprop", "adam": "Adam", "adamw": "AdamW", "adagrad": "Adagrad"}
+    names = {
+        "sgd": "SGD", "rmsprop": "RMSprop", "adam": "Adam", "adamw": "AdamW", "adagrad": "Adagrad", "adadelta": "Adadelta",
+        "adamax": "Adamax", "nadam": "NAdam", "radam": "RAdam", "lion": "Lion", "muon": "Muon",
+    }  # fmt: skip
     if isinstance(optimizer, Optimizer):
         return optimizer
     if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from fastnet import checks, schedules
 from fastnet.files import register
 
-__all__ = ["ParameterGroup"]
+__all__ = ["ParameterGroup", "checked_match", "matches", "names_of", "near_names"]
 
 
 @register
@@ -39,10 +39,7 @@ class ParameterGroup:
     """
 
     def __init__(self, match, *, learning_rate=None, weight_decay=None):
-        self.match = list(match) if isinstance(match, (list, tuple)) else [match]
-        for item in self.match:
-            if not isinstance(item, str) and not _is_layer(item):
-                raise TypeError(f"match must be names or layers; it has {checks.describe(item)}")
+        self.match = checked_match("match", match)
         if learning_rate is None and weight_decay is None:
             raise ValueError("a ParameterGroup needs a learning_rate or a weight_decay; got neither")
         self._learning_rate = None if learning_rate is None else schedules.get(learning_rate)
@@ -60,25 +57,51 @@ class ParameterGroup:
 
     def has(self, parameter) -> bool:
         """Whether a parameter is in the group."""
-        place = parameter.name.rpartition(".")[0]
-        for item in self.match:
-            if not isinstance(item, str):
-                if any(parameter is p for p in _parameters_in(item)):
-                    return True
-            elif any(fnmatchcase(name, item) for name in (parameter.name, place)) or place.startswith(f"{item}."):
-                return True
-        return False
+        return matches(self.match, parameter)
 
     def config(self) -> dict:
         """The constructor's arguments."""
-        if not all(isinstance(item, str) for item in self.match):
-            raise TypeError("a file can't hold a ParameterGroup that was made with layers; name them instead")
-        return {"match": self.match, "learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
+        match = names_of(self.match, "a ParameterGroup")
+        return {"match": match, "learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
 
     def __repr__(self):
         return (
             f"ParameterGroup({self.match!r}, learning_rate={self.learning_rate!r}, weight_decay={self.weight_decay!r})"
         )
+
+
+def checked_match(argument: str, match) -> list:
+    """Names and layers that stand for parameters, as a list."""
+    items = list(match) if isinstance(match, (list, tuple)) else [match]
+    for item in items:
+        if not isinstance(item, str) and not _is_layer(item):
+            raise TypeError(f"{argument} must be names or layers; it has {checks.describe(item)}")
+    return items
+
+
+def matches(items: list, parameter) -> bool:
+    """Whether one of these names and layers stands for a parameter."""
+    place = parameter.name.rpartition(".")[0]
+    for item in items:
+        if not isinstance(item, str):
+            if any(parameter is p for p in _parameters_in(item)):
+                return True
+        elif any(fnmatchcase(name, item) for name in (parameter.name, place)) or place.startswith(f"{item}."):
+            return True
+    return False
+
+
+def near_names(items: list, parameters) -> str:
+    """The name of a parameter or its layer that is near to the first of these names, as a question."""
+    names = [name for p in parameters for name in (p.name, p.name.rpartition(".")[0])]
+    return checks.nearest(next((item for item in items if isinstance(item, str)), ""), names)
+
+
+def names_of(items: list, what: str) -> list:
+    """The items, if a file can hold them."""
+    if not all(isinstance(item, str) for item in items):
+        raise TypeError(f"a file can't hold {what} that was made with layers; name them instead")
+    return items
 
 
 def _is_layer(item) -> bool:

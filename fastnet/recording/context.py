@@ -68,8 +68,8 @@ class Context:
         rows of b, are set or added there.
         """
         a, b, bias = self.value(a), self.value(b), self.value(bias)
-        depth, rows = (a.rows, a.columns) if trans_a else (a.columns, a.rows)
-        columns = b.rows if trans_b else b.columns
+        numbers = product_numbers(a, b, trans_a, trans_b)
+        rows, columns = numbers["M"], numbers["N"]
         c = into if into is not None else self.tensor((*a.shape[:-1], columns) if not trans_a else (rows, columns))
         checked = into is not None and into.storage.memory is not None
         self.call(
@@ -78,12 +78,21 @@ class Context:
             writes={"c": c, "column_sums": column_sums},
             updates={"control": self.recording.control_field()} if checked else None,
             optional=("column_sums",),
-            work=rows * columns * depth,
-            M=rows, N=columns, K=depth, lda=a.columns, ldb=b.columns, ldc=columns, ldgate=columns,
-            trans_a=int(trans_a), trans_b=int(trans_b), parts=0, activation=0, gate_activation=0,
-            accumulate=self.adds(into), accumulate_sums=self.adds(column_sums), alpha=0.0, gate_alpha=0.0,
+            work=rows * columns * numbers["K"],
+            accumulate=self.adds(into), accumulate_sums=self.adds(column_sums), **numbers,
         )  # fmt: skip
         return self.activation(activation, c) if activation is not None else c
+
+    def update_product(self, a, b, *, trans_a=False, trans_b=False, start=None, start_factor=0.0):
+        """`start_factor start + op(a) op(b)` of matrices, in an update: after a bad step nothing is computed."""
+        numbers = product_numbers(a, b, trans_a, trans_b)
+        c = self.tensor((numbers["M"], numbers["N"]))
+        self.call(
+            "update_product", reads={"start": start, "a": a, "b": b, "control": self.recording.control_field()},
+            writes={"c": c}, work=c.size * numbers["K"], accumulate=int(start is not None), accumulate_sums=0,
+            start_factor=start_factor, **numbers,
+        )  # fmt: skip
+        return c
 
     # Convolutions: the kernel is what the geometry (`fastnet.kernels.convolution`) chooses
 
@@ -164,3 +173,14 @@ class Context:
         self.call("dropout", reads={"x": x, "control": self.recording.control_field()}, writes={"y": y},
                   in_place=("x", "y"), work=16 * x.size, n=x.size, key_0=key[0], key_1=key[1], rate=rate)  # fmt: skip
         return y
+
+
+def product_numbers(a: Tensor, b: Tensor, trans_a: bool, trans_b: bool) -> dict:
+    """The fields of `op(a) op(b)`, over the last axis of `a`, that say no more than which product it is."""
+    depth, rows = (a.rows, a.columns) if trans_a else (a.columns, a.rows)
+    columns = b.rows if trans_b else b.columns
+    return {
+        "M": rows, "N": columns, "K": depth, "lda": a.columns, "ldb": b.columns, "ldc": columns, "ldgate": columns,
+        "trans_a": int(trans_a), "trans_b": int(trans_b), "parts": 0, "activation": 0, "gate_activation": 0,
+        "alpha": 0.0, "gate_alpha": 0.0,
+    }  # fmt: skip

@@ -67,7 +67,8 @@ class Trainer:
     loss : str or Loss
         "softmax_cross_entropy", "sigmoid_cross_entropy", "mse", "mae", "huber", "poisson", or a configured one.
     optimizer : str or Optimizer
-        "sgd", "rmsprop", "adam", "adamw", "adagrad" with their defaults, or a configured one.
+        "sgd", "rmsprop", "adam", "adamw", "adagrad", "adadelta", "adamax", "nadam", "radam", "lion", "muon" with their
+        defaults, or a configured one.
     metrics : list of (str or Metric)
         "accuracy", "top_5_accuracy", "mse", "mae", "r2".
     clip_norm : float, optional

@@ -64,9 +64,15 @@ class Update:
 
     def array(self, segment, rule, name: str) -> Memory:
         """One of a rule's arrays, as long as the segment's parameters; zero at first."""
+        return self._state(segment, rule, name, segment.trainable_size * segment.dtype.itemsize)
+
+    def scalar(self, segment, rule, name: str) -> Memory:
+        """One of a rule's numbers, float64; zero at first."""
+        return self._state(segment, rule, name, 8)
+
+    def _state(self, segment, rule, name: str, size: int) -> Memory:
         key = segment, rule, name
         if key not in self._arrays:
-            size = segment.trainable_size * segment.dtype.itemsize
             self._arrays[key] = Memory(f"optimizer's {name}", Block(size))
         return self._arrays[key]
 
@@ -75,16 +81,18 @@ class Update:
 
         All rows are in one table, as the step's learning rates and the clipping are for all of them.
         """
-        of_segment: dict = {}
-        for parameter in self.graph.trainable_parameters():
-            of_segment.setdefault(parameter.segment, []).append(parameter)
+        updated = set(self.graph.trainable_parameters())
         found, rows = [], []
-        for segment, parameters in of_segment.items():
-            for rule, chosen in self.optimizer.parts(parameters):
-                ranges = [self._row(rule, p) for p in chosen]
-                if self.clipping.parameter_norm is None:
+        for rule, chosen in self.optimizer.parts([p for p in self.graph.parameters.values() if p.trainable]):
+            of_segment: dict = {}
+            for parameter in chosen:
+                if parameter in updated:
+                    of_segment.setdefault(parameter.segment, []).append(parameter)
+            for segment, parameters in of_segment.items():
+                ranges = [self._row(rule, p) for p in parameters]
+                if self.clipping.parameter_norm is None and rule.elementwise:
                     ranges = _joined(ranges, segment)
-                found.append(Part(self, recording, segment, rule, chosen, len(rows), ranges))
+                found.append(Part(self, recording, segment, rule, parameters, len(rows), ranges))
                 rows += ranges
         table = Block(len(rows) * RANGE.itemsize)
         np.frombuffer(table, RANGE)[:] = [tuple(row) for row in rows]
@@ -95,7 +103,7 @@ class Update:
 
     def _row(self, rule, parameter) -> list:
         """A row of `RANGE` for one parameter."""
-        group = self.optimizer.group_of(parameter)
+        group = rule.group_of(parameter)
         source = rule if group is None or group.learning_rate is None else group
         limit = math.inf if self.clipping.value is None else self.clipping.value
         return [
@@ -216,20 +224,31 @@ class Part:
         """One of the rule's arrays."""
         return self._flat(self.update.array(self.segment, self.rule, name))
 
+    def scalar(self, name: str):
+        """One of the rule's numbers."""
+        return self.recording.outside(self.update.scalar(self.segment, self.rule, name), (1,), np.float64)
+
     @property
     def ranges(self):
         return self.table(self.n_ranges)
 
-    def table(self, rows: int):
-        """The table of ranges from this part's first row on, as whole words: it is no array of results."""
+    def range_of(self, index: int):
+        """The range of one of the parameters, where the rule is not elementwise."""
+        return self.table(1, index)
+
+    def table(self, rows: int, start: int = 0):
+        """Rows of the table of ranges, counted from this part's first one, as whole words: it is no array of results."""
         words = RANGE.itemsize // 8
-        return self.recording.outside(self.memory, (rows * words,), np.int64, self.first_row * RANGE.itemsize)
+        offset = (self.first_row + start) * RANGE.itemsize
+        return self.recording.outside(self.memory, (rows * words,), np.int64, offset)
 
     def arguments(self) -> dict:
-        """The fields that all update kernels share, and one for each array of the rule's state."""
+        """The fields that all update kernels share, and one for each array and number of the rule's state."""
+        state = {name: self.state(name) for name in self.rule.state}
+        scalars = {name: self.scalar(name) for name in self.rule.scalars}
         return {
             "reads": {"g": self.gradients, "ranges": self.ranges, "control": self.recording.control_field()},
-            "updates": {"w": self.values, **{name: self.state(name) for name in self.rule.state}},
+            "updates": {"w": self.values, **state, **scalars},
             "work": 8 * self.elements,
             "n_ranges": self.n_ranges,
         }

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import fastnet as fn
+from fastnet.cli.train import OPTIMIZERS
 from fastnet.datasets import Encoder, load
 
 FILES = ["history.csv", "model.safetensors", "run.json"]
@@ -83,7 +84,7 @@ def test_a_run_can_be_repeated_from_its_description(run, tmp_path, houses):
         np.testing.assert_array_equal(value, second[name])
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw", "adagrad"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_optimizers(run, flowers, optimizer):
     options = ["--target", "kind", "--optimizer", optimizer, "--epochs", 60, "--batch-size", 16, "--hidden", "16"]
     result = run("train", "--data", flowers, *options)

@@ -28,16 +28,50 @@ RULES = {
     "amsgrad": (update.adam_update, reference.adam, "m v v_max", {"beta_2": 0.9, "epsilon": 1e-4}),
     "adagrad": (update.adagrad_update, reference.adagrad, "s", {}),
     "adagrad decay": (update.adagrad_update, reference.adagrad, "s", {"learning_rate_decay": 0.3, "weight_decay": 0.1}),
+    "adadelta": (update.adadelta_update, reference.adadelta, "v d", {}),
+    "adadelta decay": (
+        update.adadelta_update,
+        reference.adadelta,
+        "v d",
+        {"rho": 0.8, "epsilon": 1e-3, "weight_decay": 0.1},
+    ),
+    "adamax": (update.adamax_update, reference.adamax, "m u", {}),
+    "adamax decay": (
+        update.adamax_update,
+        reference.adamax,
+        "m u",
+        {"weight_decay": 0.1, "beta_1": 0.8, "beta_2": 0.9},
+    ),
+    "nadam": (update.nadam_update, reference.nadam, "m v c", {}),
+    "nadam decay": (
+        update.nadam_update,
+        reference.nadam,
+        "m v c",
+        {"weight_decay": 0.1, "momentum_decay": 1.0, "beta_2": 0.9},
+    ),
+    "nadamw": (update.nadam_update, reference.nadam, "m v c", {"weight_decay": 0.3, "decoupled": True, "beta_1": 0.0}),
+    "radam": (update.radam_update, reference.radam, "m v", {}),
+    "radam decay": (update.radam_update, reference.radam, "m v", {"weight_decay": 0.1, "beta_1": 0.8, "beta_2": 0.9}),
+    "radamw": (update.radam_update, reference.radam, "m v", {"weight_decay": 0.3, "decoupled": True, "beta_2": 0.5}),
+    "lion": (update.lion_update, reference.lion, "m", {}),
+    "lion decay": (update.lion_update, reference.lion, "m", {"weight_decay": 0.3, "beta_1": 0.8, "learning_rate": 0.1}),
 }
-KERNELS = {update.sgd_update: "sgd_update", update.rmsprop_update: "rmsprop_update",
-           update.adam_update: "adam_update", update.adagrad_update: "adagrad_update"}  # fmt: skip
+SCALARS = {"c"}  # state that is one float64, not an array like w
 NUMBERS = {
     "sgd_update": {"nesterov": 1, "momentum": 0.9},
     "rmsprop_update": {"rho": 0.9, "epsilon": 1e-3, "momentum": 0.5},
     "adam_update": {"beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-8},
     "adagrad_update": {"learning_rate_decay": 0.1, "epsilon": 1e-10},
+    "adadelta_update": {"rho": 0.9, "epsilon": 1e-6},
+    "adamax_update": {"beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-8},
+    "nadam_update": {"beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-8, "momentum_base": 0.96},
+    "radam_update": {"beta_1": 0.9, "beta_2": 0.9, "epsilon": 1e-8},
+    "lion_update": {"beta_1": 0.9, "beta_2": 0.99},
 }
-STATE = {"sgd_update": "b", "rmsprop_update": "vba", "adam_update": ["m", "v", "v_max"], "adagrad_update": "s"}
+STATE = {
+    "sgd_update": "b", "rmsprop_update": "vba", "adam_update": ["m", "v", "v_max"], "adagrad_update": "s",
+    "adadelta_update": "vd", "adamax_update": "mu", "nadam_update": "mvc", "radam_update": "mv", "lion_update": "m",
+}  # fmt: skip
 
 
 def reference_options(name, options):
@@ -45,12 +79,20 @@ def reference_options(name, options):
     return {**options, **extra, **({"amsgrad": True} if name == "amsgrad" else {})}
 
 
+def zeros(names, n, dtype):
+    return {key: np.zeros(1) if key in SCALARS else np.zeros(n, dtype) for key in names.split()}
+
+
+def of_part(arrays, part):
+    return {key: value if key in SCALARS else value[part] for key, value in arrays.items()}
+
+
 def steps(name, n, dtype, count, seed=0):
     """Run `count` steps of a rule here and in NumPy; returns both results, and the magnitudes for a tolerance."""
     function, plain, state_names, options = RULES[name]
     rng = np.random.default_rng(seed)
     w = rng.standard_normal(n).astype(dtype)
-    state = {key: np.zeros(n, dtype) for key in state_names.split()}
+    state = zeros(state_names, n, dtype)
     w_plain, state_plain = w.astype(float), {key: np.zeros(n) for key in state}
     for step in range(1, count + 1):
         g = rng.standard_normal(n).astype(dtype)
@@ -78,16 +120,18 @@ def test_any_length_and_alignment(n, name, dtype, offset):
     """Neighbours stay as they are, and an element's bits don't depend on its place."""
     function, _, state_names, options = RULES[name]
     rng = np.random.default_rng(n)
-    memory = {key: rng.uniform(0.1, 1, 80).astype(dtype) for key in ["w", *state_names.split()]}
+    memory = {key: rng.uniform(0.1, 1, 1 if key in SCALARS else 80) for key in ["w", *state_names.split()]}
+    memory = {key: value if key in SCALARS else value.astype(dtype) for key, value in memory.items()}
     before = {key: value.copy() for key, value in memory.items()}
     g = rng.standard_normal(80).astype(dtype)
     part = slice(offset, offset + n)
-    function(memory["w"][part], g[part], step=2, **{k: memory[k][part] for k in memory if k != "w"}, **options)
+    function(g=g[part], step=2, **of_part(memory, part), **options)
     whole = {key: value.copy() for key, value in before.items()}
-    function(whole["w"], g, step=2, **{k: whole[k] for k in whole if k != "w"}, **options)
-    for key, value in memory.items():
-        np.testing.assert_array_equal(value[part], whole[key][part])
-        np.testing.assert_array_equal(np.delete(value, np.r_[part]), np.delete(before[key], np.r_[part]))
+    function(g=g, step=2, **whole, **options)
+    for key, value in of_part(memory, part).items():
+        np.testing.assert_array_equal(value, of_part(whole, part)[key])
+    for key in memory.keys() - SCALARS:
+        np.testing.assert_array_equal(np.delete(memory[key], np.r_[part]), np.delete(before[key], np.r_[part]))
 
 
 TORCH = {
@@ -105,20 +149,43 @@ TORCH = {
     "amsgrad": ("Adam", {"amsgrad": True, "betas": (0.9, 0.9), "eps": 1e-4}),
     "adagrad": ("Adagrad", {}),
     "adagrad decay": ("Adagrad", {"lr_decay": 0.3, "weight_decay": 0.1}),
+    "adadelta": ("Adadelta", {}),
+    "adadelta decay": ("Adadelta", {"rho": 0.8, "eps": 1e-3, "weight_decay": 0.1}),
+    "adamax": ("Adamax", {}),
+    "adamax decay": ("Adamax", {"weight_decay": 0.1, "betas": (0.8, 0.9)}),
+    "nadam": ("NAdam", {}),
+    "nadam decay": ("NAdam", {"weight_decay": 0.1, "momentum_decay": 1.0, "betas": (0.9, 0.9)}),
+    "nadamw": ("NAdam", {"weight_decay": 0.3, "decoupled_weight_decay": True, "betas": (0.0, 0.999)}),
+    "radam": ("RAdam", {}),
+    "radam decay": ("RAdam", {"weight_decay": 0.1, "betas": (0.8, 0.9)}),
+    "radamw": ("RAdam", {"weight_decay": 0.3, "decoupled_weight_decay": True, "betas": (0.9, 0.5)}),
 }
 
 
-@pytest.mark.parametrize("name", RULES)
-def test_matches_torch(name):
-    """Ten steps in float64, options and defaults, agree to rounding."""
+def test_all_rules_that_torch_has_are_compared():
+    assert set(RULES) - set(TORCH) == {"lion", "lion decay"}
+
+
+@pytest.fixture
+def torch():
+    """PyTorch with float64 as its default, in which NAdam keeps the product of its momenta."""
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield torch
+    torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_matches_torch(name, torch):
+    """Ten steps in float64, options and defaults, agree to rounding."""
     function, _, state_names, options = RULES[name]
     kind, torch_options = TORCH[name]
     rng = np.random.default_rng(1)
     w = rng.standard_normal(100)
     parameter = torch.nn.Parameter(torch.tensor(w))
     optimizer = getattr(torch.optim, kind)([parameter], **torch_options)
-    state = {key: np.zeros(100) for key in state_names.split()}
+    state = zeros(state_names, 100, float)
     for step in range(1, 11):
         g = rng.standard_normal(100)
         parameter.grad = torch.tensor(g)
@@ -148,7 +215,8 @@ def run(kernel, arrays, g, ranges, control, **numbers):
 
 def memory(kernel, n, dtype, seed=0):
     rng = np.random.default_rng(seed)
-    return {key: rng.uniform(0.1, 1, n).astype(dtype) for key in ["w", *STATE[kernel]]}
+    arrays = {key: rng.uniform(0.1, 1, n).astype(dtype) for key in ["w", *STATE[kernel]]}
+    return {key: np.array([0.6]) if key in SCALARS else value for key, value in arrays.items()}
 
 
 def control_of(step=3, status=0):
@@ -166,13 +234,14 @@ def test_ranges(kernel, dtype):
     got = memory(kernel, n, dtype)
     run(kernel, got, g, table(rows, scale=0.25), control_of())
     expected = memory(kernel, n, dtype)
+    scalars = {key: expected[key].copy() for key in SCALARS & expected.keys()}
     for offset, length, factor, decay in rows:
         part = slice(offset, offset + length)
-        one = {key: value[part].copy() for key, value in expected.items()}
+        one = {key: value.copy() for key, value in of_part({**expected, **scalars}, part).items()}
         scaled = g[part] * np.asarray(0.25, dtype)
         run(kernel, one, scaled, table([(0, length, factor, decay)]), control_of())
         for key, value in one.items():
-            expected[key][part] = value
+            expected[key][slice(None) if key in SCALARS else part] = value
     for key, value in got.items():
         np.testing.assert_array_equal(value, expected[key], err_msg=key)
 
@@ -220,6 +289,34 @@ def test_bias_correction_of_a_late_step():
         np.testing.assert_allclose(w, expected, rtol=1e-10)
 
 
+def test_momenta_of_nadam_add_up():
+    """c is 1 - the product of all momenta, also after many steps."""
+    w, m, v, c = (np.zeros(1) for _ in range(4))
+    for step in range(1, 1001):
+        update.nadam_update(w, np.ones(1), m, v, c, step=step, beta_1=0.9999)
+    mu = 0.9999 * (1 - 0.5 * 0.96 ** (np.arange(1, 1001) * 4e-3))
+    # Each step rounds once or twice, and passes on what came before times mu, 0.5 to 0.6.
+    np.testing.assert_allclose(c, 1 - np.prod(mu), rtol=8 * np.finfo(float).eps)
+
+
+def test_radam_divides_by_squares_from_where_rho_exceeds_5():
+    """For beta_2 = 0.999 that is step 6."""
+    for step in range(1, 9):
+        w, m, v = np.zeros(1), np.zeros(1), np.ones(1)
+        update.radam_update(w, np.ones(1), m, v, step=step, beta_1=0.0, learning_rate=1.0)
+        assert (w == -1) == (step < 6)
+
+
+def test_sign_of_lion():
+    """-1, 0 or 1 for any number; a NaN stays one."""
+    for dtype in DTYPES:
+        tiny, big = np.finfo(dtype).tiny, np.finfo(dtype).max
+        g = np.array([0, -0.0, tiny, -tiny, 1e-20, -3, big, -big, np.inf, -np.inf, np.nan], dtype)
+        w = np.zeros_like(g)
+        update.lion_update(w, g, np.zeros_like(g), step=1, beta_1=0.0, learning_rate=1.0)
+        np.testing.assert_array_equal(w, -np.sign(g))
+
+
 def test_centered_difference_below_zero():
     """A constant gradient makes v - a^2 a rounding error, of either sign: never a NaN."""
     n = 4000
@@ -234,20 +331,20 @@ def test_nonfinite_gradients_stay_in_their_element(bad):
     for name, (function, _, state_names, options) in RULES.items():
         w, g = np.ones(33, "f"), np.ones(33, "f")
         g[32] = bad
-        state = {key: np.ones(33, "f") for key in state_names.split()}
+        state = {key: np.ones(1) if key in SCALARS else np.ones(33, "f") for key in state_names.split()}
         function(w, g, step=2, **state, **options)
         assert np.isfinite(w[:32]).all(), name
-        assert not np.isfinite(w[32]), name
+        # The sign of Inf is 1; what keeps the Inf is the mean of gradients.
+        seen = state["m"] if name.startswith("lion") and bad == np.inf else w
+        assert not np.isfinite(seen[32]), name
 
 
 def test_a_square_that_overflows_leaves_the_parameter():
     """g / sqrt(Inf) is 0, as in PyTorch."""
-    for name in ("adam", "rmsprop", "adagrad"):
+    for name in ("adam", "rmsprop", "adagrad", "adadelta", "nadam"):
         function, _, state_names, options = RULES[name]
         w = np.ones(20, "f")
-        function(
-            w, np.full(20, 1e25, "f"), step=2, **{key: np.zeros(20, "f") for key in state_names.split()}, **options
-        )
+        function(w, np.full(20, 1e25, "f"), step=2, **zeros(state_names, 20, "f"), **options)
         np.testing.assert_array_equal(w, np.ones(20, "f"), name)
 
 
@@ -399,6 +496,14 @@ def test_errors(arguments, options, error, match):
         update.adam_update(*(arrays[name] for name in arguments), **options)
     for name in ("w", "g", "m", "v"):
         np.testing.assert_array_equal(arrays[name], 1)
+
+
+@pytest.mark.parametrize("c", [None, 0.0, np.zeros(2), np.zeros(1, "f"), np.zeros(())])
+def test_nadam_needs_the_sum_of_its_momenta(c):
+    w = np.ones(3)
+    with pytest.raises(TypeError, match=r"c must be a NumPy array of one float64, shape \(1,\)"):
+        update.nadam_update(w, np.ones(3), np.ones(3), np.ones(3), c, step=1)
+    np.testing.assert_array_equal(w, 1)
 
 
 def test_momentum_needs_its_buffer():

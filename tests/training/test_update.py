@@ -132,7 +132,7 @@ def test_a_rate_that_changes_acts_at_the_next_step():
         (lambda: fn.SGD(groups=["head"]), "groups"),
         (lambda: fn.SGD(0.1, momentun=0.9), "no argument 'momentun'; did you mean 'momentum'"),
         (lambda: fn.Trainer(network(), loss="mse", optimizer=fn.SGD(groups=fn.ParameterGroup("haed", weight_decay=0))),
-         "matches no parameter of the network; did you mean 'head"),
+         "matches no parameter that SGD updates; did you mean 'head"),
     ],
 )  # fmt: skip
 def test_wrong_groups(make, message):
