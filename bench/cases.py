@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from bench import conv_cases, conv_networks, machine, networks
+from bench import conv_cases, conv_networks, health, machine, networks
 from bench.networks import Case
 from bench.timing import available, repeat, timed
 
@@ -256,5 +256,6 @@ GROUPS = {
     "conv train": conv_networks.train,
     "conv predict": conv_networks.predict,
     "conv memory": conv_networks.memory,
+    "health": health.cases,
     "import": imports,
 }

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 
+import numpy as np
+
 from fastnet import checks
 from fastnet.health.evidence import Beginning, Evidence, symmetric_layers
 from fastnet.health.findings import SEVERITIES, Finding
 from fastnet.health.probe import AgreementProbe, StatisticsProbe
 from fastnet.health.rules import diagnose
-from fastnet.health.table import HealthTable, Look
+from fastnet.health.table import HealthTable, Look, effective_rank
 from fastnet.training.callbacks import Callback
 
 __all__ = ["HealthError", "HealthMonitor", "HealthWarning"]
@@ -21,6 +23,8 @@ __all__ = ["HealthError", "HealthMonitor", "HealthWarning"]
 SHARE = 0.02
 LOOK_TIME, STEP_TIME = 250.0, 3.0
 STEP_SPEED, LOOK_SPEED = 60_000.0, 3_000.0
+
+GREATEST_SIDE = 512  # of a matrix (the shorter one) whose effective rank is computed
 
 
 class HealthWarning(UserWarning):
@@ -55,6 +59,8 @@ class HealthMonitor(Callback):
     ----------
     table : HealthTable
         All looks: see there.
+    generalization_gap : ndarray (epochs,)
+        Validation loss less training loss.
     findings : list of Finding
         What is wrong so far, the most severe first; also while training runs.
 
@@ -99,11 +105,29 @@ class HealthMonitor(Callback):
         trainer.history.health = self
         self._due(trainer)
 
+    @property
+    def generalization_gap(self) -> np.ndarray:
+        """Validation loss less training loss, epoch by epoch; empty without validation."""
+        history = {} if self._trainer is None else self._trainer.history
+        if "val_loss" not in history:
+            return np.empty(0)
+        return np.array(history["val_loss"]) - np.array(history["loss"])
+
     def on_epoch_end(self, trainer, logs):
+        epoch = trainer.history.epochs
+        if epoch & (epoch - 1) == 0:  # after 1, 2, 4, 8, ... epochs
+            self._measure_ranks(trainer)
         self._tell(trainer)
 
     def on_train_end(self, trainer, logs):
+        self._measure_ranks(trainer)
         self._tell(trainer, at_end=True)
+
+    def _measure_ranks(self, trainer) -> None:
+        """The effective ranks of the weights that are small enough for it not to matter."""
+        weights = [p for p in trainer.state(self)["parameters"] if len(p.shape) > 1]
+        sides = ((p, min(p.size // p.shape[-1], p.shape[-1])) for p in weights)
+        self.table.add_ranks({p.name: effective_rank(p.value) for p, side in sides if side <= GREATEST_SIDE})
 
     def _tell(self, trainer, at_end: bool = False) -> None:
         """Say what has been found since, and do what `on_problem` says; nothing is raised over an error that ends training."""

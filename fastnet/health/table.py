@@ -9,12 +9,12 @@ import numpy as np
 from fastnet import checks, files
 from fastnet.health.probe import BINS, HEAD
 
-__all__ = ["COLUMNS", "HealthTable", "Look", "Series"]
+__all__ = ["COLUMNS", "HealthTable", "Look", "Series", "effective_rank"]
 
 #: Columns of the table, in order.
 COLUMNS = (
     "step", "epoch", "loss", "name", "kind", "size", "mean", "std", "norm", "least", "greatest", "zeros", "bad",
-    "update_ratio", "signal_to_noise", "dead", "saturated",
+    "update_ratio", "signal_to_noise", "dead", "saturated", "effective_rank",
 )  # fmt: skip
 NUMBERS = COLUMNS[5:]
 
@@ -66,6 +66,9 @@ class HealthTable:
       ``saturated``: the share of outputs where the slope is below a twentieth of its greatest, after sigmoid, tanh, relu6,
       elu and selu
 
+    - of weights, now and then, ``effective_rank``: the exponential of the entropy of the matrix's singular values, scaled to sum 1
+      (Roy & Vetterli 2007): how many directions it really uses
+
     Layers that are computed as part of the call before them (an activation behind a convolution) have no row of their own.
     """
 
@@ -93,6 +96,7 @@ class HealthTable:
                 "rows": dict(probe.rows),
                 "updated": updated,
                 "agreement": None,
+                "ranks": {},
             }
         )
         self._series.clear()
@@ -102,7 +106,26 @@ class HealthTable:
         self._looks[-1]["agreement"] = results.copy()
         self._series.clear()
 
+    def add_ranks(self, ranks: dict[str, float]) -> None:
+        """Take over the effective ranks of weights, by parameter, for the last look."""
+        if self._looks:
+            self._looks[-1]["ranks"] = ranks
+            self._series.clear()
+
     # Reading
+
+    def by_depth(self, column: str, kind: str) -> tuple[list[str], np.ndarray]:
+        """A figure of all arrays of a kind, in the order of the network: names, and an array (looks, names).
+
+        ``by_depth("norm", "gradient")`` shows whether gradients fade or grow from layer to layer.
+        """
+        checks.choice("column", column, NUMBERS)
+        names = self.names(kind)
+        figures = np.full((len(self), len(names)), np.nan)
+        for i, name in enumerate(names):
+            series = self.series(name, kind)
+            figures[series.at, i] = series.values[column]
+        return names, figures
 
     def names(self, kind: str) -> list[str]:
         """What has rows of a kind, in the order of the network."""
@@ -189,6 +212,8 @@ def _figures(entry: dict, item) -> dict[str, float]:
         "zeros": result["zeros"] / max(result["size"], 1) if result["size"] == result["size"] else float("nan"),
         "bad": result["bad"],
     }
+    if item.kind == "weight":
+        figures["effective_rank"] = entry["ranks"].get(item.name, float("nan"))
     if item.kind == "update" and entry["updated"]:
         weights = np.sqrt(entry["results"][item.row - 2, HEAD.index("squares")])
         figures["update_ratio"] = figures["norm"] / weights if weights else float("nan")
@@ -217,3 +242,21 @@ def _series(rows) -> Series:
         np.array([entry["results"][item.row, -BINS:] for _, entry, item in rows]),
         active,
     )
+
+
+def effective_rank(w: np.ndarray) -> float:
+    """exp of the entropy of the singular values, scaled to sum 1; 0 for a matrix of zeros (Roy & Vetterli 2007).
+
+    A weight of more axes is the matrix (all but the last, last). The singular values come from the smaller Gram matrix, whose
+    rounding hides those below a ten-millionth of the greatest.
+    """
+    matrix = w.reshape(-1, w.shape[-1]).astype(np.float64)
+    gram = matrix.T @ matrix if matrix.shape[0] >= matrix.shape[1] else matrix @ matrix.T
+    if not np.isfinite(gram).all():
+        return float("nan")
+    squares = np.linalg.eigvalsh(gram)
+    values = np.sqrt(squares[squares > 1e-14 * max(squares[-1], 0.0)])
+    if not len(values) or not values.sum() > 0:
+        return 0.0
+    shares = values / values.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))

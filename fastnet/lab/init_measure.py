@@ -14,6 +14,7 @@ from fastnet.layers import BatchNorm, Conv2D, Dense, Flatten, GlobalAvgPool2D, L
 from fastnet.losses import SoftmaxCrossEntropy
 from fastnet.network import Network
 from fastnet.optimizers import SGD
+from fastnet.unit_variance import lsuv
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,12 @@ SCHEMES = (
     Scheme("Xavier", initializers.GlorotNormal, "normal, variance 2 / (fan_in + fan_out)"),
     Scheme("He", initializers.HeNormal, "normal, variance 2 / fan_in"),
     Scheme("orthogonal", initializers.Orthogonal, "a random rotation: every direction keeps its length"),
+    Scheme(
+        "LSUV",
+        initializers.Orthogonal,
+        "orthogonal, then each layer scaled until its sums vary by 1 on a batch of data",
+        lsuv,
+    ),
 )
 BY_NAME = {scheme.name: scheme for scheme in SCHEMES}
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fastnet.kernels import adam_update, rmsprop_update, sgd_update
+from fastnet.kernels import adam_update, lion_update, radam_update, rmsprop_update, sgd_update
 from fastnet.lab.measure import train
 from fastnet.lab.text import listed, number, percent, signed, table_number
 from fastnet.layers import Dense, Flatten
 from fastnet.network import Network
-from fastnet.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from fastnet.optimizers import SGD, Adam, AdamW, Lion, Optimizer, RAdam, RMSprop
 
 TITLE = "Optimizers"
 QUESTION = "What do momentum, RMSprop, Adam and AdamW add to plain gradient descent?"
@@ -100,6 +100,26 @@ RULES = (
         2,
         0.15,
         {"decoupled": True, "weight_decay": DECAY},
+    ),
+    Rule(
+        "RAdam",
+        "as Adam, with steps as long as v can be trusted",
+        "Adam that starts as momentum and warms up by itself",
+        lambda rate: RAdam(rate),
+        3e-3,
+        radam_update,
+        2,
+        0.15,
+    ),
+    Rule(
+        "Lion",
+        "w ← w − η sign(β_1 m + (1 − β_1) g),  m ← β_2 m + (1 − β_2) g",
+        "every weight moves by the same amount, only the direction is learned",
+        lambda rate: Lion(rate),
+        1e-4,
+        lion_update,
+        1,
+        0.05,
     ),
 )
 

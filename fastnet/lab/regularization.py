@@ -14,6 +14,7 @@ from fastnet.layers import Dense, Dropout, Flatten
 from fastnet.losses import SoftmaxCrossEntropy
 from fastnet.network import Network
 from fastnet.optimizers import Adam, AdamW, Optimizer
+from fastnet.regularizers import L1, L2
 from fastnet.training import EarlyStopping
 
 TITLE = "Underfitting, overfitting, regularization"
@@ -45,6 +46,8 @@ METHODS = (
         "each step makes all weights a little smaller (AdamW, weight decay 1)",
         lambda: AdamW(RATE, weight_decay=1.0),
     ),
+    Method("L2", "0.001 Σ w^2 is added to the loss", network={"regularizer": L2(1e-3)}),
+    Method("L1", "0.0002 Σ |w| is added to the loss", network={"regularizer": L1(2e-4)}),
     Method(
         "dropout", "in training each hidden neuron is left out with probability 0.5, anew in every step", dropout=0.5
     ),

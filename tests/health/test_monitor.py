@@ -10,6 +10,7 @@ import pytest
 import fastnet as fn
 from fastnet.health import HealthError, HealthWarning, findings
 from fastnet.health.probe import OUTPUTS
+from fastnet.health.table import effective_rank
 
 (X, Y), TEST = fn.datasets.digits()
 
@@ -127,6 +128,32 @@ def test_the_table_as_text_and_frame(tmp_path):
     frame = monitor.table.to_frame()
     assert isinstance(frame, pandas.DataFrame)
     assert frame["norm"].tolist() == columns["norm"].tolist()
+
+
+def test_effective_rank():
+    rng = np.random.default_rng(0)
+    orthogonal, _ = np.linalg.qr(rng.normal(size=(20, 6)))
+    assert effective_rank(3 * orthogonal) == pytest.approx(6)
+    assert effective_rank(np.outer(np.arange(5), np.arange(7))) == pytest.approx(1, abs=1e-4)
+    assert effective_rank(np.zeros((3, 4))) == 0
+    assert np.isnan(effective_rank(np.array([[1.0, np.nan]])))
+    w = rng.normal(size=(3, 3, 4, 10)).astype("f")
+    values = np.linalg.svd(w.reshape(36, 10).astype(float), compute_uv=False)
+    shares = values / values.sum()
+    assert effective_rank(w) == pytest.approx(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def test_ranks_gaps_and_figures_by_depth():
+    net, monitor = mlp(), fn.HealthMonitor()
+    history = net.fit(
+        X[:256], Y[:256], epochs=3, loss="softmax_cross_entropy", callbacks=[monitor], validation=TEST, verbose=0
+    )
+    assert monitor.table.last("effective_rank", "head.weight") == effective_rank(net["head"].weight.value)
+    assert np.isnan(monitor.table.last("effective_rank", "head.bias"))
+    np.testing.assert_array_equal(monitor.generalization_gap, np.subtract(history["val_loss"], history["loss"]))
+    names, figures = monitor.table.by_depth("norm", "gradient")
+    assert names == [p.name for p in net.parameters()]
+    assert figures.shape == (len(monitor.table), 4) and (figures > 0).all()
 
 
 def test_what_is_not_in_the_table():

@@ -88,7 +88,7 @@ def check(x_shape, w_shape, options, data, parts, dtype):
 @pytest.mark.parametrize("data", [False, True])
 @pytest.mark.parametrize("kind", [convolutions(), convolutions(winograd=True), depthwise_convolutions()])
 def test_of_convolutions(kind, data, dtype):
-    @settings(max_examples=25)
+    @settings(max_examples=25, deadline=None)
     @given(kind, st.integers(1, 9))
     def agree(case, parts):
         check(*case, data, parts, dtype)
