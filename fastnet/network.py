@@ -7,7 +7,7 @@ import secrets
 
 import numpy as np
 
-from fastnet import checks, files, labels, losses, metrics, regularizers
+from fastnet import checks, files, labels, losses, metrics, network_data, regularizers
 from fastnet.execution import Executor
 from fastnet.graph import INPUT, Builder, Graph, Node
 from fastnet.health import HealthMonitor
@@ -19,8 +19,6 @@ from fastnet.training import Callback, Trainer
 from fastnet.training.evaluation import Evaluator
 
 __all__ = ["Network", "load"]
-
-FORMAT_KIND = "network"
 
 
 class Network(Block):
@@ -494,67 +492,19 @@ class Network(Block):
 
         The file is written aside and renamed, so that an interrupted save leaves an older one whole.
         """
-        files.write_safetensors(path, self.state_dict(), self._description())
-
-    def _description(self) -> dict:
-        layers = self.layers
-        number = {id(layer): i for i, layer in enumerate(layers)}
-        return {
-            "kind": FORMAT_KIND,
-            "name": self.name,
-            "input_shape": list(self.input_shape),
-            "output": self.graph.output,
-            "dtype": self.dtype,
-            "seed": self.seed,
-            "forward_count": self.executor.control.forward,
-            "epochs": self.epochs,
-            "layers": [files.to_config(layer) for layer in layers],
-            "frozen": [i for i, layer in enumerate(layers) if not layer.trainable],
-            "regularizers": _rules(layers, "regularizer"),
-            "constraints": _rules(layers, "constraint"),
-            "nodes": [
-                {"name": n.name, "layer": number[id(n.layer)], "inputs": n.inputs, "stream": n.stream}
-                for n in self.graph.nodes
-            ],
-            "loss": None if self.loss is None else files.to_config(self.loss),
-            "metrics": [files.to_config(metric) for metric in self.metrics],
-            "extra": self.extra,
-        }
+        files.write_safetensors(path, self.state_dict(), network_data.description(self))
 
     @classmethod
     def _from_description(cls, data: dict, custom_objects) -> Network:
-        layers = [files.from_config(item, custom_objects) for item in data["layers"]]
-        for i in data["frozen"]:
-            layers[i].trainable = False
-        for argument in ("regularizer", "constraint"):
-            for i, rule in data[f"{argument}s"]:
-                setattr(layers[i], argument, files.from_config(rule, custom_objects))
-        nodes = [Node(n["name"], layers[n["layer"]], list(n["inputs"]), n["stream"]) for n in data["nodes"]]
         net = cls.__new__(cls)
-        net._set_up(nodes, data["output"], tuple(data["input_shape"]), data["dtype"], data["seed"], data["name"], False)
-        net.executor.control.forward = data["forward_count"]
-        net.epochs = data["epochs"]
-        net.loss = None if data["loss"] is None else files.from_config(data["loss"], custom_objects)
-        net.metrics = [files.from_config(item, custom_objects) for item in data["metrics"]]
-        net.extra = data["extra"]
+        network_data.build(net, data, custom_objects)
         return net
 
     def __getstate__(self):
-        layers = self.layers
-        return {
-            "nodes": [(n.name, layers.index(n.layer), n.inputs, n.stream) for n in self.graph.nodes],
-            "layers": [_without_memory(layer) for layer in layers],
-            "state": self.state_dict(),
-            "settings": (self.graph.output, self.input_shape, self.dtype, self.seed, self.name),
-            "kept": (self.executor.control.forward, self.epochs, self.loss, self.metrics, self.extra),
-        }
+        return network_data.pickled(self)
 
-    def __setstate__(self, pickled):
-        nodes = [Node(name, pickled["layers"][i], inputs, stream) for name, i, inputs, stream in pickled["nodes"]]
-        output, input_shape, dtype, seed, name = pickled["settings"]
-        self._set_up(nodes, output, input_shape, dtype, seed, name, initialize=False)
-        self.load_state_dict(pickled["state"])
-        self.executor.control.forward, self.epochs, self.loss, self.metrics, self.extra = pickled["kept"]
+    def __setstate__(self, state):
+        network_data.unpickle(self, state)
 
     def __deepcopy__(self, memo):
         state = copy.deepcopy(self.__getstate__(), memo)
@@ -580,22 +530,6 @@ def _metrics(given):
     return metrics.get_all(given)
 
 
-def _rules(layers, argument: str) -> list:
-    """Layers' numbers with their regularizers, or constraints, as JSON."""
-    return [
-        [i, files.to_config(getattr(layer, argument))] for i, layer in enumerate(layers) if getattr(layer, argument)
-    ]
-
-
-def _without_memory(layer: Layer) -> Layer:
-    """The layer as it was before it was built: its parameters belong to the network that it is taken from."""
-    bare = copy.copy(layer)
-    for name, value in list(vars(bare).items()):
-        if isinstance(value, Parameter) or name in ("_parameters", "_shapes", "_alone"):
-            delattr(bare, name)
-    return bare
-
-
 def load(path, *, custom_objects=None) -> Network:
     """Read a network from a file that `Network.save` wrote.
 
@@ -611,7 +545,7 @@ def load(path, *, custom_objects=None) -> Network:
     """
     tensors, data = files.read_safetensors(path)
     try:
-        if data.get("kind") != FORMAT_KIND:
+        if data.get("kind") != network_data.KIND:
             raise ValueError(f"it holds a {data.get('kind')!r}, not a network")
         net = Network._from_description(data, custom_objects)
         net.load_state_dict(tensors)

@@ -9,6 +9,9 @@ from fastnet.health.findings import Finding
 #: Share of a layer's outputs where the slope is below a twentieth of its greatest.
 SOME, MOST = 0.6, 0.85
 
+FROM_START = "Scale the inputs to about 1 and the weights for the activation (glorot_uniform), start biases at 0."
+LATER = "Lower the learning rate, which has driven the weights there."
+
 
 def find(evidence):
     if len(evidence.table) < 2:
@@ -29,8 +32,6 @@ def find(evidence):
             int(evidence.steps[0 if from_start else -1]), {"saturated": typical, "at_first": at_first},
             f"{typical:.0%} of the outputs of {name!r} lie where the activation is flat"
             f"{', from the start' if from_start else ''}: hardly any gradient passes.",
-            "Scale the inputs to about 1 and the weights for the activation (glorot_uniform); "
-            if from_start
-            else "Lower the learning rate, which has driven the weights there; "
-            "a norm layer in front of the activation keeps its inputs in range, relu or gelu have no flat end above.",
+            f"{FROM_START if from_start else LATER} A norm layer in front of the activation keeps its inputs in range, relu or "
+            "gelu have no flat end above.",
         )  # fmt: skip
