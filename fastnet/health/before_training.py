@@ -9,6 +9,7 @@ import numpy as np
 from fastnet import checks, labels, losses, optimizers
 from fastnet.datasets.images import Images
 from fastnet.health import preflight_data, preflight_loss, preflight_network, preflight_trial
+from fastnet.health.findings import Finding
 from fastnet.health.preflight_report import Check, Preflight
 from fastnet.kernels import random
 
@@ -31,7 +32,7 @@ def preflight(net, x, y, *, loss=None, optimizer="adam", batch_size=32, seconds=
                             100 or below 0.01, their mean 10 or 100 times their deviation
     loss and output         what `fit` would refuse: loss, output and targets don't go together
     range of the output     the output's activation can't reach the targets, or keeps logits in a narrow range
-    first loss              more than twice ln(classes) or ln 2; of values more than 10 times the loss of predicting 0
+    first loss              more than 10 times ln(classes), ln 2, or of values the loss of predicting 0
     activations by depth    the deviation changes by 1000 from the first layer to the last, or by 30 in one layer
     gradients by depth      relative to the weights they change by 1000 from the last layer to the first
     units                   all units of a layer are equal and stay so; half of them are dead, or have a slope below 2 %
@@ -79,9 +80,9 @@ def preflight(net, x, y, *, loss=None, optimizer="adam", batch_size=32, seconds=
     >>> report = fn.preflight(net, x, y, loss="softmax_cross_entropy", seconds=5)
     >>> report.ok, report["units"].result
     (True, 'good')
-    >>> for finding in fn.preflight(net, 1000 * x, y, loss="softmax_cross_entropy").findings[:2]:
+    >>> for finding in fn.preflight(net, 255 * x, y, loss="softmax_cross_entropy").findings:
     ...     print(finding.severity, finding.code)
-    problem initialization-scale
+    warning initialization-scale
     warning input-scale
     """
     begun = time.perf_counter()
@@ -115,14 +116,20 @@ def _checks(net, x, inputs, y, loss, optimizer, batch_size, seconds):
     rows = preflight_data.some_rows(order, size, preflight_data.COMPARED)
     fits = targets is not None and not form.findings
     some = labels.Targets(targets.array[rows], targets.classes, targets.shape) if fits else None
-    yield preflight_data.check_repeats(inputs[rows], some)
+    yield preflight_data.check_repeats(x[rows], some)
     if not fits:
         return
     yield preflight_data.check_classes(loss, targets) or preflight_data.check_targets(loss, targets)
     yield preflight_loss.check_range(net, loss, targets)
     if n < 2:
+        yield Check.skipped("one batch", "One sample is too little for more checks.")
         return
     if not net.graph.trainable_parameters():
+        finding = Finding(
+            "underfitting", "problem", None, None, {}, "No layer with weights is trainable: nothing will change.",
+            "Set layer.trainable = True for the layers to train.",
+        )  # fmt: skip
+        yield Check.of("one batch", "", {}, [finding])
         return
     rows = np.sort(order[: preflight_network.samples_that_fit(net.graph)])
     some = labels.Targets(targets.array[rows], targets.classes, targets.shape)
@@ -131,5 +138,5 @@ def _checks(net, x, inputs, y, loss, optimizer, batch_size, seconds):
     yield preflight_network.check_activation_spread(first)
     yield preflight_network.check_gradient_spread(first)
     yield preflight_network.check_units(first)
-    rows = preflight_trial.choose_batch(net, loss, inputs, targets, order, batch_size)
+    rows = preflight_trial.choose_batch(net, loss, x, targets, order, batch_size)
     yield from preflight_trial.check_batch(net, loss, optimizer, x, targets, rows, seconds)

@@ -13,12 +13,11 @@ from fastnet.health.preflight_report import Check
 
 __all__ = ["Levels", "check_first_loss", "check_form", "check_range", "output_activation"]
 
-# The first loss over that of outputs of zero. For cross-entropies twice means that logits deviate by about 3 instead of
-# less than 1. Squared errors are the sum of both variances, and a variance of the outputs up to nine times the
-# targets' is soon unlearned.
-CROSS_ENTROPY_BAND = 2
-VALUE_BAND = 10
-HOPELESS = 10  # of cross-entropies: logits deviate by more than 20, and softmax and sigmoid have no slope there
+# The first loss over that of outputs of zero. Three times ln(classes) means that logits deviate by 4 or so: their softmax is one
+# class, drawn at random. A dense network on the digits learns as well when it starts at 5 times, and not from 73 times. A
+# squared error is the sum of two variances: that of the outputs may be nine times the targets' and is soon unlearned.
+NOTABLE_CROSS_ENTROPY = 3
+LARGE_LOSS = 10
 REACHED = 0.5  # a loss so far below that of outputs of zero is no accident of first weights
 
 OUTSIDE = 0.01  # of the targets' range: what a target may lie outside of the output's range
@@ -124,7 +123,9 @@ def check_form(net, loss, y) -> tuple[Check, labels.Targets | None]:
         loss.check_output(net.output_shape)
         targets = labels.form_of(loss, y, net.output_shape)
     except (ValueError, TypeError) as error:
-        finding = Finding("labels", "problem", None, None, {}, f"fit refuses this: {error}.", _form_remedy(net, loss, y))
+        finding = Finding(
+            "labels", "problem", None, None, {}, f"fit refuses this: {error}.", _form_remedy(net, loss, y)
+        )
         return Check.of(name, "", {}, [finding]), None
     findings = []
     try:
@@ -153,7 +154,9 @@ def _form_remedy(net, loss, y) -> str:
         )
     if loss.head == "softmax" and y.dtype.kind == "f" and whole:
         return "Pass y.astype(int)."
-    return f"Give the network an output for each value of y, or y the shape (n, {', '.join(map(str, net.output_shape))})."
+    return (
+        f"Give the network an output for each value of y, or y the shape (n, {', '.join(map(str, net.output_shape))})."
+    )
 
 
 def _label_findings(loss, targets) -> list[Finding]:
@@ -255,16 +258,22 @@ def check_first_loss(loss, value: float, levels: Levels) -> Check:
     """The loss of first outputs against that of outputs of zero: ln(classes), ln 2, or the targets' mean square."""
     name = "first loss"
     numbers = {"loss": value, "expected": levels.zeros}
+    if not np.isfinite(value):
+        finding = Finding(
+            "non-finite", "problem", None, None, {}, f"The loss of the first batch is {value}.",
+            "See that all weights are finite; scale the inputs to mean 0 and std 1.",
+        )  # fmt: skip
+        return Check.of(name, "", numbers, [finding])
     known = loss.head is not None or isinstance(loss, (losses.MeanSquaredError, losses.MeanAbsoluteError, losses.Huber))
     if not known or levels.zeros <= 0:
         return Check.skipped(name, f"The first loss is {value:.4g}; nothing is known to compare it with.", numbers)
     ratio = numbers["ratio"] = value / levels.zeros
-    what = {"softmax": "the logarithm of the number of classes", "sigmoid": "ln 2"}.get(loss.head, "that of predicting 0")
-    band = VALUE_BAND if loss.head is None else CROSS_ENTROPY_BAND
-    if ratio > band:
-        severity = "problem" if loss.head is not None and ratio > HOPELESS else "warning"
+    what = {"softmax": "the logarithm of the number of classes", "sigmoid": "ln 2"}.get(
+        loss.head, "that of predicting 0"
+    )
+    if ratio > (LARGE_LOSS if loss.head is None else NOTABLE_CROSS_ENTROPY):
         finding = Finding(
-            "initialization-scale", severity, None, None, numbers,
+            "initialization-scale", "warning" if ratio > LARGE_LOSS else "info", None, None, numbers,
             f"The loss starts at {value:.4g}, {ratio:.3g} times {what} ({levels.zeros:.4g}): the first outputs are too "
             "large, and training begins with making them small.",
             "Scale the inputs to mean 0 and std 1, and leave init= to its default; or begin with a smaller last layer, "
@@ -272,4 +281,6 @@ def check_first_loss(loss, value: float, levels: Levels) -> Check:
         )  # fmt: skip
         return Check.of(name, "", numbers, [finding])
     more = ": the network seems to be trained already" if ratio < REACHED else ""
-    return Check.of(name, f"The loss starts at {value:.4g}, {ratio:.2g} times {what} ({levels.zeros:.4g}){more}.", numbers)
+    return Check.of(
+        name, f"The loss starts at {value:.4g}, {ratio:.2g} times {what} ({levels.zeros:.4g}){more}.", numbers
+    )

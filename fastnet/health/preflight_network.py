@@ -11,8 +11,10 @@ from fastnet.graph import INPUT, Node
 from fastnet.health.findings import Finding
 from fastnet.health.preflight_loss import Levels
 from fastnet.health.preflight_report import Check
+from fastnet.layers import BatchNorm, Dropout
 
-__all__ = ["FirstPass", "check_activation_spread", "check_gradient_spread", "check_units", "deterministic_copy"]
+__all__ = ["FirstPass", "check_activation_spread", "check_gradient_spread", "check_units", "deterministic_copy",
+           "samples_that_fit"]  # fmt: skip
 
 MOST_SAMPLES, LEAST_SAMPLES = 256, 16
 MOST_VALUES = 1 << 22  # of all layers' outputs for these samples
@@ -61,7 +63,7 @@ class FirstPass:
     def of(cls, net, loss, x, targets) -> FirstPass:
         net = deterministic_copy(net)
         for layer in net.layers:
-            if hasattr(layer, "running_mean"):
+            if isinstance(layer, BatchNorm):
                 # One forward then makes the running statistics those of the batch, and predictions what training sees.
                 layer.momentum = 1.0
         y = net.forward(x, training=True)
@@ -88,7 +90,7 @@ def deterministic_copy(net):
     with net.lock:
         copy = net.copy()
     for layer in copy.layers:
-        if hasattr(layer, "rate"):
+        if isinstance(layer, Dropout):
             layer.rate = 0.0
         layer.regularizer = None
     return copy
@@ -109,8 +111,9 @@ def _trend(values) -> tuple[float, float]:
     """Factor from layer to layer of a geometric series through the values, and from the first to the last."""
     logs = np.log(values)
     slope = np.polyfit(np.arange(len(logs)), logs, 1)[0]
-    # Both the series and the two ends must show a change: one layer that is out of line is none by depth.
-    total = min((slope * (len(logs) - 1), logs[-1] - logs[0]), key=abs)
+    # The series and its two ends must agree: one layer that is out of line makes no change by depth.
+    totals = slope * (len(logs) - 1), logs[-1] - logs[0]
+    total = min(totals, key=abs) if totals[0] * totals[1] > 0 else 0.0
     return float(np.exp(slope)), float(np.exp(np.clip(total, -700, 700)))
 
 

@@ -90,4 +90,6 @@ class Preflight:
         return "\n\n".join(["\n".join(lines), *map(str, findings)])
 
     def __repr__(self):
-        return f"<preflight of {len(self.checks)} checks: {'ok' if self.ok else 'not ok'}, {len(self.findings)} findings>"
+        return (
+            f"<preflight of {len(self.checks)} checks: {'ok' if self.ok else 'not ok'}, {len(self.findings)} findings>"
+        )

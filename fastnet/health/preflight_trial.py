@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from dataclasses import dataclass
@@ -15,17 +16,18 @@ from fastnet.health.preflight_loss import Levels
 from fastnet.health.preflight_network import deterministic_copy
 from fastnet.health.preflight_report import Check
 from fastnet.optimizers import Adam, ParameterGroup
+from fastnet.schedules import Schedule
 from fastnet.training import Trainer
 
 __all__ = ["check_batch"]
 
 MOST_SAMPLES, LEAST_SAMPLES = 32, 4
-LOOKED_AT = 4096  # samples that the batch is chosen from
+LOOKED_AT, LOOKED_AT_VALUES = 4096, 1 << 20  # samples, and their inputs, that the batch is chosen from
 
 STEPS = 100  # with the optimizer that was given
 RESCUE_STEPS = 200  # with Adam, at each of
 RESCUE_RATES = (3e-3, 3e-2, 3e-4)
-SHARE_OF_OWN = 0.4  # of the time, for the optimizer that was given
+OWN_TIME, TRIAL_TIME = 0.3, 0.7  # shares of the time: when the given optimizer ends, and when all trials do
 
 # What is left of the loss that the best constant prediction has. A network with twice as many weights as numbers to
 # say can bring it to 0; where half of it is left after 200 steps the way is hard, where nearly all is, barred.
@@ -49,6 +51,12 @@ class Trial:
     @property
     def best(self) -> float:
         return min(self.losses, default=math.inf)
+
+    @property
+    def name(self) -> str:
+        """The optimizer and its learning rate."""
+        rate = self.optimizer.learning_rate
+        return f"{type(self.optimizer).__name__}({rate if isinstance(rate, Schedule) else f'{rate:g}'})"
 
 
 class Batch:
@@ -92,11 +100,11 @@ def choose_batch(net, loss, x, targets, order, batch_size: int):
     """
     weights = sum(p.size for p in net.graph.trainable_parameters())
     most = min(MOST_SAMPLES, max(batch_size, 8), weights // (2 * max(1, math.prod(net.output_shape))))
-    rows = order[:LOOKED_AT]
+    rows = order[: min(LOOKED_AT, max(2 * MOST_SAMPLES, LOOKED_AT_VALUES // math.prod(net.input_shape)))]
     _, firsts = np.unique(groups_of(x[rows]), return_index=True)
     rows = rows[np.sort(firsts)]
     array = targets.array[rows]
-    if targets.is_labels or targets.shape == (1,) and loss.head == "sigmoid":
+    if targets.is_labels or (targets.shape == (1,) and loss.head == "sigmoid"):
         # The first of each class, then the second of each, and so on.
         classes = (array.reshape(-1) if targets.is_labels else array.reshape(-1) > 0.5).astype(np.int64)
         turn = np.empty(len(rows), np.int64)
@@ -108,6 +116,8 @@ def choose_batch(net, loss, x, targets, order, batch_size: int):
 
 def own_optimizer(optimizer, net):
     """The optimizer for a copy of the network: groups that were made with layers get their parameters' names."""
+    if all(isinstance(item, str) for group in optimizer.groups for item in group.match):
+        return copy.copy(optimizer)
     groups = []
     for group in optimizer.groups:
         names = [p.name for p in net.parameters() if group.has(p)]
@@ -125,19 +135,20 @@ def check_batch(net, loss, optimizer, x, targets, rows, seconds: float) -> list[
     if not batch.levels.tells_apart:
         return [Check.skipped(name, "The targets of the batch are all the same.") for name in names]
     begun = time.perf_counter()
-    # Inputs of zero take as long again.
-    own = batch.train(own_optimizer(optimizer, net), STEPS, begun + SHARE_OF_OWN / 2 * seconds, until=LEARNED)
+    own = batch.train(own_optimizer(optimizer, net), STEPS, begun + OWN_TIME * seconds, until=LEARNED)
     trials = [own]
     for learning_rate in RESCUE_RATES:
-        if min(map(batch.left, trials)) < LEARNED or time.perf_counter() > begun + seconds / 2:
+        if min(map(batch.left, trials)) < LEARNED or time.perf_counter() > begun + TRIAL_TIME * seconds:
             break
-        trials.append(batch.train(Adam(learning_rate), RESCUE_STEPS, begun + seconds / 2, until=LEARNED))
+        trials.append(batch.train(Adam(learning_rate), RESCUE_STEPS, begun + TRIAL_TIME * seconds, until=LEARNED))
     best = min(trials, key=batch.left)
-    in_time = not any(trial.stopped for trial in trials) and (batch.left(best) < LEARNED or len(trials) > len(RESCUE_RATES))
+    in_time = not any(trial.stopped for trial in trials) and (
+        batch.left(best) < LEARNED or len(trials) > len(RESCUE_RATES)
+    )
     checks = [_learned(batch, best, in_time), _optimizer(batch, own, best)]
     if not math.isfinite(best.best):
         return [*checks, Check.skipped(names[2], "No step was finite.")]
-    return [*checks, _use_of_inputs(batch, best, in_time)]
+    return [*checks, _use_of_inputs(batch, best, in_time, begun + seconds)]
 
 
 def _learned(batch: Batch, best: Trial, in_time: bool) -> Check:
@@ -145,9 +156,11 @@ def _learned(batch: Batch, best: Trial, in_time: bool) -> Check:
     n, left = len(batch.x), batch.left(best)
     numbers = {"samples": n, "steps": len(best.losses), "first loss": best.losses[0] if best.losses else math.nan,
                "last loss": best.best, "constant": batch.levels.constant, "left": left}  # fmt: skip
-    story = f"{n} samples, {len(best.losses)} steps of {type(best.optimizer).__name__}({best.optimizer.learning_rate:g})"
+    story = f"{n} samples, {len(best.losses)} steps of {best.name}"
     if left < ENOUGH:
-        return Check.of(name, f"The network can learn a batch by heart: {story} leave {max(left, 0):.0%} of the loss.", numbers)
+        return Check.of(
+            name, f"The network can learn a batch by heart: {story} leave {max(left, 0):.0%} of the loss.", numbers
+        )
     if not in_time:
         return Check.skipped(name, f"Not decided in this time: {story} leave {left:.0%} of the loss.", numbers)
     severity = "info" if left < HALF else "warning" if left < NOTHING else "problem"
@@ -164,48 +177,50 @@ def _optimizer(batch: Batch, own: Trial, best: Trial) -> Check:
     """Whether the optimizer that was given diverges, or stands still, where another learns."""
     name = "optimizer"
     levels, losses = batch.levels, own.losses
-    optimizer = f"{type(own.optimizer).__name__}({own.optimizer.learning_rate:g})"
-    other = f"{type(best.optimizer).__name__}({best.optimizer.learning_rate:g})"
-    numbers = {"steps": len(losses), "learning rate": own.optimizer.learning_rate}
     rescued = best is not own and batch.left(best) < HALF
-    if losses:
-        numbers |= {"first loss": losses[0], "last loss": losses[-1]}
-    last = float(np.mean(losses[-10:])) if losses else math.inf
-    bound = DIVERGED * max(levels.constant, losses[0]) if losses else -math.inf
-    if rescued and (not own.finite or last > max(bound, levels.perfect)):
+    numbers = {"steps": len(losses)}
+    if not losses:
+        return Check.skipped(name, "The first step is not finite.", numbers)
+    last = float(np.mean(losses[-10:]))
+    numbers |= {"first loss": losses[0], "last loss": last}
+    rate = own.optimizer.learning_rate
+    scheduled = isinstance(rate, Schedule)
+    if rescued and (not own.finite or last > DIVERGED * max(levels.constant, losses[0])):
+        how = f"from {losses[0]:.4g} to {last:.4g}" if own.finite else "until it is not finite"
         finding = Finding(
             "learning-rate-high", "problem", None, None, numbers,
-            f"On one batch {optimizer} makes the loss larger" + (
-                f", from {losses[0]:.4g} to {last:.4g}" if own.finite else " until it is not finite"
-            ) + f", where {other} learns it.",
-            f"Try learning_rate={own.optimizer.learning_rate / 10:g}.",
+            f"On one batch {own.name} makes the loss larger, {how}, where {best.name} learns it.",
+            "Let the schedule begin with a smaller rate." if scheduled else f"Try learning_rate={rate / 10:g}.",
         )  # fmt: skip
         return Check.of(name, "", numbers, [finding])
-    if own.stopped or not losses:
-        return Check.skipped(name, f"{optimizer} had no time for {STEPS} steps.", numbers)
+    if own.stopped:
+        return Check.skipped(name, f"{own.name} had no time for {STEPS} steps.", numbers)
     avoidable = losses[0] - levels.perfect
     gained = numbers["gained"] = (losses[0] - own.best) / avoidable if avoidable > 0 else 1.0
-    if rescued and gained < UNMOVED:
+    # A schedule may begin with a rate of 0.
+    if rescued and gained < UNMOVED and not scheduled:
         finding = Finding(
             "learning-rate-low", "warning", None, None, numbers,
-            f"{len(losses)} steps of {optimizer} on one batch make the loss {gained:.2%} smaller, where {other} learns it.",
-            f"Try learning_rate={own.optimizer.learning_rate * 10:g}, or Adam." if own.optimizer.learning_rate
+            f"{len(losses)} steps of {own.name} on one batch make the loss {gained:.2%} smaller, where {best.name} learns it.",
+            f"Try learning_rate={rate * 10:g}, or Adam; standardize targets that are large." if rate
             else "Set the learning rate above 0.",
         )  # fmt: skip
         return Check.of(name, "", numbers, [finding])
-    return Check.of(name, f"{len(losses)} steps of {optimizer} bring the loss from {losses[0]:.4g} to {own.best:.4g}.", numbers)
+    return Check.of(
+        name, f"{len(losses)} steps of {own.name} bring the loss from {losses[0]:.4g} to {own.best:.4g}.", numbers
+    )
 
 
-def _use_of_inputs(batch: Batch, best: Trial, in_time: bool) -> Check:
+def _use_of_inputs(batch: Batch, best: Trial, in_time: bool, deadline: float) -> Check:
     """The same training with inputs of zero: it must be worse."""
     name = "use of the inputs"
-    steps = len(best.losses)
-    blind = batch.train(best.optimizer, steps, math.inf, x=np.zeros_like(batch.x))
+    blind = batch.train(best.optimizer, len(best.losses), deadline, x=np.zeros_like(batch.x))
     floor = batch.levels.perfect
-    numbers = {"steps": steps, "with inputs": best.best, "with zeros": blind.best}
-    ratio = (best.best - floor) / (blind.best - floor) if blind.best > floor else 1.0
-    numbers["ratio"] = ratio
-    sentence = f"After {steps} steps the loss is {best.best:.4g}, and {blind.best:.4g} with inputs of zero."
+    # Where there was no time for all steps: with one input for all samples nothing is better than the best constant.
+    other = min(blind.best, batch.levels.constant) if blind.stopped else blind.best
+    ratio = (best.best - floor) / (other - floor) if other > floor else 1.0
+    numbers = {"steps": len(best.losses), "with inputs": best.best, "with zeros": other, "ratio": ratio}
+    sentence = f"After {len(best.losses)} steps the loss is {best.best:.4g}, and {other:.4g} with inputs of zero."
     if ratio <= IGNORES:
         return Check.of(name, sentence, numbers)
     if not in_time:
