@@ -209,7 +209,7 @@ def check_range(net, loss, targets) -> Check:
     if (low, high) == (-np.inf, np.inf):
         return Check.of(name, "The output can have any value.")
     activation = activation.name
-    numbers = {"least output": low, "greatest output": high}
+    numbers = {name: bound for name, bound in (("least output", low), ("greatest output", high)) if np.isfinite(bound)}
     if loss.head is not None:
         findings = _logit_findings(loss, targets, node, activation, low, high)
         return Check.of(name, f"{activation} leaves logits room enough.", numbers, findings)

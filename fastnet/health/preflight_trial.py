@@ -146,15 +146,22 @@ def check_batch(net, loss, optimizer, x, targets, rows, seconds: float) -> list[
         batch.left(best) < LEARNED or len(trials) > len(RESCUE_RATES)
     )
     checks = [_learned(batch, best, in_time), _optimizer(batch, own, best)]
-    if not math.isfinite(best.best):
+    if not best.losses:
         return [*checks, Check.skipped(names[2], "No step was finite.")]
     return [*checks, _use_of_inputs(batch, best, in_time, begun + seconds)]
 
 
 def _learned(batch: Batch, best: Trial, in_time: bool) -> Check:
     name = "one batch"
+    if not best.losses:
+        finding = Finding(
+            "non-finite", "problem", None, None, {"samples": len(batch.x)},
+            "The first loss or gradient of a small batch is not finite.",
+            "See that all weights are finite; scale the inputs to mean 0 and std 1.",
+        )  # fmt: skip
+        return Check.of(name, "", {}, [finding])
     n, left = len(batch.x), batch.left(best)
-    numbers = {"samples": n, "steps": len(best.losses), "first loss": best.losses[0] if best.losses else math.nan,
+    numbers = {"samples": n, "steps": len(best.losses), "first loss": best.losses[0],
                "last loss": best.best, "constant": batch.levels.constant, "left": left}  # fmt: skip
     story = f"{n} samples, {len(best.losses)} steps of {best.name}"
     if left < ENOUGH:
