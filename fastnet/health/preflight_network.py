@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastnet import initializers
 from fastnet.graph import INPUT, Node
 from fastnet.health.findings import Finding
 from fastnet.health.preflight_loss import Levels
@@ -174,10 +175,10 @@ def check_activation_spread(first: FirstPass) -> Check:
 
 
 def check_gradient_spread(first: FirstPass) -> Check:
-    """How weight gradients, relative to their weights, grow or shrink from the last layer to the first."""
+    """How weight gradients, relative to weights, grow or shrink from the last hidden layer to the first."""
     name = "gradients by depth"
-    sizes = {}
-    for node, weight in first.weighted():
+    sizes, weighted = {}, first.weighted()
+    for node, weight in weighted:
         gradient = first.gradients[weight.name].astype(np.float64)
         if not np.isfinite(gradient).all():
             finding = Finding(
@@ -185,17 +186,17 @@ def check_gradient_spread(first: FirstPass) -> Check:
                 "Scale the inputs to mean 0 and std 1, and leave init= to its default.",
             )  # fmt: skip
             return Check.of(name, "", {}, [finding])
-        # Weights or gradients of zero (a last layer that starts at 0) have no size to compare.
-        if weight.value.any() and gradient.any():
-            sizes[node.name] = _rms(gradient) / _rms(weight.value.astype(np.float64))
+        # A last layer that starts small makes all gradients before it small alike, and soon grows.
+        if gradient.any() and node is not weighted[-1][0]:
+            sizes[node.name] = _rms(gradient) / _weight_size(weight)
     numbers = {f"gradient / weight of {layer}": size for layer, size in sizes.items()}
     if len(sizes) < 2:
-        return Check.of(name, "There are no two layers to compare.", numbers)
+        return Check.of(name, "There are no two hidden layers to compare.", numbers)
     rate, total = _trend(list(sizes.values())[::-1])
     numbers |= {"rate": rate, "first / last": total}
     severity = _severity(max(total, 1 / total))
     if severity is None:
-        return Check.of(name, f"From the last to the first of {len(sizes)} layers the gradients change by {total:.3g}, "
+        return Check.of(name, f"From the last to the first of {len(sizes)} hidden layers the gradients change by {total:.3g}, "
                         f"{rate:.2g} a layer.", numbers)  # fmt: skip
     layers = list(sizes)
     vanish = total < 1
@@ -207,6 +208,12 @@ def check_gradient_spread(first: FirstPass) -> Check:
         if vanish else "Leave init= to its default, put BatchNorm behind the layers, or pass clip_norm=1 to fit.",
     )  # fmt: skip
     return Check.of(name, "", numbers, [finding])
+
+
+def _weight_size(weight) -> float:
+    """The root mean square of a layer's weights; of weights that start smaller, that of outputs as large as the inputs."""
+    fan_in, _ = weight.fans or initializers.fans(weight.shape)
+    return max(_rms(weight.value.astype(np.float64)), 1 / math.sqrt(fan_in))
 
 
 def _rms(values: np.ndarray) -> float:

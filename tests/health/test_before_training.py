@@ -37,6 +37,11 @@ def regression(hidden=(32,), activation="relu", **arguments):
     return mlp(hidden, activation, input_shape=(10,), outputs=1, **arguments)
 
 
+def quick(net, x, y, **options):
+    """All checks, with hardly any time for trials."""
+    return fn.preflight(net, x, y, seconds=1e-3, **options)
+
+
 def codes(report, least="warning"):
     order = ("info", "warning", "problem")
     return [f.code for f in report.findings if order.index(f.severity) >= order.index(least)]
@@ -175,7 +180,7 @@ def test_images_in_files(digits, tmp_path):
 def test_a_trained_network_is_healthy(digits):
     net = mlp((64,))
     net.fit(*digits, epochs=5, loss=SOFTMAX, verbose=0)
-    report = fn.preflight(net, *digits)
+    report = quick(net, *digits)
     assert codes(report, "info") == []
     assert "trained already" in report["first loss"].sentence
 
@@ -256,7 +261,7 @@ def test_values_that_are_not_finite(digits):
     x, y = digits
     x = x.reshape(-1, 64).copy()
     x[17, 3], x[40, 5] = np.nan, np.inf
-    report = fn.preflight(mlp(input_shape=(64,)), x, y, loss=SOFTMAX)
+    report = quick(mlp(input_shape=(64,)), x, y, loss=SOFTMAX)
     finding = found(report, "finite values", "non-finite", "problem")
     assert finding.evidence == {"samples": 2, "first": 17}
     assert "sample 17, column 3" in finding.meaning
@@ -267,7 +272,7 @@ def test_targets_that_are_not_finite(table):
     x, y = table
     y = y.copy()
     y[9] = -np.inf
-    report = fn.preflight(regression(), x, y, loss="mse")
+    report = quick(regression(), x, y, loss="mse")
     assert "sample 9" in found(report, "finite values", "non-finite", "problem").meaning
 
 
@@ -298,7 +303,7 @@ def test_weights_that_are_not_finite(digits):
 )
 def test_scales_of_inputs(table, change, words):
     x, y = table
-    report = fn.preflight(regression(), change(x), y, loss="mse")
+    report = quick(regression(), change(x), y, loss="mse")
     if words is None:
         assert report["inputs"].findings == ()
     else:
@@ -307,9 +312,9 @@ def test_scales_of_inputs(table, change, words):
 
 def test_pixels_as_bytes_are_large(digits):
     x, y = digits
-    assert "large" in found(fn.preflight(mlp(), 255 * x, y, loss=SOFTMAX), "inputs", "input-scale", "warning").meaning
+    assert "large" in found(quick(mlp(), 255 * x, y, loss=SOFTMAX), "inputs", "input-scale", "warning").meaning
     norm_first = fn.Network([fn.BatchNorm(), fn.Flatten(), fn.Dense(10)], input_shape=(8, 8, 1), seed=0)
-    report = fn.preflight(norm_first, 255 * x, y, loss=SOFTMAX)
+    report = quick(norm_first, 255 * x, y, loss=SOFTMAX)
     assert report["inputs"].findings == ()
     assert "normalizes" in report["inputs"].sentence
 
@@ -319,9 +324,9 @@ def test_normalize_is_looked_behind(table):
     x = 1000 * x + 3000
     layers = [fn.Dense(16, activation="relu"), fn.Dense(1)]
     net = fn.Network([fn.Normalize.of(x), *layers], input_shape=(10,), seed=0)
-    assert fn.preflight(net, x, y, loss="mse")["inputs"].findings == ()
+    assert quick(net, x, y, loss="mse")["inputs"].findings == ()
     wrong = fn.Network([fn.Normalize(0, 1), *[fn.Dense(16, activation="relu"), fn.Dense(1)]], input_shape=(10,), seed=0)
-    assert "behind normalize_1" in found(fn.preflight(wrong, x, y, loss="mse"), "inputs", "input-scale").meaning
+    assert "behind normalize_1" in found(quick(wrong, x, y, loss="mse"), "inputs", "input-scale").meaning
 
 
 def test_constant_columns_are_worth_knowing(digits):
@@ -329,28 +334,28 @@ def test_constant_columns_are_worth_knowing(digits):
     flat = x.reshape(-1, 64)
     expected = int((flat == flat[0]).all(axis=0).sum())
     assert expected > 0
-    finding = found(fn.preflight(mlp(input_shape=(64,)), flat, y, loss=SOFTMAX), "inputs", "input-scale", "info")
+    finding = found(quick(mlp(input_shape=(64,)), flat, y, loss=SOFTMAX), "inputs", "input-scale", "info")
     assert finding.evidence["constant"] == expected
 
 
 def test_samples_that_are_all_the_same(digits):
     x, y = digits
-    report = fn.preflight(mlp(), np.ones_like(x), y, loss=SOFTMAX)
+    report = quick(mlp(), np.ones_like(x), y, loss=SOFTMAX)
     found(report, "inputs", "input-scale", "problem")
 
 
 def test_repeated_samples(digits):
     x, y = digits
     twice, labels = np.concatenate([x, x[:300]]), np.concatenate([y, y[:300]])
-    report = fn.preflight(mlp(), twice, labels, loss=SOFTMAX)
+    report = quick(mlp(), twice, labels, loss=SOFTMAX)
     assert found(report, "repeated samples", "labels", "info").evidence["repeated"] == pytest.approx(600 / len(twice))
-    assert fn.preflight(mlp(), x, y, loss=SOFTMAX)["repeated samples"].numbers["repeated"] < 0.01
+    assert quick(mlp(), x, y, loss=SOFTMAX)["repeated samples"].numbers["repeated"] < 0.01
 
 
 def test_the_same_samples_with_other_labels(digits):
     x, y = digits
     twice, labels = np.concatenate([x, x[:300]]), np.concatenate([y, (y[:300] + 1) % 10])
-    report = fn.preflight(mlp(), twice, labels, loss=SOFTMAX)
+    report = fn.preflight(mlp(), twice, labels, loss=SOFTMAX, seconds=ENOUGH_TIME)
     finding = found(report, "repeated samples", "labels", "warning")
     assert finding.evidence["contradicting"] == pytest.approx(600 / len(twice))
     assert finding.evidence["best accuracy"] == pytest.approx(1 - 300 / len(twice), abs=0.01)
@@ -372,20 +377,20 @@ def test_classes_of_different_sizes(digits):
     x, y = digits
     rare = np.flatnonzero(y == 3)
     keep = np.setdiff1d(np.arange(len(y)), rare[5:])
-    finding = found(fn.preflight(mlp(), x[keep], y[keep], loss=SOFTMAX), "classes", "labels", "warning")
+    finding = found(quick(mlp(), x[keep], y[keep], loss=SOFTMAX), "classes", "labels", "warning")
     assert "Class 3" not in finding.meaning and "class 3 has 5" in finding.meaning
     binary = (y == 3).astype(int)[np.concatenate([np.flatnonzero(y != 3), rare[:20]])]
     x = x[np.concatenate([np.flatnonzero(y != 3), rare[:20]])]
-    found(fn.preflight(mlp(outputs=1), x, binary, loss=SIGMOID), "classes", "labels", "warning")
+    found(quick(mlp(outputs=1), x, binary, loss=SIGMOID), "classes", "labels", "warning")
 
 
 def test_classes_that_never_occur(digits):
     x, y = digits
-    report = fn.preflight(mlp(outputs=12), x, y, loss=SOFTMAX)
+    report = quick(mlp(outputs=12), x, y, loss=SOFTMAX)
     assert "10, 11" in found(report, "classes", "labels", "warning").meaning
-    report = fn.preflight(mlp(outputs=11), x, y + 1, loss=SOFTMAX)
+    report = quick(mlp(outputs=11), x, y + 1, loss=SOFTMAX)
     assert "count from 0" in found(report, "classes", "labels", "warning").remedy
-    report = fn.preflight(mlp(), x, np.full_like(y, 4), loss=SOFTMAX)
+    report = quick(mlp(), x, np.full_like(y, 4), loss=SOFTMAX)
     found(report, "classes", "labels", "problem")
 
 
@@ -401,7 +406,7 @@ def test_classes_that_never_occur(digits):
     ],
 )
 def test_scales_of_targets(table, change, code, severity):
-    report = fn.preflight(regression(), table[0], change(table[1]), loss="mse")
+    report = quick(regression(), table[0], change(table[1]), loss="mse")
     if code is None:
         assert report["targets"].findings == ()
     else:
@@ -413,7 +418,7 @@ def test_scales_of_targets(table, change, code, severity):
 
 def test_softmax_twice(digits):
     net = mlp(last=fn.Dense(10, activation="softmax", name="head"))
-    report = fn.preflight(net, *digits, loss=SOFTMAX)
+    report = quick(net, *digits, loss=SOFTMAX)
     finding = found(report, "loss and output", "saturated-activation", "problem")
     assert finding.layer == "head" and "softmax" in finding.meaning and "activation=None" in finding.remedy
     assert not report.ok
@@ -436,13 +441,13 @@ def test_softmax_twice(digits):
 )
 def test_losses_that_do_not_fit_the_targets(digits, outputs, loss, change, words):
     x, y = digits
-    report = fn.preflight(mlp(outputs=outputs), x, change(y), loss=loss)
+    report = quick(mlp(outputs=outputs), x, change(y), loss=loss)
     assert words in found(report, "loss and output", "labels", "problem").remedy
 
 
 def test_probabilities_that_do_not_sum_to_1(digits):
     x, y = digits
-    report = fn.preflight(mlp(), x, np.eye(10)[y] / 2, loss=SOFTMAX)
+    report = quick(mlp(), x, np.eye(10)[y] / 2, loss=SOFTMAX)
     found(report, "loss and output", "labels", "warning")
     assert codes(fn.preflight(mlp(), x, np.eye(10)[y], loss=SOFTMAX, seconds=ENOUGH_TIME)) == []
 
@@ -464,7 +469,7 @@ def test_probabilities_that_do_not_sum_to_1(digits):
 def test_outputs_that_cannot_reach_the_targets(table, activation, change, severity):
     net = regression(last=fn.Dense(1, activation=activation, name="head"))
     y = change(table[1])
-    report = fn.preflight(net, table[0], y, loss="mse")
+    report = quick(net, table[0], y, loss="mse")
     if severity is None:
         assert report["range of the output"].result == "good"
     else:
@@ -482,7 +487,7 @@ def test_logits_in_a_narrow_range(digits, activation, loss, severity):
     x, y = digits
     outputs = 10 if loss == SOFTMAX else 1
     net = mlp(last=fn.Dense(outputs, activation=activation, name="head"))
-    report = fn.preflight(net, x, y if loss == SOFTMAX else y % 2, loss=loss)
+    report = quick(net, x, y if loss == SOFTMAX else y % 2, loss=loss)
     if severity is None:
         assert report["range of the output"].result == "good"
     else:
@@ -498,7 +503,7 @@ def test_the_first_loss_is_compared_with_that_of_outputs_of_0(digits, table, los
 
     def report(std):
         last = fn.Dense(10 if loss == SOFTMAX else 1, init=initializers.Normal(std=std))
-        return fn.preflight(mlp(input_shape=shape, last=last), x, y, loss=loss)
+        return quick(mlp(input_shape=shape, last=last), x, y, loss=loss)
 
     check = report(0.01)["first loss"]
     assert check.result == "good"
@@ -522,31 +527,39 @@ def test_vanishing_gradients(digits):
 
 def test_exploding_gradients(digits):
     net = mlp((64,) * 40, "tanh", init=initializers.Normal(std=4 / 8))
-    finding = found(fn.preflight(net, *digits, loss=SOFTMAX), "gradients by depth", "exploding-gradients")
+    finding = found(quick(net, *digits, loss=SOFTMAX), "gradients by depth", "exploding-gradients")
     assert finding.evidence["first / last"] > 1e3
 
 
 @pytest.mark.parametrize(("gain", "word"), [(0.4, "shrinks"), (4, "grows")])
 def test_signals_that_change_with_depth(digits, gain, word):
     net = mlp((64,) * 12, init=initializers.Normal(std=gain * np.sqrt(2 / 64)))
-    finding = found(fn.preflight(net, *digits, loss=SOFTMAX), "activations by depth", "initialization-scale")
+    finding = found(quick(net, *digits, loss=SOFTMAX), "activations by depth", "initialization-scale")
     assert word in finding.meaning
     assert finding.evidence["rate"] == pytest.approx(gain, rel=0.2)
 
 
 def test_batch_norm_keeps_the_signal(digits):
-    inner = [part for _ in range(12) for part in (fn.Dense(64, init=initializers.Normal(std=3)), fn.BatchNorm(),
-                                                  fn.Activation("relu"))]  # fmt: skip
+    inner = [part for _ in range(12) for part in (fn.Dense(64, init=initializers.Normal(std=30)), fn.BatchNorm(),
+                                                  fn.Activation("tanh"))]  # fmt: skip
     net = fn.Network([fn.Flatten(), *inner, fn.Dense(10)], input_shape=(8, 8, 1), seed=0)
-    report = fn.preflight(net, *digits, loss=SOFTMAX)
+    report = quick(net, *digits, loss=SOFTMAX)
     assert report["activations by depth"].result == "good"
+    assert report["units"].result == "good"  # as the batch is normalized, not as first running statistics have it
+
+
+def test_small_branches_and_last_layers_are_no_fault(digits):
+    small = initializers.Normal(std=1e-4)
+    branches = [fn.Residual([fn.Dense(64, activation="relu"), fn.Dense(64, init=small)]) for _ in range(2)]
+    net = fn.Network([fn.Flatten(), fn.Dense(64), *branches, fn.Dense(10, init=small)], input_shape=(8, 8, 1), seed=0)
+    assert codes(fn.preflight(net, *digits, loss=SOFTMAX, seconds=ENOUGH_TIME), "info") == []
 
 
 def test_one_layer_of_another_scale(digits):
     net = mlp((64, 64, 64))
     weight = net["dense_2"].weight
     weight.assign(50 * weight.value)
-    finding = found(fn.preflight(net, *digits, loss=SOFTMAX), "activations by depth", "initialization-scale")
+    finding = found(quick(net, *digits, loss=SOFTMAX), "activations by depth", "initialization-scale")
     assert finding.layer == "dense_2" and 25 < finding.evidence["gain"] < 100
 
 
@@ -559,7 +572,7 @@ def test_units_that_are_all_the_same(digits, value):
     convolution = fn.Network(
         [fn.Conv2D(4, 3, init=init), fn.Flatten(), fn.Dense(10, init=init)], input_shape=(8, 8, 1), seed=0
     )
-    found(fn.preflight(convolution, *digits, loss=SOFTMAX), "units", "symmetric-initialization", "problem")
+    found(quick(convolution, *digits, loss=SOFTMAX), "units", "symmetric-initialization", "problem")
 
 
 def test_equal_units_that_others_tell_apart(digits):
@@ -567,8 +580,8 @@ def test_equal_units_that_others_tell_apart(digits):
     assert report_codes(net, digits, "units") == []
 
 
-def report_codes(net, data, check, **options):
-    return [f.code for f in fn.preflight(net, *data, loss=SOFTMAX, **options)[check].findings]
+def report_codes(net, data, check):
+    return [f.code for f in quick(net, *data, loss=SOFTMAX)[check].findings]
 
 
 def test_dead_units(digits):
@@ -578,9 +591,7 @@ def test_dead_units(digits):
     assert not report.ok
     bias = np.where(np.arange(32) < 20, -10, 0)
     half = mlp((32,), bias_init=bias)
-    assert (
-        found(fn.preflight(half, *digits, loss=SOFTMAX), "units", "dead-relu", "warning").evidence["share"] >= 20 / 32
-    )
+    assert found(quick(half, *digits, loss=SOFTMAX), "units", "dead-relu", "warning").evidence["share"] >= 20 / 32
 
 
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
@@ -611,12 +622,20 @@ def test_a_network_that_loses_most_of_its_inputs(digits):
     assert "underfitting" in [f.code for f in report["one batch"].findings]
 
 
+def test_dropout_and_penalties_do_not_hide_what_can_be_learned(digits):
+    layers = [fn.Flatten(), fn.Dense(64, activation="relu"), fn.Dropout(0.95), fn.Dense(10)]
+    net = fn.Network(layers, input_shape=(8, 8, 1), seed=0, regularizer=fn.L2(10))
+    report = fn.preflight(net, *digits, loss=SOFTMAX, seconds=ENOUGH_TIME)
+    assert report["one batch"].result == "good"
+    assert report["one batch"].numbers["first loss"] == pytest.approx(report["first loss"].numbers["loss"], rel=0.1)
+
+
 def test_frozen_networks(digits):
     net = mlp((32,))
     net["dense_1"].trainable = False
     assert codes(fn.preflight(net, *digits, loss=SOFTMAX, seconds=ENOUGH_TIME)) == []
     net["head"].trainable = False
-    found(fn.preflight(net, *digits, loss=SOFTMAX), "one batch", "underfitting", "problem")
+    found(quick(net, *digits, loss=SOFTMAX), "one batch", "underfitting", "problem")
 
 
 @pytest.mark.parametrize(
@@ -706,5 +725,5 @@ def test_wrong_arguments_are_refused(digits):
 
 def test_one_sample_is_enough_to_report(digits):
     x, y = digits
-    report = fn.preflight(mlp(), x[:1], y[:1], loss=SOFTMAX)
+    report = quick(mlp(), x[:1], y[:1], loss=SOFTMAX)
     assert report["one batch"].result == "skipped"
