@@ -549,7 +549,7 @@ def test_batch_norm_keeps_the_signal(digits):
 
 
 def test_small_branches_and_last_layers_are_no_fault(digits):
-    small = initializers.Normal(std=1e-4)
+    small = initializers.Normal(std=1e-5)
     branches = [fn.Residual([fn.Dense(64, activation="relu"), fn.Dense(64, init=small)]) for _ in range(2)]
     net = fn.Network([fn.Flatten(), fn.Dense(64), *branches, fn.Dense(10, init=small)], input_shape=(8, 8, 1), seed=0)
     assert codes(fn.preflight(net, *digits, loss=SOFTMAX, seconds=ENOUGH_TIME), "info") == []
