@@ -135,22 +135,25 @@ def check_activation_spread(first: FirstPass) -> Check:
         )  # fmt: skip
         return Check.of(name, "", {}, [finding])
     graph, found, spreads = first.net.graph, [], {}
-    for node, weight in first.weighted():
+    weights = {node.name: weight for node, weight in first.weighted()}
+    for node in graph.nodes:
         readers = [reader.layer for reader in graph.readers(node.name)]
-        if any(reader.is_norm for reader in readers):
-            continue  # which takes the scale away
-        before, after = signal(first.input_of(node)), signal(first.outputs[node.name])
-        if node.name != graph.output and after:
-            spreads[node.name] = after
-        # A branch may add nothing at first, and an output be small; an activation that keeps its output in a range is
-        # looked at unit by unit.
-        free = not any(reader.many_inputs for reader in readers) and node.name != graph.output
-        if not free or not before or not after or not weight.value.any():
+        if node.name == graph.output or not (node.layer.many_inputs or node.name in weights):
+            continue
+        # Outputs may start small. A norm takes the scale away; a branch may add nothing at first, the sum behind it counts.
+        if any(reader.is_norm for reader in readers) or all(reader.many_inputs for reader in readers):
+            continue
+        after = signal(first.outputs[node.name])
+        if not after:
+            continue
+        spreads[node.name] = after
+        before = 0.0 if node.layer.many_inputs else signal(first.input_of(node))
+        if not before or not weights[node.name].value.any():
             continue
         gain = after / before
         if not 1 / LAYER_FACTOR <= gain <= LAYER_FACTOR:
             found.append(Finding(
-                "initialization-scale", "warning", node.name, None, {"gain": gain, "std before": before, "std": after},
+                "initialization-scale", "warning", node.name, None, {"gain": gain, "std before": before, "std after": after},
                 f"{node.name} makes its input {max(gain, 1 / gain):.3g} times as {'large' if gain > 1 else 'small'}: std "
                 f"{before:.3g} to {after:.3g}.",
                 f"Leave init= of {node.name!r} to its default (He or Glorot, by the activation), or call fn.lsuv(net, x).",

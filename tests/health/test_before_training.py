@@ -555,6 +555,14 @@ def test_small_branches_and_last_layers_are_no_fault(digits):
     assert codes(fn.preflight(net, *digits, loss=SOFTMAX, seconds=ENOUGH_TIME), "info") == []
 
 
+def test_signals_that_grow_from_block_to_block(digits):
+    large = initializers.Normal(std=6 / 8)
+    blocks = [fn.Residual([fn.Dense(64, activation="relu"), fn.Dense(64, init=large)]) for _ in range(8)]
+    net = fn.Network([fn.Flatten(), *blocks, fn.Dense(10)], input_shape=(8, 8, 1), seed=0)
+    finding = found(quick(net, *digits, loss=SOFTMAX), "activations by depth", "initialization-scale")
+    assert "grows" in finding.meaning and "std of residual_8.add_1" in finding.evidence
+
+
 def test_one_layer_of_another_scale(digits):
     net = mlp((64, 64, 64))
     weight = net["dense_2"].weight
