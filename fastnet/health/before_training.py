@@ -82,8 +82,8 @@ def preflight(net, x, y, *, loss=None, optimizer="adam", batch_size=32, seconds=
     (True, 'good')
     >>> for finding in fn.preflight(net, 255 * x, y, loss="softmax_cross_entropy").findings:
     ...     print(finding.severity, finding.code)
-    warning initialization-scale
     warning input-scale
+    warning initialization-scale
     """
     begun = time.perf_counter()
     loss = losses.get(loss) if loss is not None else net.loss
