@@ -28,6 +28,7 @@ NOTABLE_FACTOR, HOPELESS_FACTOR = 1e3, 1e6
 # In one layer: He's and Glorot's draws keep the deviation within a factor of two, a sigmoid divides it by four to ten.
 LAYER_FACTOR = 30
 
+BOUNDED = ("tanh", "sigmoid")
 SATURATED_SLOPE = 0.02  # of the greatest slope: an update moves such a unit 50 times less
 MANY_UNITS = 0.5  # share of dead or saturated ones that costs quality; as SageMaker Debugger
 NEARLY_ALL = 0.95
@@ -151,7 +152,9 @@ def check_activation_spread(first: FirstPass) -> Check:
         if not before or not weights[node.name].value.any():
             continue
         gain = after / before
-        if not 1 / LAYER_FACTOR <= gain <= LAYER_FACTOR:
+        # Of large inputs tanh and sigmoid make ends of their range, which is the units' fault.
+        least = 0 if getattr(getattr(node.layer, "activation", None), "name", None) in BOUNDED else 1 / LAYER_FACTOR
+        if not least <= gain <= LAYER_FACTOR:
             found.append(Finding(
                 "initialization-scale", "warning", node.name, None, {"gain": gain, "std before": before, "std after": after},
                 f"{node.name} makes its input {max(gain, 1 / gain):.3g} times as {'large' if gain > 1 else 'small'}: std "
@@ -239,7 +242,7 @@ def check_units(first: FirstPass) -> Check:
         values = first.outputs[node.name]
         if activation in ("relu", "relu6"):
             found += _dead(node, values, numbers)
-        elif activation in ("tanh", "sigmoid"):
+        elif activation in BOUNDED:
             found += _saturated(node, values, activation, numbers)
     return Check.of("units", "Units differ, and answer to their inputs.", numbers, found)
 

@@ -98,3 +98,4 @@ def test_saturated_units(digits, activation):
     net = mlp((32,), activation)
     assert report_codes(net, (x, y), "units") == []
     assert report_codes(net, (1000 * x, y), "units") == ["saturated-activation"]
+    assert report_codes(net, (1000 * x, y), "activations by depth") == []
