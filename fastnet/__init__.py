@@ -24,7 +24,7 @@ _NAMES = {
     "fastnet.files": ["register"],
     "fastnet.gradient_check": ["check_gradients"],
     "fastnet.graph": ["Node"],
-    "fastnet.health": ["Finding", "HealthMonitor"],
+    "fastnet.health": ["Finding", "HealthMonitor", "Preflight", "preflight"],
     "fastnet.initializers": ["Initializer"],
     "fastnet.layers": [
         "Activation", "Add", "AvgPool1D", "AvgPool2D", "BatchNorm", "Concat", "Concatenate", "Conv1D", "Conv2D",

@@ -1,0 +1,313 @@
+"""Checks before training: the inputs and targets by themselves."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastnet.health.findings import Finding
+from fastnet.health.preflight_report import Check
+from fastnet.layers import Normalize
+from fastnet.losses import Poisson
+
+__all__ = ["check_classes", "check_finite", "check_inputs", "check_repeats", "check_targets"]
+
+CHUNK = 1 << 20  # elements that are looked at together
+STATISTICS = 1 << 20  # elements that statistics are taken of
+COMPARED = 1 << 22  # elements of the samples that are compared with each other
+LEAST_SAMPLES = 32  # of the two, however large a sample is
+
+# Plain gradient descent needs about as many steps as the ratio of the greatest to the least curvature of the loss. Both a
+# ratio of 100 between the columns' deviations and a mean 100 times its deviation make this ratio 10,000; 10 make it 100.
+SLOW_RATIO, NOTABLE_RATIO = 100, 10
+# First weights are drawn for inputs of size 1. Adam makes up for ten times as much in some steps: a dense network learns the
+# digits from pixels 0 to 16 (root mean square 8) as well as from 0 to 1, but less well (88 instead of 95 %) from 0 to 255.
+LARGE_RMS = 10
+SMALL_LARGEST = 0.01  # of the greatest input: also sparse or one-hot inputs have single values near 1
+# Deviations of targets. A network's first outputs deviate by about 1, and Adam moves a weight by its learning rate a step.
+LARGE_TARGET, SMALL_TARGET = 100, 0.01
+IMBALANCE = 10  # largest / smallest class; as Amazon's SageMaker Debugger
+NOTABLE_REPEATS = 0.01  # share of samples
+MOSTLY_DISTINCT = 0.5  # share of different samples from which repeated ones are no matter of course
+FEW = 5  # columns or classes that a sentence names
+
+
+def some_rows(order: np.ndarray, sample_size: int, most_elements: int) -> np.ndarray:
+    """The first numbers of a random order that make no more than so many elements, ascending."""
+    return np.sort(order[: max(LEAST_SAMPLES, most_elements // max(sample_size, 1))])
+
+
+def listed(values) -> str:
+    """ "1, 2, 3, ..." """
+    values = list(values)
+    return ", ".join(f"{value:g}" for value in values[:FEW]) + (", ..." if len(values) > FEW else "")
+
+
+def _bad_values(array: np.ndarray):
+    """Where an array has NaN or Inf: how many samples have some, and the index of the first, or None."""
+    if array.dtype.kind != "f":
+        return 0, None
+    rows = max(1, CHUNK // max(1, math.prod(array.shape[1:])))
+    count, first = 0, None
+    for start in range(0, len(array), rows):
+        bad = ~np.isfinite(array[start : start + rows])
+        if bad.any():
+            count += int(bad.reshape(len(bad), -1).any(axis=1).sum())
+            if first is None:
+                index = np.argwhere(bad)[0]
+                first = (start + int(index[0]), *map(int, index[1:]))
+    return count, first
+
+
+def check_finite(x: np.ndarray, y) -> Check:
+    """NaN and Inf in all inputs and targets."""
+    findings, numbers = [], {}
+    for argument, array in (("x", x), ("y", y)):
+        if array is None:
+            continue
+        count, first = _bad_values(array)
+        numbers[f"samples of {argument}"] = count
+        if first is None:
+            continue
+        value = array[first]
+        place = f"sample {first[0]}" + (f", index {first[1:]}" if len(first) > 2 else "")
+        place += f", column {first[1]}" if len(first) == 2 else ""
+        findings.append(Finding(
+            "non-finite", "problem", None, None, {"samples": count, "first": first[0]},
+            f"{argument} has values that are not finite in {count:,} of {len(array):,} samples, the first at {place} "
+            f"({value}).",
+            f"Leave these samples out, x[np.isfinite(x).all(axis=...)], or fill them in: fit refuses {argument}.",
+        ))  # fmt: skip
+    return Check.of("finite values", "All inputs and targets are finite.", numbers, findings)
+
+
+# Inputs
+
+
+def first_scaling(graph):
+    """The node that scales the inputs before any weights see them, or None: a norm layer, or Normalize."""
+    name = "input"
+    while True:
+        readers = graph.readers(name)
+        if len(readers) != 1:
+            return None
+        layer = readers[0].layer
+        if layer.is_norm or isinstance(layer, Normalize):
+            return readers[0]
+        if layer.parameters() or getattr(layer, "activation", None) is not None or layer.many_inputs:
+            return None
+        name = readers[0].name
+
+
+def check_inputs(net, x: np.ndarray) -> Check:
+    """Scale, offset and constancy of some samples: of each column, or of each channel of images."""
+    name = "inputs"
+    node = first_scaling(net.graph)
+    where = ""
+    if node is not None and isinstance(node.layer, Normalize):
+        x = net.copy().activations(x, [node.name])[node.name]
+        where = f" behind {node.name}"
+    columns = x.reshape(-1, x.shape[-1] if x.ndim > 1 else 1).astype(np.float64)
+    kind = "column" if x.ndim <= 2 else "channel"
+    mean, std = columns.mean(axis=0), columns.std(axis=0)
+    # A few units in the last place of float32 are no variation.
+    constant = std <= 1e-6 * np.abs(columns).max(axis=0)
+    rms = float(np.sqrt(np.mean(columns**2)))
+    numbers = {"mean": float(mean.mean()), "std": float(columns.std()), "rms": rms, "constant": int(constant.sum())}
+    if constant.all() and (columns == columns[0]).all():
+        meaning = f"All {len(x)} samples that were looked at are the same: there is nothing to learn from."
+        finding = Finding("input-scale", "problem", None, None, numbers, meaning, "Look at how x is made.")
+        return Check.of(name, "", numbers, [finding])
+    findings = []
+    if constant.any() and kind == "column":
+        findings.append(Finding(
+            "input-scale", "info", None, None, {"constant": numbers["constant"], "columns": len(constant)},
+            f"{constant.sum()} of {len(constant)} columns have one value in all samples "
+            f"(columns {listed(np.flatnonzero(constant))}).",
+            "They say nothing about the targets and may be left out; margins of images are like that.",
+        ))  # fmt: skip
+    if node is not None and node.layer.is_norm:
+        return Check.of(name, f"{node.name} normalizes the inputs; they have mean {mean.mean():.3g}, std "
+                        f"{columns.std():.3g}.", numbers, findings)  # fmt: skip
+    findings += _scale_findings(columns, mean, std, constant, rms, kind, where)
+    return Check.of(
+        name, f"The inputs{where} have mean {mean.mean():.3g} and std {columns.std():.3g}.", numbers, findings
+    )
+
+
+def _scale_findings(columns, mean, std, constant, rms, kind, where):
+    """What is wrong with the scale of the columns, if anything is."""
+    remedy = "Put fn.Normalize.of(x) in front as the first layer: it brings each column to mean 0 and std 1."
+    # Where more than half of a column's values are the same (a margin's pixels, counts, one-hot codes) its deviation says
+    # how rare the others are, not how large.
+    sparse = (columns == np.median(columns, axis=0)).mean(axis=0) > 0.5
+    dense = ~sparse & ~constant
+    found = []
+    if dense.any() and std.max() > SLOW_RATIO * std[dense].min():
+        most, least = int(std.argmax()), int(np.flatnonzero(dense)[std[dense].argmin()])
+        found.append(Finding(
+            "input-scale", "warning", None, None, {"largest std": std[most], "smallest std": std[least]},
+            f"The {kind}s{where} have very different scales: the std of {kind} {most} is {std[most]:.3g}, that of {kind} "
+            f"{least} is {std[least]:.3g}, so that the network hardly sees the small ones.",
+            remedy,
+        ))  # fmt: skip
+    if dense.any():
+        offset = np.where(dense, np.abs(mean) / np.where(std > 0, std, 1), 0)
+        worst = int(offset.argmax())
+        if offset[worst] > NOTABLE_RATIO:
+            found.append(Finding(
+                "input-scale", "warning" if offset[worst] > SLOW_RATIO else "info", None, None,
+                {"mean": mean[worst], "std": std[worst]},
+                f"The mean of {kind} {worst}{where}, {mean[worst]:.4g}, is {offset[worst]:.0f} times its std, "
+                f"{std[worst]:.3g}: samples look alike to the network.",
+                remedy,
+            ))  # fmt: skip
+    largest = float(np.abs(columns).max())
+    if rms > LARGE_RMS or largest < SMALL_LARGEST:
+        pixels = "Divide pixels by 255. " if kind == "channel" else ""
+        size = f"their root mean square is {rms:.3g}" if rms > LARGE_RMS else f"the largest is {largest:.3g}"
+        found.append(Finding(
+            "input-scale", "warning", None, None, {"rms": rms, "largest": largest},
+            f"The inputs{where} are {'large' if rms > LARGE_RMS else 'tiny'}: {size}. First weights are drawn for inputs "
+            "of about 1.",
+            pixels + remedy if rms > LARGE_RMS else remedy,
+        ))  # fmt: skip
+    return found
+
+
+# Samples that are there twice
+
+
+def groups_of(x: np.ndarray) -> np.ndarray:
+    """A number for each sample; equal samples have the same."""
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(row.tobytes(), len(seen)) for row in x])
+
+
+def check_repeats(x: np.ndarray, targets) -> Check:
+    """Samples that are there twice, and what their targets say."""
+    name = "repeated samples"
+    groups = groups_of(x)
+    counts = np.bincount(groups)
+    repeated = float(counts[counts > 1].sum() / len(x))
+    numbers = {"distinct": len(counts) / len(x), "repeated": repeated, "contradicting": 0.0}
+    if targets is not None and repeated:
+        y = targets.array.reshape(len(x), -1)
+        order = np.argsort(groups, kind="stable")
+        starts = np.searchsorted(groups[order], np.arange(len(counts)))
+        differ = (np.minimum.reduceat(y[order], starts) != np.maximum.reduceat(y[order], starts)).any(axis=1)
+        numbers["contradicting"] = float(counts[differ].sum() / len(x))
+    if numbers["contradicting"] >= NOTABLE_REPEATS:
+        return Check.of(name, "", numbers, [_contradiction(groups, targets, numbers)])
+    if repeated < NOTABLE_REPEATS:
+        return Check.of(name, f"{repeated:.1%} of the samples are there more than once.", numbers)
+    finding = Finding(
+        "labels", "info", None, None, numbers,
+        f"{repeated:.0%} of the samples are there more than once.",
+        "See that none of them is in the validation data too: it would look too good.",
+    )  # fmt: skip
+    return Check.of(name, "", numbers, [finding])
+
+
+def _contradiction(groups, targets, numbers) -> Finding:
+    share = numbers["contradicting"]
+    meaning = f"{share:.1%} of the samples have a twin with the same inputs and another target."
+    severity = "info"
+    if targets.is_labels:
+        pairs = groups.astype(np.int64) * targets.classes + targets.array.astype(np.int64)
+        found, counts = np.unique(pairs, return_counts=True)
+        best = np.zeros(groups.max() + 1)
+        np.maximum.at(best, found // targets.classes, counts)
+        accuracy = best.sum() / len(groups)
+        numbers["best accuracy"] = float(accuracy)
+        meaning += f" No network can have an accuracy above {accuracy:.1%} on these data."
+        severity = "warning" if numbers["distinct"] >= MOSTLY_DISTINCT else "info"
+    return Finding(
+        "labels", severity, None, None, numbers, meaning,
+        "Look at some of these samples: are labels wrong, were x and y shuffled apart, or is a column missing?",
+    )  # fmt: skip
+
+
+# Targets
+
+
+def check_classes(loss, targets) -> Check | None:
+    """How often each class occurs; None where the targets are no classes."""
+    counts = _class_counts(loss, targets)
+    if counts is None:
+        return None
+    name, n = "classes", len(targets.array)
+    present = counts[counts > 0]
+    ratio = float(present.max() / present.min()) if len(present) else 1.0
+    numbers = {"classes": len(counts), "largest / smallest": ratio, "missing": int((counts == 0).sum())}
+    findings = []
+    missing = np.flatnonzero(counts == 0)
+    if len(present) <= 1:
+        findings.append(Finding(
+            "labels", "problem", None, None, numbers,
+            f"All {n:,} samples have the label {counts.argmax()}: there is nothing to tell apart.",
+            "Look at how y is made.",
+        ))  # fmt: skip
+    elif len(missing):
+        hint = " Labels count from 0." if missing[0] == 0 and counts[-1] else ""
+        # Of few samples it is no wonder that a class has none.
+        severity = "warning" if n >= 10 * len(counts) else "info"
+        findings.append(Finding(
+            "labels", severity, None, None, numbers,
+            f"{len(missing)} of the {len(counts)} classes never occur: {listed(missing)}.",
+            f"Give the last layer as many units as there are classes, or add samples of these.{hint}",
+        ))  # fmt: skip
+    if ratio >= IMBALANCE:
+        rare = int(np.where(counts > 0, counts, n + 1).argmin())
+        findings.append(Finding(
+            "labels", "warning", None, None, numbers,
+            f"Class {counts.argmax()} has {counts.max():,} samples, class {rare} has {counts[rare]:,}: accuracy "
+            f"will look good ({counts.max() / n:.0%}) for a network that never says {rare}.",
+            'Pass class_weight="balanced" to fit, or collect more of the rare classes; look at each class\'s recall.',
+        ))  # fmt: skip
+    return Check.of(name, f"{len(counts)} classes; the largest has {ratio:.1f} times the samples of the smallest.",
+                    numbers, findings)  # fmt: skip
+
+
+def _class_counts(loss, targets):
+    """Samples of each class: of labels, of probabilities' greatest, or of the two sides of one binary output."""
+    array = targets.array
+    if targets.is_labels:
+        return np.bincount(array.astype(np.int64), minlength=targets.classes)
+    if loss.head == "softmax" and targets.array.ndim == 2:
+        return np.bincount(array.argmax(axis=1), minlength=array.shape[1])
+    if loss.head == "sigmoid" and targets.shape == (1,):
+        return np.bincount((array.reshape(-1) > 0.5).astype(np.int64), minlength=2)
+    return None
+
+
+def check_targets(loss, targets) -> Check:
+    """Scale and constancy of values to predict."""
+    values = targets.array.reshape(len(targets.array), -1).astype(np.float64)
+    std, mean = float(values.std()), float(values.mean())
+    numbers = {"mean": mean, "std": std, "least": float(values.min()), "greatest": float(values.max())}
+    findings = []
+    remedy = "Standardize the targets, y = (y - mean) / std, and undo it on predictions."
+    scaled = loss.head is None and not isinstance(loss, Poisson)  # the others take logits, or logarithms
+    if std <= 1e-6 * max(abs(numbers["least"]), abs(numbers["greatest"])):
+        if len(values) > 1:
+            findings.append(Finding(
+                "labels", "problem", None, None, numbers,
+                f"All targets are {mean:.4g}: there is nothing to learn.", "Look at how y is made.",
+            ))  # fmt: skip
+    elif scaled and (std > LARGE_TARGET or std < SMALL_TARGET):
+        findings.append(Finding(
+            "input-scale", "warning", None, None, numbers,
+            f"The targets have a std of {std:.3g}, where first outputs have one of about 1: "
+            + ("the network needs very many steps to reach them." if std > 1 else "first errors drown them."),
+            remedy,
+        ))  # fmt: skip
+    elif scaled and abs(mean) > NOTABLE_RATIO * std:
+        findings.append(Finding(
+            "input-scale", "warning" if abs(mean) > SLOW_RATIO * std else "info", None, None, numbers,
+            f"The targets' mean, {mean:.4g}, is {abs(mean) / std:.0f} times their std, {std:.3g}: the network learns the "
+            "mean first, and for long nothing else.",
+            remedy,
+        ))  # fmt: skip
+    return Check.of("targets", f"The targets have mean {mean:.3g} and std {std:.3g}.", numbers, findings)

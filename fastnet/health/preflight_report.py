@@ -1,0 +1,95 @@
+"""What the checks before training report: each check in one line, and what they found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fastnet.health.findings import SEVERITIES, Finding, ordered
+
+__all__ = ["Check", "Preflight"]
+
+GOOD, SKIPPED = "good", "skipped"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check before training.
+
+    Attributes
+    ----------
+    name : str
+    result : {"good", "skipped", "info", "warning", "problem"}
+        The severity of the worst finding; "skipped" where the check had no sense, or no time.
+    numbers : dict of str to float
+        What was measured, whether it is good or not.
+    sentence : str
+        What it says.
+    findings : tuple of Finding
+    """
+
+    name: str
+    result: str
+    numbers: dict = field(hash=False)
+    sentence: str
+    findings: tuple[Finding, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, sentence: str, numbers=None, findings=()) -> Check:
+        """A check that was made; of findings the first, most severe, one is its sentence."""
+        findings = tuple(ordered(findings))
+        if findings:
+            return cls(name, findings[0].severity, dict(numbers or {}), findings[0].meaning, findings)
+        return cls(name, GOOD, dict(numbers or {}), sentence)
+
+    @classmethod
+    def skipped(cls, name: str, why: str, numbers=None) -> Check:
+        return cls(name, SKIPPED, dict(numbers or {}), why)
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What `preflight` found.
+
+    Attributes
+    ----------
+    checks : list of Check
+        In the order in which they were made.
+    seconds : float
+        How long they took.
+    findings : list of Finding
+        The most severe first.
+    ok : bool
+        Nothing keeps the network from learning: no finding is a "problem".
+    """
+
+    checks: list[Check]
+    seconds: float
+
+    @property
+    def findings(self) -> list[Finding]:
+        return ordered(finding for check in self.checks for finding in check.findings)
+
+    @property
+    def ok(self) -> bool:
+        return all(finding.severity != "problem" for finding in self.findings)
+
+    def __getitem__(self, name: str) -> Check:
+        """A check by its name."""
+        for check in self.checks:
+            if check.name == name:
+                return check
+        raise KeyError(f"no check {name!r}; there are {', '.join(check.name for check in self.checks)}")
+
+    def __str__(self):
+        findings = self.findings
+        counts = {severity: sum(f.severity == severity for f in findings) for severity in reversed(SEVERITIES)}
+        words = [f"{n} {severity}{'s' if n > 1 and severity != 'info' else ''}" for severity, n in counts.items() if n]
+        width = max(len(check.name) for check in self.checks)
+        lines = [f"preflight: {', '.join(words) or 'nothing found'} ({self.seconds:.1f} s)"]
+        lines += [f"  {check.result:8}{check.name:{width}}  {check.sentence}" for check in self.checks]
+        return "\n\n".join(["\n".join(lines), *map(str, findings)])
+
+    def __repr__(self):
+        return (
+            f"<preflight of {len(self.checks)} checks: {'ok' if self.ok else 'not ok'}, {len(self.findings)} findings>"
+        )
