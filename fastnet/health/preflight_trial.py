@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from fastnet.health.preflight_data import groups_of
 from fastnet.health.preflight_loss import Levels
 from fastnet.health.preflight_network import deterministic_copy
 from fastnet.health.preflight_report import Check
-from fastnet.optimizers import Adam, ParameterGroup
+from fastnet.optimizers import Adam
 from fastnet.schedules import Schedule
 from fastnet.training import Trainer
 
@@ -114,17 +113,6 @@ def choose_batch(net, loss, x, targets, order, batch_size: int):
     return rows[:most]
 
 
-def own_optimizer(optimizer, net):
-    """The optimizer for a copy of the network: groups that were made with layers get their parameters' names."""
-    if all(isinstance(item, str) for group in optimizer.groups for item in group.match):
-        return copy.copy(optimizer)
-    groups = []
-    for group in optimizer.groups:
-        names = [p.name for p in net.parameters() if group.has(p)]
-        groups.append(ParameterGroup(names, learning_rate=group.learning_rate, weight_decay=group.weight_decay))
-    return type(optimizer)(**{**optimizer.config(), "groups": groups})
-
-
 def check_batch(net, loss, optimizer, x, targets, rows, seconds: float) -> list[Check]:
     """Three checks: of the optimizer, of one batch, and of the inputs' part in it."""
     names = ("one batch", "optimizer", "use of the inputs")
@@ -135,7 +123,7 @@ def check_batch(net, loss, optimizer, x, targets, rows, seconds: float) -> list[
     if not batch.levels.tells_apart:
         return [Check.skipped(name, "The targets of the batch are all the same.") for name in names]
     begun = time.perf_counter()
-    own = batch.train(own_optimizer(optimizer, net), STEPS, begun + OWN_TIME * seconds, until=LEARNED)
+    own = batch.train(optimizer.named(net.parameters()), STEPS, begun + OWN_TIME * seconds, until=LEARNED)
     trials = [own]
     for learning_rate in RESCUE_RATES:
         if min(map(batch.left, trials)) < LEARNED or time.perf_counter() > begun + TRIAL_TIME * seconds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 
 from fastnet import checks, schedules
@@ -79,6 +80,12 @@ class Optimizer:
     @property
     def groups(self) -> list[ParameterGroup]:
         return list(self._groups)
+
+    def named(self, parameters) -> Optimizer:
+        """A copy for a copy of the network: groups that were made with its layers name their parameters."""
+        twin = copy.copy(self)
+        twin._groups = [group.named(parameters) for group in self._groups]
+        return twin
 
     # What the update phase asks
 

@@ -59,6 +59,13 @@ class ParameterGroup:
         """Whether a parameter is in the group."""
         return matches(self.match, parameter)
 
+    def named(self, parameters) -> ParameterGroup:
+        """The group by its parameters' names, for a copy of the network with whose layers it was made."""
+        if all(isinstance(item, str) for item in self.match):
+            return self
+        names = [p.name for p in parameters if self.has(p)]
+        return ParameterGroup(names, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
+
     def config(self) -> dict:
         """The constructor's arguments."""
         match = names_of(self.match, "a ParameterGroup")

@@ -106,6 +106,13 @@ class Muon(Optimizer):
         chosen = set(hidden)
         return [(self, hidden), (self.others, [p for p in parameters if p not in chosen])]
 
+    def named(self, parameters):
+        twin = super().named(parameters)
+        twin.others = self.others.named(parameters)
+        if self.exclude is not None:
+            twin.exclude = [p.name for p in parameters if matches(self.exclude, p)]
+        return twin
+
     def check_groups(self, parameters):
         for item in self.exclude or ():
             if not any(matches([item], p) for p in parameters):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import os
 from dataclasses import dataclass
@@ -151,7 +150,7 @@ def find_learning_rate(net, x, y, *, loss=None, optimizer="adam", lowest=1e-6, h
     steps = checks.whole_number("steps", steps, least=FEWEST)
     batch_size = checks.whole_number("batch_size", batch_size, least=1)
     schedule = Exponential(lowest, highest / lowest, decay_steps=steps - 1)
-    optimizer = copy.copy(optimizers.get(optimizer))
+    optimizer = optimizers.get(optimizer).named(net.parameters())
     optimizer.learning_rate = schedule
     trainer = Trainer(net.copy(), loss=loss, optimizer=optimizer, clip_norm=clip_norm)
     watch = _Watch(steps)
