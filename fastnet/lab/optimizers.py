@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fastnet.kernels import adam_update, lion_update, radam_update, rmsprop_update, sgd_update
+from fastnet.kernels import adagrad_update, adam_update, lion_update, rmsprop_update, sgd_update
 from fastnet.lab.measure import train
 from fastnet.lab.text import listed, number, percent, signed, table_number
 from fastnet.layers import Dense, Flatten
 from fastnet.network import Network
-from fastnet.optimizers import SGD, Adam, AdamW, Lion, Optimizer, RAdam, RMSprop
+from fastnet.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
 
 TITLE = "Optimizers"
 QUESTION = "What do momentum, RMSprop, Adam and AdamW add to plain gradient descent?"
@@ -102,14 +102,14 @@ RULES = (
         {"decoupled": True, "weight_decay": DECAY},
     ),
     Rule(
-        "RAdam",
-        "as Adam, with steps as long as v can be trusted",
-        "Adam that starts as momentum and warms up by itself",
-        lambda rate: RAdam(rate),
-        3e-3,
-        radam_update,
-        2,
-        0.15,
+        "Adagrad",
+        "s ← s + g^2,  w ← w − η g / √s",
+        "each weight's step is divided by all that its gradients have been",
+        lambda rate: Adagrad(rate),
+        3e-2,
+        adagrad_update,
+        1,
+        1.0,
     ),
     Rule(
         "Lion",

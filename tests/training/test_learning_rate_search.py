@@ -221,11 +221,15 @@ else:
 
 def test_groups_that_were_made_with_the_networks_layers():
     (x, y), _ = fn.datasets.digits()
-    net = fn.Network([fn.Flatten(), fn.Dense(16, activation="relu"), fn.Dense(10, name="head")], input_shape=(8, 8, 1), seed=0)
+    net = fn.Network(
+        [fn.Flatten(), fn.Dense(16, activation="relu"), fn.Dense(10, name="head")], input_shape=(8, 8, 1), seed=0
+    )
     found = []
     for head in (net["head"], "head.*"):
         groups = [fn.ParameterGroup(head, weight_decay=0.5)]
         for optimizer in (fn.SGD(0.1, groups=groups), fn.Muon(0.02, others=fn.AdamW(groups=groups), exclude=[head])):
-            found.append(fn.find_learning_rate(net, x, y, loss="softmax_cross_entropy", optimizer=optimizer, steps=20).losses)
+            found.append(
+                fn.find_learning_rate(net, x, y, loss="softmax_cross_entropy", optimizer=optimizer, steps=20).losses
+            )
     np.testing.assert_array_equal(found[0], found[2])
     np.testing.assert_array_equal(found[1], found[3])
