@@ -10,9 +10,10 @@ import numpy as np
 from fastnet import checks
 from fastnet.health.evidence import Beginning, Evidence, symmetric_layers
 from fastnet.health.findings import SEVERITIES, Finding
+from fastnet.health.looks import Look
 from fastnet.health.probe import AgreementProbe, StatisticsProbe
 from fastnet.health.rules import diagnose
-from fastnet.health.table import HealthTable, Look, effective_rank
+from fastnet.health.table import HealthTable, effective_rank
 from fastnet.training.callbacks import Callback
 
 __all__ = ["HealthError", "HealthMonitor", "HealthWarning"]
@@ -49,9 +50,9 @@ class HealthMonitor(Callback):
         looks take about a fiftieth of the training time, by an estimate that depends on the network and the batch size
         alone.
     on_problem : {"warn", "raise", "stop"}
-        What to do at the end of an epoch, or of the training, that shows a finding of severity "problem": warn
-        (`HealthWarning`) once for each code, raise `HealthError`, or end training after that epoch. "warn" also tells of
-        warnings.
+        What to do about a finding of severity "problem": warn (`HealthWarning`) once for each code, raise `HealthError`, or
+        end training after the epoch. "warn" also tells of warnings. Looked for at the end of epochs 1, 2, 3, 4, then of each
+        epoch that makes a quarter more, and at the end.
     samples : int, optional
         So many samples of a batch are looked at; by default those whose outputs have 65,536 values, and at most 32.
 
@@ -98,7 +99,7 @@ class HealthMonitor(Callback):
         if state.get("parameters") != parameters:
             statistics = StatisticsProbe(trainer.net.graph, self.samples)
             state.update(parameters=parameters, statistics=statistics, agreement=AgreementProbe(statistics))
-            state.update(gap=1, due=self._seen(trainer) + 1, again=False)
+            state.update(gap=1, due=self._seen(trainer) + 1, again=False, diagnosis=1)
         if self._trainer is not trainer:
             state["beginning"] = Beginning.of(trainer)
             self._trainer = trainer
@@ -117,7 +118,10 @@ class HealthMonitor(Callback):
         epoch = trainer.history.epochs
         if epoch & (epoch - 1) == 0:  # after 1, 2, 4, 8, ... epochs
             self._measure_ranks(trainer)
-        self._tell(trainer)
+        state = trainer.state(self)
+        if epoch >= state["diagnosis"]:
+            self._tell(trainer)
+            state["diagnosis"] = epoch + 1 + epoch // 4
 
     def on_train_end(self, trainer, logs):
         self._measure_ranks(trainer)

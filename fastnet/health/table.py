@@ -7,24 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet import checks, files
-from fastnet.health.probe import BINS, HEAD
+from fastnet.health.looks import FIGURES, Look, Stretch
 
-__all__ = ["COLUMNS", "HealthTable", "Look", "Series", "effective_rank"]
+__all__ = ["COLUMNS", "HealthTable", "Series", "effective_rank"]
 
 #: Columns of the table, in order.
-COLUMNS = (
-    "step", "epoch", "loss", "name", "kind", "size", "mean", "std", "norm", "least", "greatest", "zeros", "bad",
-    "update_ratio", "signal_to_noise", "dead", "saturated", "effective_rank",
-)  # fmt: skip
-NUMBERS = COLUMNS[5:]
-
-
-class Look(NamedTuple):
-    """When a look was: the count of updates and of finished epochs, and the batch's loss."""
-
-    step: int
-    epoch: int
-    loss: float
+COLUMNS = (*Look._fields, "name", "kind", *FIGURES)
 
 
 class Series(NamedTuple):
@@ -73,43 +61,34 @@ class HealthTable:
     """
 
     def __init__(self):
-        self._looks: list[dict] = []
+        self._stretches: list[Stretch] = []
         self._series: dict = {}
 
     def __len__(self):
         """Looks so far."""
-        return len(self._looks)
+        return sum(map(len, self._stretches))
 
     @property
     def looks(self) -> list[Look]:
-        return [entry["look"] for entry in self._looks]
+        return [look for stretch in self._stretches for look in stretch.looks]
 
     def add(self, look: Look, probe, updated: bool) -> None:
         """Take over what a `StatisticsProbe` has found; `updated`: the step was not a bad one, nor waits for others."""
-        self._looks.append(
-            {
-                "look": look,
-                "items": probe.items,
-                "results": probe.results.copy(),
-                "active": probe.active.copy(),
-                "saturated": probe.saturated.copy(),
-                "rows": dict(probe.rows),
-                "updated": updated,
-                "agreement": None,
-                "ranks": {},
-            }
-        )
+        if not self._stretches or self._stretches[-1].probe is not probe:
+            self._stretches.append(Stretch(probe, len(self)))
+        self._stretches[-1].add(look, updated)
         self._series.clear()
 
     def add_agreement(self, results) -> None:
         """Take over what an `AgreementProbe` has found for the last look."""
-        self._looks[-1]["agreement"] = results.copy()
+        self._stretches[-1].add_agreement(results)
         self._series.clear()
 
     def add_ranks(self, ranks: dict[str, float]) -> None:
         """Take over the effective ranks of weights, by parameter, for the last look."""
-        if self._looks:
-            self._looks[-1]["ranks"] = ranks
+        if self._stretches:
+            known = self._stretches[-1].row_of
+            self._stretches[-1].add_ranks({name: rank for name, rank in ranks.items() if (name, "weight") in known})
             self._series.clear()
 
     # Reading
@@ -119,7 +98,7 @@ class HealthTable:
 
         ``by_depth("norm", "gradient")`` shows whether gradients fade or grow from layer to layer.
         """
-        checks.choice("column", column, NUMBERS)
+        checks.choice("column", column, FIGURES)
         names = self.names(kind)
         figures = np.full((len(self), len(names)), np.nan)
         for i, name in enumerate(names):
@@ -130,28 +109,26 @@ class HealthTable:
     def names(self, kind: str) -> list[str]:
         """What has rows of a kind, in the order of the network."""
         checks.choice("kind", kind, ("weight", "gradient", "update", "activation"))
-        found = {item.name: None for entry in self._looks for item in entry["items"] if item.kind == kind}
-        return [name for name in found if np.isfinite(self.series(name, kind).values["size"]).any()]
+        found: dict[str, None] = {}
+        for stretch in self._stretches:
+            seen = np.isfinite(stretch.figures["size"]).any(axis=0)
+            found |= {item.name: None for item in stretch.probe.of(kind) if seen[item.row]}
+        return list(found)
 
     def series(self, name: str, kind: str) -> Series:
         """One array's figures over the looks in which it was seen."""
         key = name, kind
         if key not in self._series:
-            rows = [
-                (at, entry, item)
-                for at, entry in enumerate(self._looks)
-                for item in entry["items"]
-                if (item.name, item.kind) == key
-            ]
-            if not rows:
-                known = {item.name for entry in self._looks for item in entry["items"] if item.kind == kind}
+            parts = [stretch for stretch in self._stretches if key in stretch.row_of]
+            if not parts:
+                known = {item.name for stretch in self._stretches for item in stretch.probe.of(kind)}
                 raise ValueError(f"the table has no {kind} {name!r}{checks.nearest(name, known)}")
-            self._series[key] = _series(rows)
+            self._series[key] = _series(parts, key)
         return self._series[key]
 
     def last(self, column: str, name: str, kind: str | None = None) -> float:
         """The newest figure of a column; `kind` where the name has several with it."""
-        checks.choice("column", column, NUMBERS)
+        checks.choice("column", column, FIGURES)
         if kind is None:
             kind = {"update_ratio": "update", "signal_to_noise": "gradient"}.get(column)
             kind = kind or ("activation" if name in self.names("activation") else "weight")
@@ -160,16 +137,19 @@ class HealthTable:
     def columns(self) -> dict[str, np.ndarray]:
         """The whole table: an array for each of `COLUMNS`, looks in order, and in a look arrays in order."""
         table: dict[str, list] = {column: [] for column in COLUMNS}
-        for at, entry in enumerate(self._looks):
-            for item in entry["items"]:
-                figures = _figures(entry, item)
-                if np.isnan(figures["size"]):
-                    continue
-                for column, value in zip(COLUMNS, (*self._looks[at]["look"], item.name, item.kind), strict=False):
-                    table[column].append(value)
-                for column in NUMBERS:
-                    table[column].append(figures[column])
-        return {column: np.array(values) for column, values in table.items()}
+        for stretch in self._stretches:
+            there = np.isfinite(stretch.figures["size"])
+            items = [[(item.name, item.kind) for item in stretch.probe.items]] * len(stretch)
+            names, kinds = np.array(items, object).transpose(2, 0, 1)
+            looks = np.array(stretch.looks, float)
+            for i, column in enumerate(Look._fields):
+                table[column].append(np.broadcast_to(looks[:, i, None], there.shape)[there])
+            table["name"].append(names[there])
+            table["kind"].append(kinds[there])
+            for column in FIGURES:
+                table[column].append(stretch.figures[column][there])
+        whole = {column: np.concatenate(parts) if parts else np.empty(0) for column, parts in table.items()}
+        return whole | {column: whole[column].astype(np.int64) for column in ("step", "epoch")}
 
     def to_csv(self) -> str:
         """The table as text: a line of names, then a line for each row."""
@@ -196,51 +176,18 @@ def _text(value) -> str:
     )
 
 
-def _figures(entry: dict, item) -> dict[str, float]:
-    """The figures of one row."""
-    result = dict(zip(HEAD, entry["results"][item.row, :-BINS], strict=True))
-    seen = max(result["size"] - result["bad"], 1)
-    mean = result["sum"] / seen
-    figures = dict.fromkeys(NUMBERS, float("nan"))
-    figures |= {
-        "size": result["size"],
-        "mean": mean,
-        "std": np.sqrt(max(result["squares"] / seen - mean * mean, 0.0)) if seen == seen else float("nan"),
-        "norm": np.sqrt(result["squares"]),
-        "least": result["least"],
-        "greatest": result["greatest"],
-        "zeros": result["zeros"] / max(result["size"], 1) if result["size"] == result["size"] else float("nan"),
-        "bad": result["bad"],
-    }
-    if item.kind == "weight":
-        figures["effective_rank"] = entry["ranks"].get(item.name, float("nan"))
-    if item.kind == "update" and entry["updated"]:
-        weights = np.sqrt(entry["results"][item.row - 2, HEAD.index("squares")])
-        figures["update_ratio"] = figures["norm"] / weights if weights else float("nan")
-    if item.kind == "gradient" and entry["agreement"] is not None:
-        product, g, h = entry["agreement"][item.row // 3]
-        noise = (g + h) / 2 - product
-        figures["signal_to_noise"] = max(product, 0.0) / noise if noise > 0 else float("nan")
-    if item.units is not None and figures["size"] == figures["size"]:
-        rows = entry["rows"][item.name]
-        if item.activation in ("relu", "relu6"):
-            figures["dead"] = float(np.mean(entry["active"][item.units] == 0))
-        if item.activation != "relu":
-            figures["saturated"] = float(np.mean(entry["saturated"][item.units]) / rows)
-    return figures
-
-
-def _series(rows) -> Series:
-    figures = [_figures(entry, item) for _, entry, item in rows]
-    active = None
-    if rows[0][2].activation in ("relu", "relu6"):
-        active = np.array([entry["active"][item.units] / entry["rows"].get(item.name, 1) for _, entry, item in rows])
+def _series(stretches, key) -> Series:
+    rows = [stretch.row_of[key] for stretch in stretches]
+    pairs = list(zip(stretches, rows, strict=True))
+    item = stretches[0].probe.items[rows[0]]
     return Series(
-        np.array([at for at, _, _ in rows]),
-        np.array([entry["look"].step for _, entry, _ in rows]),
-        {column: np.array([row[column] for row in figures]) for column in NUMBERS},
-        np.array([entry["results"][item.row, -BINS:] for _, entry, item in rows]),
-        active,
+        np.concatenate([stretch.at for stretch in stretches]),
+        np.array([look.step for stretch in stretches for look in stretch.looks]),
+        {name: np.concatenate([stretch.figures[name][:, row] for stretch, row in pairs]) for name in FIGURES},
+        np.concatenate([stretch.histograms(row) for stretch, row in pairs]),
+        np.concatenate([stretch.active(stretch.probe.items[row]) for stretch, row in pairs])
+        if item.activation in ("relu", "relu6")
+        else None,
     )
 
 

@@ -1,0 +1,140 @@
+"""Looks in a row at the same arrays, and the figures of all of them at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnet.health.probe import BINS, HEAD
+
+__all__ = ["FIGURES", "Look", "Stretch"]
+
+#: What is known of each array at each look.
+FIGURES = (
+    "size", "mean", "std", "norm", "least", "greatest", "zeros", "bad", "update_ratio", "signal_to_noise", "dead", "saturated",
+    "effective_rank",
+)  # fmt: skip
+
+
+class Look(NamedTuple):
+    """When a look was: the count of updates and of finished epochs, and the batch's loss."""
+
+    step: int
+    epoch: int
+    loss: float
+
+
+class Stretch:
+    """Looks that were taken with one probe.
+
+    Parameters
+    ----------
+    probe : StatisticsProbe
+    first : int
+        The number of its first look in the table.
+    """
+
+    def __init__(self, probe, first: int):
+        self.probe = probe
+        self.first = first
+        self.row_of = {(item.name, item.kind): item.row for item in probe.items}
+        self.looks: list[Look] = []
+        self._results: list[np.ndarray] = []
+        self._active: list[np.ndarray] = []
+        self._saturated: list[np.ndarray] = []
+        self._rows: list[dict] = []
+        self._updated: list[bool] = []
+        self._agreements: dict[int, np.ndarray] = {}
+        self._ranks: dict[int, dict] = {}
+        self._figures: dict[str, np.ndarray] | None = None
+
+    def __len__(self):
+        return len(self.looks)
+
+    def add(self, look: Look, updated: bool) -> None:
+        """Take over what the probe has found."""
+        probe = self.probe
+        self.looks.append(look)
+        self._results.append(probe.results.copy())
+        self._active.append(probe.active.copy())
+        self._saturated.append(probe.saturated.copy())
+        self._rows.append(dict(probe.rows))
+        self._updated.append(updated)
+        self._figures = None
+
+    def add_agreement(self, results: np.ndarray) -> None:
+        self._agreements[len(self) - 1] = results.copy()
+        self._figures = None
+
+    def add_ranks(self, ranks: dict[str, float]) -> None:
+        self._ranks[len(self) - 1] = ranks
+        self._figures = None
+
+    @property
+    def at(self) -> np.ndarray:
+        """The numbers of its looks in the table."""
+        return self.first + np.arange(len(self))
+
+    def histograms(self, row: int) -> np.ndarray:
+        return np.array([results[row, -BINS:] for results in self._results])
+
+    def active(self, item) -> np.ndarray:
+        """The share of rows in which each unit of an item is on, (looks, units)."""
+        rows = np.array([rows.get(item.name, 1) for rows in self._rows])
+        return np.array([active[item.units] for active in self._active]) / rows[:, None]
+
+    @property
+    def figures(self) -> dict[str, np.ndarray]:
+        """By name, of all arrays at all looks: (looks, items). Not a number where a figure is not defined, or was not seen."""
+        if self._figures is None:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                self._figures = self._compute()
+        return self._figures
+
+    def _compute(self) -> dict[str, np.ndarray]:
+        results = np.array(self._results)
+        head = {name: results[:, :, i] for i, name in enumerate(HEAD)}
+        seen = np.maximum(head["size"] - head["bad"], 1)
+        mean = head["sum"] / seen
+        figures = {name: np.full(mean.shape, np.nan) for name in FIGURES}
+        figures |= {
+            "size": head["size"],
+            "mean": mean,
+            "std": np.sqrt(np.maximum(head["squares"] / seen - mean * mean, 0)),
+            "norm": np.sqrt(head["squares"]),
+            "least": head["least"],
+            "greatest": head["greatest"],
+            "zeros": head["zeros"] / np.maximum(head["size"], 1),
+            "bad": head["bad"],
+        }
+        # The rows of a parameter are its weights, gradient and update, in this order.
+        updates = np.array([item.row for item in self.probe.of("update")], int)
+        if len(updates):
+            weights = figures["norm"][:, updates - 2]
+            ratios = np.where(weights > 0, figures["norm"][:, updates] / weights, np.nan)
+            figures["update_ratio"][:, updates] = np.where(np.array(self._updated)[:, None], ratios, np.nan)
+            for look, agreement in self._agreements.items():
+                product, g, h = agreement.T
+                noise = (g + h) / 2 - product
+                figures["signal_to_noise"][look, updates - 1] = np.where(
+                    noise > 0, np.maximum(product, 0) / noise, np.nan
+                )
+        for look, ranks in self._ranks.items():
+            for name, rank in ranks.items():
+                figures["effective_rank"][look, self.row_of[name, "weight"]] = rank
+        self._add_units(figures)
+        return figures
+
+    def _add_units(self, figures) -> None:
+        for item in self.probe.items:
+            if item.units is None:
+                continue
+            there = np.isfinite(figures["size"][:, item.row])
+            if item.activation in ("relu", "relu6"):
+                dead = (self.active(item) == 0).mean(axis=1)
+                figures["dead"][:, item.row] = np.where(there, dead, np.nan)
+            if item.activation != "relu":
+                rows = np.array([rows.get(item.name, 1) for rows in self._rows])
+                saturated = np.array([counts[item.units] for counts in self._saturated]).mean(axis=1) / rows
+                figures["saturated"][:, item.row] = np.where(there, saturated, np.nan)
