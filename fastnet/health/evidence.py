@@ -9,9 +9,20 @@ import numpy as np
 
 from fastnet.graph import INPUT
 
-__all__ = ["Beginning", "Evidence", "Hidden"]
+__all__ = ["Beginning", "Evidence", "Hidden", "median"]
 
 MOST_SAMPLES = 2000  # of the data that are looked at before training
+
+
+def median(values, axis=None):
+    """The median of what is a number; not a number where nothing is. (np.nanmedian takes milliseconds for small arrays.)"""
+    values = np.sort(values, axis=axis)  # NaN comes last
+    axis = 0 if axis is None else axis
+    n = np.expand_dims(np.sum(~np.isnan(values), axis=axis), axis)
+    if not values.shape[axis]:
+        return np.squeeze(np.full(n.shape, np.nan), axis)[()]
+    middle = [np.take_along_axis(values, at, axis) for at in ((n - 1) // 2, n // 2 - (n == 0))]
+    return np.squeeze((middle[0] + middle[1]) / 2, axis)[()]
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from fastnet.training.callbacks import Callback
 __all__ = ["HealthError", "HealthMonitor", "HealthWarning"]
 
 #: The share of the training time that looks may take, and what they take, in microseconds: each look in Python and for its two
-#: programs, and the multiply-adds (or elements times four) that a core does in one. They are estimates that depend on shapes alone,
-#: so that the same steps are looked at on every machine.
+#: programs, a diagnosis, and the multiply-adds (or elements times four) that a core does in one. They are estimates that depend on
+#: shapes alone, so that the same steps are looked at on every machine.
 SHARE = 0.02
-LOOK_TIME, STEP_TIME = 250.0, 3.0
+LOOK_TIME, STEP_TIME, DIAGNOSIS_TIME = 250.0, 3.0, 5000.0
 STEP_SPEED, LOOK_SPEED = 60_000.0, 3_000.0
 
 GREATEST_SIDE = 512  # of a matrix (the shorter one) whose effective rank is computed
@@ -51,8 +51,8 @@ class HealthMonitor(Callback):
         alone.
     on_problem : {"warn", "raise", "stop"}
         What to do about a finding of severity "problem": warn (`HealthWarning`) once for each code, raise `HealthError`, or
-        end training after the epoch. "warn" also tells of warnings. Looked for at the end of epochs 1, 2, 3, 4, then of each
-        epoch that makes a quarter more, and at the end.
+        end training after the epoch. "warn" also tells of warnings. Looked for after the epochs 1, 2, 4, 8, ..., of a
+        network whose epochs take long after each, and at the end.
     samples : int, optional
         So many samples of a batch are looked at; by default those whose outputs have 65,536 values, and at most 32.
 
@@ -99,7 +99,7 @@ class HealthMonitor(Callback):
         if state.get("parameters") != parameters:
             statistics = StatisticsProbe(trainer.net.graph, self.samples)
             state.update(parameters=parameters, statistics=statistics, agreement=AgreementProbe(statistics))
-            state.update(gap=1, due=self._seen(trainer) + 1, again=False, diagnosis=1)
+            state.update(gap=1, due=self._seen(trainer) + 1, again=False, diagnosed=self._seen(trainer))
         if self._trainer is not trainer:
             state["beginning"] = Beginning.of(trainer)
             self._trainer = trainer
@@ -119,9 +119,10 @@ class HealthMonitor(Callback):
         if epoch & (epoch - 1) == 0:  # after 1, 2, 4, 8, ... epochs
             self._measure_ranks(trainer)
         state = trainer.state(self)
-        if epoch >= state["diagnosis"]:
+        since = (self._seen(trainer) - state["diagnosed"]) * self._step_time(state["statistics"])
+        if epoch & (epoch - 1) == 0 or since > DIAGNOSIS_TIME / SHARE:
+            state["diagnosed"] = self._seen(trainer)
             self._tell(trainer)
-            state["diagnosis"] = epoch + 1 + epoch // 4
 
     def on_train_end(self, trainer, logs):
         self._measure_ranks(trainer)
@@ -185,4 +186,9 @@ class HealthMonitor(Callback):
         if self.every is not None:
             return self.every
         look = LOOK_TIME + probe.own_work / LOOK_SPEED
-        return math.ceil(look / (SHARE * (STEP_TIME + probe.step_work / STEP_SPEED)))
+        return math.ceil(look / (SHARE * self._step_time(probe)))
+
+    @staticmethod
+    def _step_time(probe: StatisticsProbe) -> float:
+        """What a step takes at least, in microseconds, by the estimate."""
+        return STEP_TIME + probe.step_work / STEP_SPEED

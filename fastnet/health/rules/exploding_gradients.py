@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnet.health.evidence import median
 from fastnet.health.findings import Finding
 
 #: Norm of the gradient over that of the weights. A network that starts well has about 0.1; at 30 a step of plain gradient
@@ -25,10 +26,10 @@ def find(evidence):
     if not len(evidence.layers) or gradients.shape[1] == 0:
         return
     early = gradients[:, : max(2, gradients.shape[1] // 4)]
-    typical = np.nanmedian(early) if np.isfinite(early).any() else 0.0
+    typical = median(early) if np.isfinite(early).any() else 0.0
     ratio = ratio_by_depth(early)
     if typical > LARGE and not _comes_from_the_input(evidence):
-        at = evidence.layers[int(np.nanargmax(np.nanmedian(early, axis=1)))]
+        at = evidence.layers[int(np.nanargmax(median(early, axis=1)))]
         yield Finding(
             "exploding-gradients", "problem" if typical > HUGE or evidence.fault else "warning", at.name, int(evidence.steps[0]),
             {"gradient_over_weights": typical},
@@ -45,11 +46,11 @@ def find(evidence):
             REMEDY,
         )  # fmt: skip
     elif gradients.shape[1] >= 4:
-        greatest = float(np.nanmax(np.nanmedian(gradients, axis=0)))
+        greatest = float(np.nanmax(median(gradients, axis=0)))
         growth = greatest / typical if typical > 0 else 0.0
         level = evidence.present_level
         if growth > GROWTH and greatest > 1 and (level is None or level > 0.95):
-            step = int(evidence.steps[int(np.nanargmax(np.nanmedian(gradients, axis=0)))])
+            step = int(evidence.steps[int(np.nanargmax(median(gradients, axis=0)))])
             yield Finding(
                 "exploding-gradients", "problem", None, step, {"growth": growth},
                 f"Gradients have grown {growth:.3g} times since the start (step {step}) and the loss has not fallen.",
@@ -69,6 +70,6 @@ def ratio_by_depth(gradients) -> float | None:
     if n < 5:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
-        of_layer = np.nanmedian(np.where(gradients > 0, gradients, np.nan), axis=1)
-    first, last = np.nanmedian(of_layer[: n // 3 or 1]), np.nanmedian(of_layer[-(n // 3 or 1) :])
+        of_layer = median(np.where(gradients > 0, gradients, np.nan), axis=1)
+    first, last = median(of_layer[: n // 3 or 1]), median(of_layer[-(n // 3 or 1) :])
     return float(first / last) if last > 0 and np.isfinite(first) else None

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from fastnet.health.evidence import median
 from fastnet.health.findings import Finding
 
 #: Nothing is learned: the loss is this close to that of the best constant prediction, after so many epochs and steps.
@@ -55,7 +56,7 @@ def _nothing_in_them(evidence):
     if len(losses) < EPOCHS or not len(evidence.steps) or evidence.steps[-1] < STEPS or evidence.fault is not None:
         return
     level = evidence.level(float(np.min(losses)))
-    moving = np.nanmedian(evidence.update_ratios[:, evidence.later]) if evidence.layers else 0.0
+    moving = median(evidence.update_ratios[:, evidence.later]) if evidence.layers else 0.0
     if level is None or not moving > MOVING:
         return
     if level >= NOTHING and _gradients_disagree(evidence) and _gradients_arrive(evidence) and _can_learn(evidence):
@@ -77,13 +78,13 @@ def _can_learn(evidence) -> bool:
 def _gradients_arrive(evidence) -> bool:
     """All layers get gradients, so that it is not the network that can't learn."""
     gradients = evidence.relative_gradients[:, evidence.later]
-    return bool(np.nanmin(np.nanmedian(gradients, axis=1)) > 1e-4 * np.nanmax(np.nanmedian(gradients, axis=1)))
+    return bool(np.nanmin(median(gradients, axis=1)) > 1e-4 * np.nanmax(median(gradients, axis=1)))
 
 
 def _gradients_disagree(evidence) -> bool:
     """What one batch's gradient wants is not what the next one's does: there is nothing that all samples agree on."""
     signal = evidence.column("signal_to_noise", "gradient")[:, evidence.later]
-    return bool(np.isfinite(signal).any() and np.nanmedian(signal) < 0.3)
+    return bool(np.isfinite(signal).any() and median(signal) < 0.3)
 
 
 def _finding(part: str, level: float) -> Finding:

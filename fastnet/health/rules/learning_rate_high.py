@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnet.health.evidence import median
 from fastnet.health.findings import Finding
 
 #: The loss at its worst over that of the first step, and over that of a constant prediction; and where it has fallen again since.
@@ -22,7 +23,7 @@ def find(evidence):
     worst = int(np.nanargmax(np.where(np.isfinite(losses), losses, -np.inf)))
     ratios = evidence.update_ratios
     with np.errstate(invalid="ignore"):
-        typical = np.nanmedian(ratios, axis=0) if np.isfinite(ratios).any() else np.zeros(ratios.shape[1])
+        typical = median(ratios, axis=0) if np.isfinite(ratios).any() else np.zeros(ratios.shape[1])
     largest, later = float(np.nanmax(typical, initial=0.0)), _median(typical[evidence.later])
     level = evidence.present_level
     bad = evidence.fault is not None or level is None or level > BAD

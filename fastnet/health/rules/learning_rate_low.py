@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnet.health.evidence import median
 from fastnet.health.findings import Finding
 
 #: Norm of an update over that of the weights, at the median of the looks, in the layer that moves most.
@@ -16,9 +17,9 @@ def find(evidence):
     losses, ratios = evidence.losses, evidence.update_ratios
     if len(losses) < 4 or not evidence.layers or evidence.fault is not None or not np.isfinite(ratios).any():
         return
-    moving = float(np.nanmax(np.nanmedian(ratios, axis=1)))
+    moving = float(np.nanmax(median(ratios, axis=1)))
     now = evidence.epoch_losses[-1] if len(evidence.epoch_losses) else float(np.median(losses[-3:]))
-    gradients = float(np.nanmedian(evidence.relative_gradients))
+    gradients = float(median(evidence.relative_gradients))
     if moving < SMALL and losses[0] > 0 and now > LITTLE * losses[0] and gradients > 1e-4:
         yield Finding(
             "learning-rate-low", "problem" if moving < TINY else "warning", None, int(evidence.steps[-1]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnet.health.evidence import median
 from fastnet.health.findings import Finding
 from fastnet.health.rules.underfitting import HIGH, at_rest
 
@@ -20,8 +21,8 @@ def find(evidence):
     ratios = evidence.update_ratios
     if not np.isfinite(ratios).any() or ratios.shape[1] < 4:
         return
-    typical = np.nanmedian(ratios, axis=0)
-    now, before = float(np.nanmedian(typical[-2:])), float(np.nanmax(typical))
+    typical = median(ratios, axis=0)
+    now, before = float(median(typical[-2:])), float(np.nanmax(typical))
     stopped = now < SMALL and now < STOPPED * before
     if not stopped and level >= HIGH:
         return  # underfitting says so

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnet.health.evidence import median
 from fastnet.health.findings import Finding
 
 #: Share of a layer's outputs where the slope is below a twentieth of its greatest.
@@ -21,7 +22,7 @@ def find(evidence):
         saturated = evidence.table.series(name, "activation").values["saturated"]
         if not np.isfinite(saturated).any():
             continue
-        typical = float(np.nanmedian(saturated[len(saturated) // 2 :]))
+        typical = float(median(saturated[len(saturated) // 2 :]))
         if typical > SOME:
             found.append((typical, name, float(saturated[0])))
     if found:

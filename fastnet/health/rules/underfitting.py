@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnet.health.evidence import median
 from fastnet.health.findings import Finding
 from fastnet.health.rules.learning_rate_low import SMALL
 
@@ -25,9 +26,7 @@ def find(evidence):
     level = evidence.present_level
     if level is None or level < HIGH or not at_rest(evidence) or not evidence.layers:
         return
-    moving = (
-        np.nanmedian(evidence.update_ratios[:, evidence.later]) if np.isfinite(evidence.update_ratios).any() else 0.0
-    )
+    moving = median(evidence.update_ratios[:, evidence.later]) if np.isfinite(evidence.update_ratios).any() else 0.0
     if not moving > SMALL:
         return
     penalty = evidence.penalty / evidence.beginning.base_loss

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnet.health.evidence import median
 from fastnet.health.findings import Finding
 from fastnet.health.rules.exploding_gradients import ratio_by_depth
 
@@ -41,7 +42,7 @@ def find(evidence):
         return
     hidden = [i for i, layer in enumerate(evidence.layers) if not layer.last]
     if hidden and level is not None and level > FAR:
-        typical = float(np.median(np.nanmedian(later[hidden], axis=1)))
+        typical = float(np.median(median(later[hidden], axis=1)))
         if 0 < typical < SMALL:
             yield Finding(
                 "vanishing-gradients", "problem" if typical < TINY else "warning", evidence.layers[hidden[0]].name,
