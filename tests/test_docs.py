@@ -11,15 +11,29 @@ from pathlib import Path
 
 import pytest
 
-from fastnet.health import findings
+import fastnet as fn
+from fastnet.health import findings, preflight_data, preflight_loss, preflight_network, preflight_trial
 from fastnet.health.monitor import HealthWarning
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 FINDINGS = DOCS / "findings"
-SECTIONS = ["What it means", "How it is found", "Severity", "When it is harmless", "What to do", "An example"]
+SECTIONS = [
+    "What it means",
+    "How it is found",
+    "Severity",
+    "Before training",
+    "When it is harmless",
+    "What to do",
+    "An example",
+]
 BLOCK = re.compile(r"^```(python|text|text approximate)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"(?<![\w.])[-−]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
+#: What looks at networks before they are trained.
+CHECKS = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (preflight_data, preflight_loss, preflight_network, preflight_trial)
+}
 #: Instruction sets round differently, and training amplifies it: figures of a training agree to a tenth, or to their last digit.
 RELATIVE = 0.1
 
@@ -67,10 +81,6 @@ def run(path, capsys):
         yield names
 
 
-def table_of_contents(text):
-    return re.findall(r"^## (.*)$", text, re.MULTILINE)
-
-
 @pytest.mark.parametrize(
     "path", [*sorted(DOCS.glob("*.md")), FINDINGS / "README.md"], ids=lambda path: path.relative_to(DOCS).as_posix()
 )
@@ -91,10 +101,12 @@ def test_the_first_example_has_the_finding_and_the_second_has_not(code, tmp_path
 @pytest.mark.parametrize("code", findings.CODES)
 def test_each_code_has_a_page_with_its_sections(code):
     text = (FINDINGS / f"{code}.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## (.*)\n((?:(?!## ).*\n)*)", text, re.MULTILINE))
     assert text.startswith(f"# {code}\n")
-    assert table_of_contents(text) == SECTIONS
-    named = re.search(r"^## Severity\n(.*?)^## ", text, re.DOTALL | re.MULTILINE).group(1)
-    assert set(re.findall(r"\*\*(\w+)\*\*", named)) == set(index()[code])
+    before = any(f'"{code}"' in inspect.getsource(module) for module in CHECKS.values())
+    assert list(sections) == [section for section in SECTIONS if section != "Before training" or before]
+    named = re.findall(r"\*\*(\w+)\*\*", sections["Severity"] + sections.get("Before training", ""))
+    assert set(named) == set(index()[code])
 
 
 def index():
@@ -120,6 +132,8 @@ def test_thresholds_are_those_of_the_rule(code):
     for name, number in listed.items():
         assert number == pytest.approx(getattr(rule, name), rel=1e-6), name
     assert own_numbers(rule) <= set(listed)
+    for module, name, number in re.findall(r"`(preflight_\w+)\.([A-Z_]+) = ([\d.]+)`", text):
+        assert float(number) == getattr(CHECKS[module], name), name
 
 
 def own_numbers(module):
@@ -127,8 +141,22 @@ def own_numbers(module):
     found = set()
     for statement in ast.parse(inspect.getsource(module)).body:
         if isinstance(statement, ast.Assign):
-            found |= {name.id for target in statement.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+            found |= {
+                name.id for target in statement.targets for name in ast.walk(target) if isinstance(name, ast.Name)
+            }
     return {name for name in found if isinstance(getattr(module, name), (int, float))}
+
+
+def test_the_figures_of_weights_are_small_and_made_by_the_script():
+    spec = importlib.util.spec_from_file_location("make_figures", ROOT / "scripts" / "make_figures.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    shown = re.findall(r"^!\[.+\]\(figures/(.*)\)$", (DOCS / "weights.md").read_text(encoding="utf-8"), re.MULTILINE)
+    sizes = {path.name: path.stat().st_size for path in (DOCS / "figures").iterdir()}
+    assert len(shown) == len(set(shown)) <= 15
+    assert set(shown) == set(script.FIGURES) == set(sizes)
+    assert max(sizes.values()) < 60_000
+    assert {experiment for experiment, _ in script.FIGURES.values()} <= set(fn.lab.EXPERIMENTS)
 
 
 @pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda path: path.relative_to(DOCS).as_posix())
