@@ -159,7 +159,9 @@ def test_the_figures_of_weights_are_small_and_made_by_the_script():
     assert {experiment for experiment, _ in script.FIGURES.values()} <= set(fn.lab.EXPERIMENTS)
 
 
-@pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda path: path.relative_to(DOCS).as_posix())
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda path: path.relative_to(ROOT).as_posix()
+)
 def test_links_lead_to_files_and_sections(path):
     text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
