@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 
-LEAST_LOOKS = 3  # in each part of the training that is timed: a look is rare, so what counts are sums, not medians
+# Looks and seconds of each part of the training that is timed: a look is rare, so what counts are sums, not medians.
+LEAST_LOOKS, PART = 3, 1.0
 
 
 def cases(threads: int):
@@ -60,6 +61,8 @@ def watched(make, data, batch: int, seconds: float) -> dict:
             break
         interval, epochs = gap, max(1, -(-2 * gap * batch // len(data[0])))
     part = max(1, -(-LEAST_LOOKS * interval * batch // len(data[0])))
+    part = max(part, round(part * PART / fit("fastnet", part)))
+    fit("watched", part)
     taken, looks = {name: [] for name in sides}, len(monitor.table)
     while sum(taken["fastnet"]) < seconds or len(taken["fastnet"]) < 3:
         for name in sides:

@@ -64,6 +64,8 @@ class Beginning:
         How many samples each class has, where targets are class numbers.
     base_loss : float or None
         The loss of the best constant prediction.
+    symmetric : set of str
+        Hidden layers whose units were all equal.
     """
 
     fresh: bool
@@ -72,6 +74,7 @@ class Beginning:
     input_std: np.ndarray | None = None
     classes: np.ndarray | None = None
     base_loss: float | None = None
+    symmetric: set = field(default_factory=set)
 
     @property
     def input_rms(self) -> np.ndarray:
@@ -92,6 +95,7 @@ class Beginning:
         targets = feed.targets
         if targets.is_labels:
             begun.classes = np.bincount(targets.array.astype(np.int64).ravel(), minlength=targets.classes)
+        begun.symmetric = set(symmetric_layers(graph))
         begun.base_loss = base_loss(trainer.loss, targets, graph.output_shape, step)
         return begun
 

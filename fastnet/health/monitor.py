@@ -88,8 +88,14 @@ class HealthMonitor(Callback):
     def findings(self) -> list[Finding]:
         if self._trainer is None:
             return []
-        symmetric = symmetric_layers(self._trainer.net.graph)
-        return diagnose(Evidence(self._trainer, self.table, self._trainer.state(self)["beginning"], symmetric))
+        beginning = self._trainer.state(self)["beginning"]
+        # A layer whose units have become equal since (all zero, by a penalty) was not initialized wrongly.
+        symmetric = {
+            name: difference
+            for name, difference in symmetric_layers(self._trainer.net.graph).items()
+            if name in beginning.symmetric
+        }
+        return diagnose(Evidence(self._trainer, self.table, beginning, symmetric))
 
     # Called by the Trainer
 

@@ -9,8 +9,8 @@ from fastnet.health.findings import Finding
 #: The last validation losses over the best one, their distance as a share of the loss of a constant prediction, how many times
 #: the training loss they are; and the epochs since the best.
 RISE, DISTANCE, GAP, SINCE = 1.3, 0.15, 2.0, 3
-#: A gap of accuracy that is as telling, where the training samples are fitted so many times better.
-ACCURACY_GAP, BY_HEART = 0.1, 20.0
+#: A gap of accuracy that is as telling, where the training samples are fitted so many times better; and one that is by itself.
+ACCURACY_GAP, BY_HEART, WIDE_GAP = 0.1, 20.0, 0.22
 
 
 def find(evidence):
@@ -27,7 +27,7 @@ def find(evidence):
     gap = 0.0
     if "accuracy" in history and "val_accuracy" in history:
         gap = float(np.median(history["accuracy"][-3:]) - np.median(history["val_accuracy"][-3:]))
-    if not rises and not (gap > ACCURACY_GAP and now > BY_HEART * fitted):
+    if not rises and not (gap > ACCURACY_GAP and now > (GAP if gap > WIDE_GAP else BY_HEART) * fitted):
         return
     evidence_ = {"val_loss": now, "best_val_loss": float(held_out[best]), "loss": fitted, "accuracy_gap": gap}
     if rises:
