@@ -6,11 +6,9 @@ import json
 import os
 
 from fastnet import files
+from fastnet.files.runs import HISTORY, INTERRUPTED_HISTORY, MARK, MODEL
 
 __all__ = ["RunDirectory"]
-
-MODEL, HISTORY, MARK = "model.safetensors", "history.csv", "run.json"
-INTERRUPTED_HISTORY = "history-interrupted.csv"
 
 
 class RunDirectory:

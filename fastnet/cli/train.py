@@ -11,7 +11,8 @@ import threading
 import time
 
 from fastnet.cli.options import image_size, named, names, real_number, sizes, whole_number
-from fastnet.cli.run_directory import HISTORY, MODEL, RunDirectory
+from fastnet.cli.run_directory import RunDirectory
+from fastnet.files.runs import HISTORY, MODEL
 
 HELP = "train a network on the shipped digits or on data of your own"
 DESCRIPTION = (
