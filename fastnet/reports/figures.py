@@ -20,6 +20,7 @@ __all__ = [
     "curves",
     "dress",
     "histograms",
+    "literal",
     "name_lines",
     "whole_ticks",
     "scatter",
@@ -40,6 +41,11 @@ FEW_TICKS = 8
 NARROW = 100  # the greatest ratio of a logarithmic axis' ends at which its ticks are plain numbers
 LABEL_GAP = 0.082  # of the axes' height, between the names of two lines
 CHARACTER = 0.074  # inches, of a name's letters
+
+
+def literal(text: str) -> str:
+    """A text in which dollar signs are just that, not the ends of a formula."""
+    return text.replace("$", r"\$")
 
 
 def axes(*, title="", x="", y="", size=PANEL, right=0.15):
@@ -65,9 +71,9 @@ def dress(ax, *, title="", x="", y="") -> None:
     ax.tick_params(colors=FAINT, which="both", labelsize=8, length=3)
     ax.grid(True, color=GRID, linewidth=0.6)
     ax.set_axisbelow(True)
-    ax.set_title(title, color=INK, fontsize=10, loc="left", pad=7)
-    ax.set_xlabel(x, color=INK, fontsize=9)
-    ax.set_ylabel(y, color=INK, fontsize=9)
+    ax.set_title(literal(title), color=INK, fontsize=10, loc="left", pad=7)
+    ax.set_xlabel(literal(x), color=INK, fontsize=9)
+    ax.set_ylabel(literal(y), color=INK, fontsize=9)
     ax.patch.set_visible(False)
 
 
@@ -188,7 +194,7 @@ def name_lines(ax, drawn) -> None:
     places = spread([end[0] for end in ends], LABEL_GAP)
     for place, (height, name, line, _) in zip(places, ends, strict=True):
         ax.annotate(
-            name,
+            literal(name),
             (1.0, height),
             (1.035, place),
             xycoords="axes fraction",
@@ -279,7 +285,7 @@ def bars(values, *, title="", x="", reference=None, form="{:.3g}", limits=None, 
             ax.set_xscale("log")
         if limits is not None:
             ax.set_xlim(*limits)
-        ax.set_yticks(rows, names, color=INK, fontsize=8.5)
+        ax.set_yticks(rows, [literal(name) for name in names], color=INK, fontsize=8.5)
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="y", visible=False)
         ax.set_ylim(-0.7, len(names) - 0.3)
