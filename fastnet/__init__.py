@@ -39,6 +39,7 @@ _NAMES = {
     "fastnet.network": ["Network", "load"],
     "fastnet.optimizers": ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "ParameterGroup", "RMSprop"],
     "fastnet.regularizers": ["L1", "L1L2", "L2", "Regularizer"],
+    "fastnet.reports.training": ["report"],
     "fastnet.training": [
         "Callback", "EarlyStopping", "History", "ModelCheckpoint", "ReduceLROnPlateau", "Trainer", "find_learning_rate",
     ],

@@ -12,7 +12,7 @@ import time
 
 from fastnet.cli.options import image_size, named, names, real_number, sizes, whole_number
 from fastnet.cli.run_directory import RunDirectory
-from fastnet.files.runs import HISTORY, MODEL
+from fastnet.files.runs import HISTORY, MODEL, REPORT
 
 HELP = "train a network on the shipped digits or on data of your own"
 DESCRIPTION = (
@@ -121,6 +121,7 @@ def add_arguments(parser) -> None:
     )
     add("--threads", "by default the CPUs that the process may use", type=count, metavar="N")
     add("--out", "directory for the model and the history", "fastnet-run", metavar="DIR")
+    parser.add_argument("--report", action="store_true", help="also write report.html, a page with curves and mistakes")
     parser.add_argument("--overwrite", action="store_true", help="replace a finished run in that directory")
 
 
@@ -169,6 +170,8 @@ def run(arguments) -> int:
     print(f"trained in {seconds:.1f} s")
     print(f"model saved in {directory.file(MODEL)}")
     print(f"history saved in {directory.file(HISTORY)}")
+    if arguments.report:
+        _write_report(directory, net, data)
     return 0
 
 
@@ -267,6 +270,20 @@ def _stopping_cleanly(directory, trainer):
 # What is printed and written
 
 
+def _write_report(directory, net, data) -> None:
+    """The page; where matplotlib is missing what to install, as the run itself is saved."""
+    from fastnet.reports.training import report
+
+    try:
+        path = report(directory.path, directory.file(REPORT), net=net, data=(data.x_test, data.y_test))[-1]
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        print(f"no report: {error}")
+        return
+    print(f"report saved in {path}")
+
+
 def _describe(path, data, n_training, validation) -> str:
     parts = f"{n_training:,} training"
     if validation is not None:
@@ -304,7 +321,9 @@ def _description(arguments, data, results, history, seconds) -> dict:
     import fastnet
     from fastnet import config
 
-    options = {name: value for name, value in vars(arguments).items() if name not in ("run", "command", "overwrite")}
+    options = {
+        name: value for name, value in vars(arguments).items() if name not in ("run", "command", "overwrite", "report")
+    }
     if options["data"] != "digits":
         options["data"] = os.path.abspath(options["data"])
     for name, value in options.items():
@@ -324,5 +343,7 @@ def _description(arguments, data, results, history, seconds) -> dict:
         "samples": {"training": len(data.x), "test": len(data.x_test)},
         "epochs": history.epochs,
         "seconds": round(seconds, 3),
+        "stopped": history.stopped,
+        "learning_rates": history.learning_rates,
         "results": results,
     }
