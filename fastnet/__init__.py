@@ -42,6 +42,7 @@ _NAMES = {
         "RAdam", "RMSprop",
     ],
     "fastnet.regularizers": ["L1", "L1L2", "L2", "Regularizer"],
+    "fastnet.reports.training": ["report"],
     "fastnet.training": [
         "Callback", "EarlyStopping", "History", "ModelCheckpoint", "ReduceLROnPlateau", "Trainer", "find_learning_rate",
     ],

@@ -3,9 +3,12 @@
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import fastnet as fn
 from fastnet import lab
+from fastnet.cli import main
 from fastnet.reports import Page, figures
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "check_pages.py"
@@ -54,3 +57,23 @@ if check_pages.find_browser() is not None:
         paths = [path for written in lab.write_all(tmp_path) for path in written if path.endswith(".html")]
         assert len(paths) == len(lab.EXPERIMENTS) + 1
         assert check_pages.main(paths) == 0
+
+    @pytest.mark.slow
+    def test_reports_of_trainings_and_of_a_saved_network(tmp_path):
+        (x, y), test = fn.datasets.digits()
+        layers = [fn.Conv2D(8, 3, activation="relu"), fn.BatchNorm(), fn.Flatten(), fn.Dense(16, activation="relu"),
+                  fn.Dense(10, name="a_layer_with_a_rather_long_name")]  # fmt: skip
+        net = fn.Network(layers, input_shape=(8, 8, 1), seed=0)
+        history = net.fit(x, y, epochs=3, loss="softmax_cross_entropy", metrics=["accuracy"], validation=test, health=True,
+                          verbose=0)  # fmt: skip
+        names = [f"a class with a rather long name, {digit}" for digit in range(10)]
+        pages = [str(tmp_path / name) for name in ("images.html", "values.html", "run/report.html", "model.html")]
+        fn.report(history, pages[0], net=net, data=test, class_names=names)
+        values = np.random.default_rng(0).normal(size=(200, 12))
+        net = fn.Network([fn.Dense(8, activation="tanh"), fn.Dense(1)], input_shape=(12,), seed=0)
+        history = net.fit(values, values[:, 0], epochs=30, loss="mse", metrics=["r2"], health=True, verbose=0)
+        fn.report(history, pages[1], net=net, data=(values, values[:, 0]))
+        run = str(tmp_path / "run")
+        assert main(["train", "--epochs", "2", "--out", run, "--report"]) == 0
+        assert main(["inspect", run, "--html", pages[3]]) == 0
+        assert check_pages.main(pages) == 0

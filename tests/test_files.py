@@ -179,6 +179,13 @@ def test_existing_file(tmp_path):
         files.existing_file(tmp_path)
 
 
+def test_json(tmp_path):
+    found = files.plain({"a": np.array([1.0, np.inf]), 2: (np.int64(3), np.float32(0.5)), "b": [None, "x", True]})
+    assert found == {"a": [1.0, None], "2": [3, 0.5], "b": [None, "x", True]}
+    files.write_json(tmp_path / "a.json", {"é": np.nan})
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{"é": null}\n'
+
+
 def test_csv(tmp_path):
     files.write_csv(tmp_path / "a.csv", ["name", "value"], [["a,b", 0.1], ["ü", 2]])
     assert (tmp_path / "a.csv").read_bytes().decode() == 'name,value\n"a,b",0.1\nü,2\n'

@@ -7,7 +7,7 @@ import json
 import math
 import os
 
-from fastnet.cli.run_directory import FINDINGS, HEALTH, HISTORY, MARK
+from fastnet.files.runs import FINDINGS, HEALTH, HISTORY, MARK
 
 HELP = "show two finished runs side by side"
 DESCRIPTION = (

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 
 from fastnet import files
+from fastnet.files.runs import MODEL
 
 HELP = "predict with a network that fastnet train has saved"
 DESCRIPTION = (
@@ -30,7 +31,6 @@ def add_arguments(parser) -> None:
 def run(arguments) -> int:
     """Predict and write."""
     from fastnet import datasets
-    from fastnet.cli.run_directory import MODEL
     from fastnet.network import load
 
     path = arguments.model

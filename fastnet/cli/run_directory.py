@@ -6,12 +6,9 @@ import json
 import os
 
 from fastnet import files
+from fastnet.files.runs import FINDINGS, HEALTH, HISTORY, INTERRUPTED_HISTORY, MARK, MODEL
 
 __all__ = ["RunDirectory"]
-
-MODEL, HISTORY, MARK = "model.safetensors", "history.csv", "run.json"
-HEALTH, FINDINGS = "health.csv", "findings.json"
-INTERRUPTED_HISTORY = "history-interrupted.csv"
 
 
 class RunDirectory:

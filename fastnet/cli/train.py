@@ -12,7 +12,8 @@ import time
 import warnings
 
 from fastnet.cli.options import image_size, named, names, real_number, sizes, whole_number
-from fastnet.cli.run_directory import HISTORY, MODEL, RunDirectory
+from fastnet.cli.run_directory import RunDirectory
+from fastnet.files.runs import HISTORY, MODEL, REPORT
 
 HELP = "train a network on the shipped digits or on data of your own"
 DESCRIPTION = (
@@ -132,6 +133,7 @@ def add_arguments(parser) -> None:
         action="store_true",
         help="look at weights, gradients and activations while training, and say what is wrong",
     )
+    parser.add_argument("--report", action="store_true", help="also write report.html, a page with curves and mistakes")
     parser.add_argument("--overwrite", action="store_true", help="replace a finished run in that directory")
 
 
@@ -184,6 +186,8 @@ def run(arguments) -> int:
     print(f"trained in {seconds:.1f} s")
     print(f"model saved in {directory.file(MODEL)}")
     print(f"history saved in {directory.file(HISTORY)}")
+    if arguments.report:
+        _write_report(directory, net, data)
     return 0
 
 
@@ -282,6 +286,20 @@ def _stopping_cleanly(directory, trainer):
 # What is printed and written
 
 
+def _write_report(directory, net, data) -> None:
+    """The page; where matplotlib is missing what to install, as the run itself is saved."""
+    from fastnet.reports.training import report
+
+    try:
+        path = report(directory.path, directory.file(REPORT), net=net, data=(data.x_test, data.y_test))[-1]
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        print(f"no report: {error}")
+        return
+    print(f"report saved in {path}")
+
+
 def _describe(path, data, n_training, validation) -> str:
     parts = f"{n_training:,} training"
     if validation is not None:
@@ -336,7 +354,9 @@ def _description(arguments, data, results, history, seconds) -> dict:
     import fastnet
     from fastnet import config
 
-    options = {name: value for name, value in vars(arguments).items() if name not in ("run", "command", "overwrite")}
+    options = {
+        name: value for name, value in vars(arguments).items() if name not in ("run", "command", "overwrite", "report")
+    }
     if options["data"] != "digits":
         options["data"] = os.path.abspath(options["data"])
     for name, value in options.items():
@@ -359,5 +379,7 @@ def _description(arguments, data, results, history, seconds) -> dict:
         "samples": {"training": len(data.x), "test": len(data.x_test)},
         "epochs": history.epochs,
         "seconds": round(seconds, 3),
+        "stopped": history.stopped,
+        "learning_rates": history.learning_rates,
         "results": results,
     }

@@ -203,6 +203,23 @@ class TableInputs:
             parts.append(np.nan_to_num(scaled, copy=False, nan=0))  # a missing value becomes the mean
         return np.concatenate(parts, axis=1)
 
+    def restore(self, x) -> dict[str, list]:
+        """Inputs of the network as a table's columns again: numbers in their own unit, categories by name.
+
+        A missing value that became the mean comes back as the mean.
+        """
+        x = np.asarray(x, np.float64)
+        found, at = {}, 0
+        for column in self.columns:
+            if "categories" in column:
+                width = len(column["categories"])
+                found[column["name"]] = [column["categories"][i] for i in x[:, at : at + width].argmax(axis=1)]
+            else:
+                width = 1
+                found[column["name"]] = (x[:, at] * column["std"] + column["mean"]).tolist()
+            at += width
+        return found
+
     def _as_table(self, data) -> Table:
         if isinstance(data, Table):
             return data

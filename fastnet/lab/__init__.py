@@ -11,11 +11,10 @@ A module for each experiment has `TITLE`, `QUESTION`, ``run(seed, quick)`` and `
 from __future__ import annotations
 
 import importlib
-import json
 import os
 
 from fastnet import checks, config, files
-from fastnet.lab.measure import data, plain
+from fastnet.lab.measure import data
 
 __all__ = ["EXPERIMENTS", "FOLDER", "page", "run", "write", "write_all", "write_index"]
 
@@ -77,7 +76,7 @@ def run(name: str, *, seed: int = 0, quick: bool = False) -> dict:
         found = module.run(seed=seed, quick=quick)
     (x, _), (x_test, _) = data()
     samples = {"training": len(x), "test": len(x_test)}
-    return plain({"experiment": name, "seed": seed, "quick": quick, "samples": samples, **found})
+    return files.plain({"experiment": name, "seed": seed, "quick": quick, "samples": samples, **found})
 
 
 def page(name: str, numbers: dict, *, links=()):
@@ -128,7 +127,7 @@ def write(name: str, folder=FOLDER, *, seed: int = 0, quick: bool = False, links
     numbers = run(name, seed=seed, quick=quick)
     os.makedirs(folder, exist_ok=True)
     written = [os.path.join(folder, f"{name}.json")]
-    files.write_bytes(written[0], (json.dumps(numbers, allow_nan=False) + "\n").encode())
+    files.write_json(written[0], numbers)
     try:
         made = page(name, numbers, links=links)
     except ModuleNotFoundError as error:

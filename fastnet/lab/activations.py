@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from fastnet.lab.measure import BATCH, Snapshots, backpropagate, data, moments, shares, slopes, train
-from fastnet.lab.text import listed, number, percent
 from fastnet.layers import Activation, Dense, Flatten
 from fastnet.losses import SoftmaxCrossEntropy
 from fastnet.network import Network
 from fastnet.optimizers import SGD
+from fastnet.reports.text import listed, number, percent
 
 TITLE = "Activation functions in a network"
 QUESTION = (

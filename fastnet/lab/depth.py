@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnet.lab.measure import backpropagate, data, moments, train
-from fastnet.lab.text import listed, number, percent, table_number
 from fastnet.layers import Activation, BatchNorm, Dense, Flatten, Layer, Residual
 from fastnet.losses import SoftmaxCrossEntropy
 from fastnet.network import Network
 from fastnet.optimizers import SGD
+from fastnet.reports.text import listed, number, percent, table_number
 
 TITLE = "Depth"
 QUESTION = "What does a deeper network cost, why is it harder to train, and what do residual connections change?"

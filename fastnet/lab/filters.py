@@ -7,10 +7,10 @@ import numpy as np
 from fastnet import initializers
 from fastnet.kernels.random import key
 from fastnet.lab.measure import BATCH, Snapshots, data, train
-from fastnet.lab.text import listed, number, percent
 from fastnet.layers import Conv2D, Dense, Flatten, MaxPool2D
 from fastnet.network import Network
 from fastnet.optimizers import Adam
+from fastnet.reports.text import listed, number, percent
 
 TITLE = "What filters learn"
 QUESTION = "What do the small windows of weights in a convolutional network look for, and which of them matter?"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnet.lab.text import listed, number, signed, table_number
 from fastnet.layers import Activation, Dense
 from fastnet.losses import MeanSquaredError
 from fastnet.network import Network
 from fastnet.optimizers import SGD
+from fastnet.reports.text import listed, number, signed, table_number
 from fastnet.training import Trainer
 
 TITLE = "Gradient descent, by numbers"

@@ -21,7 +21,7 @@ from fastnet.lab.init_measure import (
     WIDTH,
     run,
 )  # fmt: skip
-from fastnet.lab.text import listed, number, percent, table_number
+from fastnet.reports.text import listed, number, percent, table_number
 
 __all__ = ["QUESTION", "SNIPPET", "TITLE", "page", "run"]
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from fastnet.lab.learning_rate_schedules import range_test, schedule_runs, show_range_test, show_schedules
 from fastnet.lab.measure import BATCH, Snapshots, moments, train
-from fastnet.lab.text import listed, number, percent, table_number
 from fastnet.layers import Dense, Flatten
 from fastnet.network import Network
 from fastnet.optimizers import SGD, Adam
+from fastnet.reports.text import listed, number, percent, table_number
 
 TITLE = "Learning rates"
 QUESTION = "What happens when the learning rate is too low or too high, and how does one find a good one, and why let it change?"

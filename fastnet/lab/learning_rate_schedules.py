@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnet.lab.measure import data, train
-from fastnet.lab.text import listed, number, percent, table_number
 from fastnet.network import Network
 from fastnet.optimizers import SGD
+from fastnet.reports.text import listed, number, percent, table_number
 from fastnet.schedules import Cosine, Exponential, OneCycle, Step, Warmup
 from fastnet.training import find_learning_rate
 

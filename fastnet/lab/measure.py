@@ -9,7 +9,7 @@ from fastnet.kernels.activation import ACTIVATIONS
 from fastnet.layers import Layer
 from fastnet.training import Callback
 
-__all__ = ["BATCH", "Probe", "Snapshots", "backpropagate", "data", "moments", "plain", "shares", "slopes", "train"]
+__all__ = ["BATCH", "Probe", "Snapshots", "backpropagate", "data", "moments", "shares", "slopes", "train"]
 
 BATCH = 32
 
@@ -133,18 +133,3 @@ class Snapshots(Callback):
 
     def on_epoch_end(self, trainer, logs):
         self.taken.append(self.take(trainer.net))
-
-
-def plain(value):
-    """Numbers as JSON has them: arrays become lists, what is not finite becomes None."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

@@ -6,10 +6,10 @@ import numpy as np
 
 from fastnet.kernels import activate
 from fastnet.lab.measure import data, shares, slopes, train
-from fastnet.lab.text import listed, number, percent, signed, table_number
 from fastnet.layers import Dense, Flatten
 from fastnet.network import Network
 from fastnet.optimizers import Adam
+from fastnet.reports.text import listed, number, percent, signed, table_number
 
 TITLE = "What a neuron computes"
 QUESTION = "What are weights and biases, what does the weighted sum do, and what is an activation function for?"

@@ -9,10 +9,10 @@ import numpy as np
 
 from fastnet.kernels import adagrad_update, adam_update, lion_update, rmsprop_update, sgd_update
 from fastnet.lab.measure import train
-from fastnet.lab.text import listed, number, percent, signed, table_number
 from fastnet.layers import Dense, Flatten
 from fastnet.network import Network
 from fastnet.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
+from fastnet.reports.text import listed, number, percent, signed, table_number
 
 TITLE = "Optimizers"
 QUESTION = "What do momentum, RMSprop, Adam and AdamW add to plain gradient descent?"

@@ -9,12 +9,12 @@ import numpy as np
 
 from fastnet import augment
 from fastnet.lab.measure import data, shares, train
-from fastnet.lab.text import listed, number, percent, table_number
 from fastnet.layers import Dense, Dropout, Flatten
 from fastnet.losses import SoftmaxCrossEntropy
 from fastnet.network import Network
 from fastnet.optimizers import Adam, AdamW, Optimizer
 from fastnet.regularizers import L1, L2
+from fastnet.reports.text import listed, number, percent, table_number
 from fastnet.training import EarlyStopping
 
 TITLE = "Underfitting, overfitting, regularization"

@@ -7,7 +7,10 @@ import numpy as np
 from fastnet.reports.colours import FAINT, GRID, INK
 from fastnet.reports.images import plot_context, require_matplotlib
 
-__all__ = ["CHARACTER", "DASHES", "LABEL_GAP", "PANEL", "axes", "log_axis", "name_lines", "plain_ticks", "whole_ticks"]
+__all__ = [
+    "CHARACTER", "DASHES", "FEW_TICKS", "LABEL_GAP", "PANEL", "axes", "literal", "log_axis", "name_lines", "plain_ticks",
+    "whole_ticks",
+]  # fmt: skip
 
 PANEL = (4.3, 2.9)  # inches
 DASHES = [
@@ -24,6 +27,11 @@ FEW_TICKS = 8
 NARROW = 100  # the greatest ratio of a logarithmic axis' ends at which its ticks are plain numbers
 LABEL_GAP = 0.082  # of the axes' height, between the names of two lines
 CHARACTER = 0.074  # inches, of a name's letters
+
+
+def literal(text: str) -> str:
+    """A text in which dollar signs are just that, not the ends of a formula."""
+    return text.replace("$", r"\$")
 
 
 def axes(*, title="", x="", y="", size=PANEL, right=0.15):
@@ -49,9 +57,9 @@ def dress(ax, *, title="", x="", y="") -> None:
     ax.tick_params(colors=FAINT, which="both", labelsize=8, length=3)
     ax.grid(True, color=GRID, linewidth=0.6)
     ax.set_axisbelow(True)
-    ax.set_title(title, color=INK, fontsize=10, loc="left", pad=7)
-    ax.set_xlabel(x, color=INK, fontsize=9)
-    ax.set_ylabel(y, color=INK, fontsize=9)
+    ax.set_title(literal(title), color=INK, fontsize=10, loc="left", pad=7)
+    ax.set_xlabel(literal(x), color=INK, fontsize=9)
+    ax.set_ylabel(literal(y), color=INK, fontsize=9)
     ax.patch.set_visible(False)
 
 
@@ -98,7 +106,7 @@ def name_lines(ax, drawn) -> None:
     places = spread([end[0] for end in ends], LABEL_GAP)
     for place, (height, name, line, _) in zip(places, ends, strict=True):
         ax.annotate(
-            name,
+            literal(name),
             (1.0, height),
             (1.035, place),
             xycoords="axes fraction",

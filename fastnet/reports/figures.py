@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnet.reports.axes import CHARACTER, DASHES, PANEL, axes, log_axis, name_lines, plain_ticks, whole_ticks
+from fastnet.reports.axes import CHARACTER, DASHES, PANEL, axes, literal, log_axis, name_lines, plain_ticks, whole_ticks
 from fastnet.reports.colours import FAINT, INK, PAPER, SERIES
 from fastnet.reports.images import plot_context
 
@@ -141,7 +141,7 @@ def bars(values, *, title="", x="", reference=None, form="{:.3g}", limits=None, 
             ax.set_xscale("log")
         if limits is not None:
             ax.set_xlim(*limits)
-        ax.set_yticks(rows, names, color=INK, fontsize=8.5)
+        ax.set_yticks(rows, [literal(name) for name in names], color=INK, fontsize=8.5)
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="y", visible=False)
         ax.set_ylim(-0.7, len(names) - 0.3)

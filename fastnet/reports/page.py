@@ -15,6 +15,7 @@ from fastnet.reports.markup import Markup, as_html, formula, prose
 __all__ = ["Page"]
 
 NUMBER = ' class="number"'
+NOTES = {"info": "", "warning": " warning", "problem": " problem"}  # kind -> class besides
 LEAST_CONTENTS = 3  # sections, from which a page lists them
 
 
@@ -47,6 +48,7 @@ class Page:
         self.title = _text("title", title)
         self.summary = _text("summary", summary)
         self.links = list(links)
+        self._tiles = ""
         self._parts: list[str] = []
         self._sections: list[tuple[str, str]] = []
 
@@ -81,13 +83,19 @@ class Page:
         """Lines of code, as they are."""
         self._parts.append(f'<pre tabindex="0"><code>{html.escape(text.strip())}</code></pre>')
 
-    def note(self, text) -> None:
-        """A paragraph that stands out."""
-        self._parts.append(f'<p class="note">{as_html(text)}</p>')
+    def note(self, text, kind: str = "info") -> None:
+        """A paragraph that stands out; `kind` is "info", "warning" or "problem"."""
+        checks.choice("kind", kind, NOTES)
+        self._parts.append(f'<p class="note{NOTES[kind]}">{as_html(text)}</p>')
 
     def items(self, items) -> None:
         """A list, one item a text."""
         self._parts.append("<ul>" + "".join(f"<li>{as_html(item)}</li>" for item in items) + "</ul>")
+
+    def tiles(self, pairs) -> None:
+        """The few numbers that matter most, (name, number), large, side by side, under the title."""
+        inside = "".join(f"<div><dt>{as_html(name)}</dt><dd>{as_html(number)}</dd></div>" for name, number in pairs)
+        self._tiles = f'<dl class="tiles">{inside}</dl>'
 
     def definitions(self, pairs) -> None:
         """A list of (term, text)."""
@@ -104,7 +112,7 @@ class Page:
         caption : str
         header : list of str
         rows : list of lists
-            Each as long as the header. Numbers stand at the right.
+            Each as long as the header. A column of numbers stands at the right.
 
         Raises
         ------
@@ -121,7 +129,8 @@ class Page:
             for cell, is_right in zip(header, right, strict=True)
         )
         body = "".join(
-            f'<tr><th scope="row">{as_html(first)}</th>' + "".join(map(_cell, rest)) + "</tr>" for first, *rest in rows
+            f'<tr><th scope="row">{as_html(first)}</th>' + "".join(map(_cell, rest, right[1:])) + "</tr>"
+            for first, *rest in rows
         )
         self._parts.append(
             f'<div class="table" role="region" tabindex="0" aria-label="{html.escape(_plain(caption))}"><table>'
@@ -178,7 +187,7 @@ class Page:
             f"<style>{style_rules()}\n{_stylesheet()}</style></head>"
         )
         top = f'<header><h1>{as_html(self.title)}</h1><p class="summary">{as_html(self.summary)}</p></header>'
-        body = "\n".join([navigation[0], "<main>", top, contents, *self._parts, "</main>", navigation[1]])
+        body = "\n".join([navigation[0], "<main>", top + self._tiles, contents, *self._parts, "</main>", navigation[1]])
         return f"{head}\n<body>\n{body}\n</body></html>\n"
 
     def write(self, path) -> None:
@@ -212,5 +221,5 @@ def _is_number(value) -> bool:
     return not isinstance(value, str) or re.match(r"[-−+±≈<>]?\s?\d|–$", value) is not None
 
 
-def _cell(value) -> str:
-    return f"<td{NUMBER * _is_number(value)}>{as_html(value)}</td>"
+def _cell(value, is_right: bool) -> str:
+    return f"<td{NUMBER * is_right}>{as_html(value)}</td>"

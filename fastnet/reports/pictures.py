@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnet.reports.axes import CHARACTER, DASHES, PANEL, axes, whole_ticks
+from fastnet.reports.axes import CHARACTER, DASHES, FEW_TICKS, PANEL, axes, literal, whole_ticks
 from fastnet.reports.colours import FAINT, INK, SERIES
 from fastnet.reports.images import plot_context, require_matplotlib
 
-__all__ = ["heat_map", "image_grid", "over_time", "surface"]
+__all__ = ["captioned_images", "confusion_map", "heat_map", "image_grid", "over_time", "surface"]
+
+MOST_PIXELS = 96  # of an image's side in a row of small ones
+RIGHT, MISTAKE = 0, 6  # series whose colours a confusion matrix has
+MOST_NAMES, MOST_WRITTEN = 60, 15  # classes of a confusion matrix that have their names, and counts, written
 
 
-def over_time(shares, *, low, high, title="", x="epoch", y="", size=PANEL):
+def over_time(shares, *, low, high, title="", x="epoch", y="", times=None, size=PANEL):
     """How a distribution changes: a column for each time, darker where more of the values are.
 
     Parameters
     ----------
     shares : array (times, bins)
         Each row sums to 1; the bins divide [low, high] evenly.
+    times : list of int, optional
+        What the columns are called; by default 0, 1, 2, ...
     """
     shares = np.asarray(shares, float)
     figure, ax = axes(title=title, x=x, y=y, size=size)
@@ -38,7 +44,11 @@ def over_time(shares, *, low, high, title="", x="epoch", y="", size=PANEL):
             extent=(-0.5, len(shares) - 0.5, low, high),
         )
         ax.grid(False)
-        whole_ticks(ax)
+        if times is None:
+            whole_ticks(ax)
+        else:
+            marked = np.unique(np.linspace(0, len(times) - 1, min(FEW_TICKS, len(times))).astype(int))
+            ax.set_xticks(marked, [f"{times[i]:,}" for i in marked])
     return figure
 
 
@@ -158,6 +168,116 @@ def _scaled(images, diverging, each):
             return 0.5 + images / np.where(most > 0, 2 * most, 1)
         low, high = (f(images, axis=axis, keepdims=True) for f in (np.nanmin, np.nanmax))
         return (images - low) / np.where(high > low, high - low, 1)
+
+
+def captioned_images(images, captions, *, columns=4, centred=False):
+    """Images side by side, with a line or two of text under each; of large ones every second, third, ... pixel.
+
+    Parameters
+    ----------
+    images : array (n, height, width, channels)
+        One channel is gray; of four the first three are shown.
+    captions : list of str
+    centred : bool
+        Scale all alike, zero becoming gray; otherwise each from its least to its greatest value.
+    """
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
+    images = np.asarray(images, float)[..., :3]
+    thin = max(1, max(images.shape[1:3]) // MOST_PIXELS)
+    images = images[:, ::thin, ::thin]
+    n, high, wide = images.shape[:3]
+    lines = -(-n // columns)
+    gap, text = 0.08, 0.04 + 0.15 * max(caption.count("\n") + 1 for caption in captions)
+    cell = (PANEL[0] - gap) / columns - gap
+    tall = cell * high / wide
+    size = PANEL[0], gap + lines * (tall + text + gap)
+    with plot_context():
+        figure = Figure(size)
+        for i, (image, caption) in enumerate(zip(_scaled_colours(images, centred), captions, strict=True)):
+            left, top = gap + i % columns * (cell + gap), gap + i // columns * (tall + text + gap)
+            place = (left / size[0], 1 - (top + tall) / size[1], cell / size[0], tall / size[1])
+            ax = figure.add_axes(place)
+            ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="none", aspect="auto")
+            ax.set_axis_off()
+            ax.annotate(
+                literal(caption),
+                (0.5, 0),
+                (0, -2),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                ha="center",
+                va="top",
+                fontsize=8,
+                linespacing=1.15,
+                color=INK,
+                annotation_clip=False,
+            )
+    return figure
+
+
+def _scaled_colours(images, centred: bool) -> list:
+    """To [0, 1], an image's channels alike; gray ones without the axis of channels."""
+    if centred:
+        return list(0.5 + images / (2 * max(float(np.abs(images).max()), 1e-30)))
+    axis = (1, 2, 3)
+    low, high = images.min(axis=axis, keepdims=True), images.max(axis=axis, keepdims=True)
+    scaled = (images - low) / np.where(high > low, high - low, 1)
+    return list(scaled[..., 0] if images.shape[3] == 1 else scaled)
+
+
+def confusion_map(counts, names):
+    """A confusion matrix: counts, the stronger coloured the larger their share of the row; mistakes in red.
+
+    Parameters
+    ----------
+    counts : array (classes, classes)
+        A row for each true class.
+    names : list of str
+        Of the classes; up to 60 are written beside the axes, and up to 15 have their counts in the cells.
+    """
+    require_matplotlib()
+    from matplotlib.colors import to_rgb
+
+    counts = np.asarray(counts)
+    classes = len(counts)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    strength = np.where(np.eye(classes, dtype=bool), shares, np.sqrt(shares))  # few mistakes are seen, too
+    named = classes <= MOST_NAMES
+    room = 0.3 + (CHARACTER * max(map(len, names)) if named else 0.2)
+    side = float(np.clip(0.36 * classes, 2.4, 6.0))
+    size = (room + side + 0.3, side + room + 0.2)
+    figure, ax = axes(size=size)
+    with plot_context():
+        ax.set_position((room / size[0], room / size[1], side / size[0], side / size[1]))
+        colours = np.empty((classes, classes, 4))
+        colours[..., :3] = to_rgb(SERIES[MISTAKE])
+        colours[np.eye(classes, dtype=bool), :3] = to_rgb(SERIES[RIGHT])
+        colours[..., 3] = strength
+        ax.imshow(colours, interpolation="none", aspect="auto")
+        ax.grid(False)
+        ax.tick_params(length=0)
+        if named:
+            small = 8 if classes <= 20 else 6
+            long = max(map(len, names)) > 3
+            shown = [literal(name) for name in names]
+            ax.set_xticks(range(classes), shown, rotation=90 if long else 0, fontsize=small, color=INK)
+            ax.set_yticks(range(classes), shown, fontsize=small, color=INK)
+        ax.set_xlabel("predicted", color=INK, fontsize=9)
+        ax.set_ylabel("true", color=INK, fontsize=9)
+        if classes <= MOST_WRITTEN:
+            for (row, column), count in np.ndenumerate(counts):
+                if count:
+                    ax.annotate(
+                        f"{count:,}",
+                        (column, row),
+                        ha="center",
+                        va="center",
+                        fontsize=8,
+                        color=INK if strength[row, column] < 0.5 else "#ffffff",
+                    )
+    return figure
 
 
 def surface(xs, ys, values, paths, *, title="", x="", y="", size=PANEL, target=None, colours=None):

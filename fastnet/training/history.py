@@ -18,6 +18,12 @@ class History(Mapping):
         Epochs finished. One that was interrupted adds no values.
     stopped : str or None
         Why training ended before its last epoch: "early stopping", "interrupted", "not finite".
+    learning_rates : list of float
+        The rate of each epoch's first step.
+    seconds : list of float
+        What each epoch took, with its validation.
+    settings : dict
+        How it was trained, as texts and numbers: layers, loss, optimizer, seed and so on.
     health : HealthMonitor or None
         What has looked at the training, with ``fit(health=True)`` or a monitor among the callbacks.
     findings : list of Finding
@@ -36,14 +42,19 @@ class History(Mapping):
         self._values: dict[str, list[float]] = {}
         self.epochs = 0
         self.stopped: str | None = None
+        self.learning_rates: list[float] = []
+        self.seconds: list[float] = []
+        self.settings: dict = {}
         self.health = None
 
     @property
     def findings(self) -> list:
         return [] if self.health is None else self.health.findings
 
-    def append(self, figures: dict[str, float]) -> None:
-        """Add an epoch's figures."""
+    def append(self, figures: dict[str, float], *, learning_rate=float("nan"), seconds=float("nan")) -> None:
+        """Add an epoch's figures, its learning rate and its time."""
+        self.learning_rates.append(float(learning_rate))
+        self.seconds.append(float(seconds))
         for name, value in figures.items():
             self._values.setdefault(name, [float("nan")] * self.epochs).append(float(value))
         self.epochs += 1

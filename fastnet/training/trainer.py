@@ -24,6 +24,7 @@ from fastnet.training.averaging import renew_statistics
 from fastnet.training.evaluation import Evaluator
 from fastnet.training.history import History
 from fastnet.training.progress import Progress
+from fastnet.training.settings import describe
 from fastnet.training.steps import Feed, Sums, training_step
 from fastnet.training.update import Clipping, Update
 
@@ -326,12 +327,15 @@ class Trainer:
         lookers = [callback for callback in callbacks if callback_module.looks_inside(callback)]
         self.fault = None
         self.feed = feed
+        self.history.settings = describe(self, feed, validation, epochs, batch_size)
         progress = Progress(epochs, n if not drop_last else n - n % batch_size, verbose)
         with self._callbacks_around(callbacks), progress:
             for epoch in range(epochs):
+                epoch_begun = time.perf_counter()
                 self._show_average(False)
                 for callback in callbacks:
                     callback.on_epoch_begin(self, {})
+                rate = self.learning_rate
                 if checks.flag("shuffle", shuffle):
                     self._shuffle(order)
                 if feed.images is not None:
@@ -343,7 +347,7 @@ class Trainer:
                 if validation is not None:
                     found = evaluator.run(validation)
                     figures |= {f"val_{name}": value for name, value in found.items()}
-                self.history.append(figures)
+                self.history.append(figures, learning_rate=rate, seconds=time.perf_counter() - epoch_begun)
                 progress.end_epoch(figures)
                 for callback in callbacks:
                     callback.on_epoch_end(self, figures)

@@ -22,8 +22,8 @@ def test_help_and_version(run):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "a command is missing: one of train, predict, compare, lab, info"),
-        (["trian"], "command 'trian' is not one of train, predict, compare, lab, info; did you mean 'train'?"),
+        ([], "a command is missing: one of train, predict, inspect, compare, lab, info"),
+        (["trian"], "command 'trian' is not one of train, predict, inspect, compare, lab, info; did you mean 'train'?"),
         (["train", "--epoch", "3"], "unknown option --epoch; did you mean '--epochs'?"),
         (["train", "--epoch=3"], "unknown option --epoch; did you mean '--epochs'?"),
         (["--verbose", "train"], "unknown option --verbose"),

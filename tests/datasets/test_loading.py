@@ -379,3 +379,11 @@ def test_means_in_several_parts():
         mean, std = mean_and_std(x, axis)
         np.testing.assert_allclose(mean, x.mean(axis), rtol=1e-10)
         np.testing.assert_allclose(std, x.std(axis), rtol=1e-10)
+
+
+def test_inputs_become_columns_again(tmp_path):
+    (tmp_path / "a.csv").write_text("size,city,price\n1.5,Oslo,1\n-2,Rome,2\n4,Oslo,3\n0,Bonn,4\n")
+    data = load(tmp_path / "a.csv", target="price", task="regression", test=0)
+    found = data.encoder.inputs.restore(data.x)
+    assert found["size"] == pytest.approx([1.5, -2, 4, 0], abs=1e-6)
+    assert found["city"] == ["Oslo", "Rome", "Oslo", "Bonn"]

@@ -3,8 +3,7 @@
 import numpy as np
 
 import fastnet as fn
-from fastnet.lab.measure import Probe, Snapshots, backpropagate, data, moments, plain, shares, slopes, train
-from fastnet.lab.text import listed, number, percent, signed, table_number
+from fastnet.lab.measure import Probe, Snapshots, backpropagate, data, moments, shares, slopes, train
 
 
 def test_probes_see_values_and_gradients():
@@ -48,20 +47,3 @@ def test_snapshots_are_taken_before_and_after_each_epoch():
 def test_data_of_some_classes():
     (x, y), (x_test, y_test) = data(train=20, classes=[3, 5])
     assert x.shape == (20, 8, 8, 1) and set(y) | set(y_test) == {3, 5} and len(x_test) == len(y_test)
-
-
-def test_plain():
-    found = plain({"a": np.array([1.0, np.inf]), 2: (np.int64(3), np.float32(0.5)), "b": [None, "x", True]})
-    assert found == {"a": [1.0, None], "2": [3, 0.5], "b": [None, "x", True]}
-
-
-def test_texts():
-    assert [number(v) for v in (0.5, 12.34, 1234567, -0.00012)] == ["0.500", "12.3", "1.2 × 10⁶", "−1.2 × 10⁻⁴"]
-    assert table_number(None) == signed(None) == percent(None) == "–"
-    assert signed(-1.5, 2) == "−1.50" and percent(0.123) == "12.3%"
-    assert [listed(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
-        "none",
-        "a",
-        "a and b",
-        "a, b and c",
-    ]

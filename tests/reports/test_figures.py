@@ -37,6 +37,15 @@ def test_logarithms_leave_gaps_where_values_are_not_positive():
     assert figure.axes[0].get_yscale() == "log"
 
 
+def test_dollar_signs_are_no_formulas():
+    name = r"$\nothing$"
+    figure = figures.curves({name: [1, 2]}, title=name, x=name, y=name)
+    assert images.svg(figure) != images.svg(figures.curves({"": [1, 2]}))
+    images.svg(figures.bars({name: 1.0}))
+    images.svg(pictures.confusion_map(np.eye(2, dtype=int), [name, "$"]))
+    images.svg(pictures.captioned_images(np.zeros((1, 2, 2, 1)), [name]))
+
+
 def test_a_line_without_values_is_named_with_a_dash():
     figure = figures.curves({"a": [1.0, 2.0], "lost": [None, None]})
     assert "lost –" in [text.get_text() for text in figure.axes[0].texts]
@@ -74,6 +83,38 @@ def test_over_time_has_a_column_for_each_time():
     shares = np.array([[1.0, 0.0], [0.25, 0.75], [0.5, 0.5]])
     image = pictures.over_time(shares, low=-1, high=1).axes[0].get_images()[0]
     assert image.get_array().shape == (2, 3) and image.get_extent() == [-0.5, 2.5, -1, 1]
+
+
+def test_over_time_marks_its_times():
+    ax = pictures.over_time(np.full((40, 2), 0.5), low=0, high=1, times=list(range(0, 400, 10))).axes[0]
+    labels = [text.get_text() for text in ax.get_xticklabels()]
+    assert labels[0] == "0" and labels[-1] == "390" and len(labels) == 8
+
+
+def test_confusion_map_shows_counts_and_mistakes_in_another_colour():
+    counts = np.array([[3, 1], [0, 0]])
+    ax = pictures.confusion_map(counts, ["cat", "dog"]).axes[0]
+    assert [text.get_text() for text in ax.texts] == ["3", "1"]
+    cells = ax.get_images()[0].get_array()
+    assert cells[0, 0, 3] == 0.75 and cells[0, 1, 3] == 0.5 and cells[1, 0, 3] == cells[1, 1, 3] == 0
+    assert tuple(cells[0, 0, :3]) != tuple(cells[0, 1, :3])
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_captioned_images_have_a_place_each(channels):
+    images = np.random.default_rng(0).random((5, 4, 6, channels))
+    figure = pictures.captioned_images(images, list("abcde"), columns=3)
+    assert [ax.texts[0].get_text() for ax in figure.axes] == list("abcde")
+    shown = figure.axes[4].get_images()[0].get_array()
+    assert shown.shape == ((4, 6) if channels == 1 else (4, 6, 3)) and (shown.min(), shown.max()) == (0, 1)
+    boxes = [ax.get_position().bounds for ax in figure.axes]
+    assert boxes[0][1] == boxes[2][1] > boxes[3][1] > 0 and boxes[0][0] == boxes[3][0]
+
+
+def test_centred_images_have_zero_in_the_middle():
+    figure = pictures.captioned_images([[[[0.0]]], [[[-2.0]]], [[[1.0]]]], list("abc"), centred=True)
+    assert [float(ax.get_images()[0].get_array()[0, 0]) for ax in figure.axes] == [0.5, 0.0, 0.75]
 
 
 def test_surface_draws_paths_in_its_window():

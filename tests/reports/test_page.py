@@ -19,6 +19,8 @@ def small_page():
     page.formula("y = w x + b")
     page.code("x < 1")
     page.note("A note.")
+    page.note("A warning.", "warning")
+    page.tiles([("accuracy", "98%"), ("epochs", 3)])
     page.items(["a", "b"])
     page.definitions([("term", "text")])
     page.table("Caption", ["name", "value"], [["a", 1.5], ["b", "−2"]])
@@ -48,6 +50,7 @@ def test_text_is_escaped_everywhere():
     page.paragraph(bad)
     page.prose(bad)
     page.note(bad)
+    page.tiles([(bad, bad)])
     page.code(bad)
     page.items([bad])
     page.definitions([(bad, bad)])
@@ -68,12 +71,18 @@ def test_markup_is_kept_and_named_by_its_text():
     assert 'aria-label="With stress"' in text and '<th scope="row"><em>x</em></th>' in text
 
 
+def test_tiles_stand_under_the_title_and_notes_have_their_kind():
+    text = small_page().html()
+    assert text.index("</header>") < text.index('<dl class="tiles">') < text.index('class="contents"')
+    assert "<div><dt>epochs</dt><dd>3</dd></div>" in text and '<p class="note warning">A warning.</p>' in text
+
+
 def test_numbers_stand_at_the_right():
     page = Page("Title", "Summary.")
     page.table("Caption", ["name", "number", "text"], [["a", "1.5", "one"], ["b", "–", "2 of them"]])
     text = page.html()
     assert '<th scope="col" class="number">number</th><th scope="col">text</th>' in text
-    assert '<td class="number">–</td>' in text
+    assert '<td class="number">–</td>' in text and "<td>2 of them</td>" in text
 
 
 def test_mistakes():
@@ -87,6 +96,8 @@ def test_mistakes():
             page.figure((figures.curves({"a": [1, 2]}), alt), caption)
     with pytest.raises(ValueError, match="form 'gif' is not one of svg, png"):
         page.figure((figures.curves({"a": [1, 2]}), "alt"), "caption", form="gif")
+    with pytest.raises(ValueError, match="kind 'loud' is not one of info, warning, problem"):
+        page.note("Text.", "loud")
     with pytest.raises(ValueError, match="summary must not be empty"):
         Page("Title", "")
     with pytest.raises(TypeError, match="title must be a text; got int"):

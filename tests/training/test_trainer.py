@@ -1,5 +1,7 @@
 """The training loop: same bits on every path, what a bad step changes, data that is refused."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -349,3 +351,18 @@ def test_regression_metrics_agree_with_scikit_learn():
     assert np.isclose(found["mae"], sklearn_metrics.mean_absolute_error(y, predicted))
     assert np.isclose(found["r2"], sklearn_metrics.r2_score(y, predicted))
     assert np.isclose(found["loss"], found["mse"])
+
+
+def test_history_says_how_it_was_trained():
+    x, y = make_data()
+    net = make_net()
+    rate = fn.schedules.Exponential(0.1, gamma=0.5, by="epoch")
+    history = fit(net, x, y, optimizer=fn.SGD(rate), epochs=3, batch_size=16, validation=0.25, clip_norm=2.0)
+    assert history.learning_rates == pytest.approx([0.1, 0.05, 0.025])
+    assert len(history.seconds) == 3 and min(history.seconds) > 0
+    settings = history.settings
+    assert settings == json.loads(json.dumps(settings))
+    assert [name for name, _ in settings["layers"]] == list(net.graph.by_name)
+    assert settings["seed"] == net.seed and settings["batch_size"] == 16 and settings["clip_norm"] == 2.0
+    assert settings["samples"] + settings["validation_samples"] == len(x)
+    assert settings["optimizer"].startswith("SGD(learning_rate=Exponential(") and "clip_value" not in settings

@@ -14,7 +14,7 @@ def number(value, digits: int = 3) -> str:
 
     Examples
     --------
-    >>> from fastnet.lab.text import number
+    >>> from fastnet.reports.text import number
     >>> number(1234.5), number(0.01234), number(1.5e-9), number(None)
     ('1,234', '0.0123', '1.5 × 10⁻⁹', 'not finite')
     """

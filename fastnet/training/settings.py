@@ -1,0 +1,52 @@
+"""How a training is done, as texts and numbers: what is needed to repeat it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+__all__ = ["describe"]
+
+
+def describe(trainer, feed, validation, epochs: int, batch_size: int) -> dict:
+    """A training's settings, as JSON can hold them.
+
+    Objects (layers, optimizer, loss, ...) are written as Python would make them, with all arguments.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    feed : Feed
+        The training data.
+    validation : Feed or None
+    epochs, batch_size : int
+
+    Returns
+    -------
+    dict
+    """
+    import fastnet
+    from fastnet import config
+
+    net, update = trainer.net, trainer.update
+    clipping = {f"clip_{field.name}": getattr(update.clipping, field.name) for field in fields(update.clipping)}
+    settings = {
+        "layers": [[node.name, repr(node.layer)] for node in net.graph.nodes],
+        "input_shape": list(net.input_shape),
+        "dtype": net.dtype,
+        "seed": net.seed,
+        "loss": repr(trainer.loss),
+        "metrics": [repr(metric) for metric in trainer.metrics],
+        "optimizer": repr(trainer.optimizer),
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "samples": len(feed.x),
+        "validation_samples": None if validation is None else len(validation.x),
+        "augment": [] if feed.augmentation is None else [repr(item) for item in feed.augmentation.operations],
+        **clipping,
+        "accumulate": update.accumulate,
+        "average": None if update.average is None else repr(update.average.rule),
+        "fastnet": fastnet.__version__,
+        "isa": config.isa(),
+        "threads": config.get_num_threads(),
+    }
+    return {name: value for name, value in settings.items() if value not in (None, [])}
