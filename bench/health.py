@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 
-# Looks and seconds of each part of the training that is timed: a look is rare, so what counts are sums, not medians.
-LEAST_LOOKS, PART = 3, 1.0
+# Looks and seconds of each part of the training that is timed: a look is rare, so that each part must have some.
+LEAST_LOOKS, PART = 2, 2.0
 
 
 def cases(threads: int):
@@ -61,10 +61,10 @@ def watched(make, data, batch: int, seconds: float) -> dict:
             break
         interval, epochs = gap, max(1, -(-2 * gap * batch // len(data[0])))
     part = max(1, -(-LEAST_LOOKS * interval * batch // len(data[0])))
-    part = max(part, round(part * PART / fit("fastnet", part)))
-    fit("watched", part)
+    alone, _ = (fit(name, part) for name in sides)
+    part = max(part, round(part * PART / alone))
     taken, looks = {name: [] for name in sides}, len(monitor.table)
-    while sum(taken["fastnet"]) < seconds or len(taken["fastnet"]) < 3:
+    while sum(taken["fastnet"]) < seconds or len(taken["fastnet"]) < 5:
         for name in sides:
             taken[name].append(fit(name, part))
     for a, b in zip(*(trainer.net.parameters() for trainer in trainers.values()), strict=True):
@@ -74,6 +74,6 @@ def watched(make, data, batch: int, seconds: float) -> dict:
     return {
         "median": {name: float(np.median(values)) / steps for name, values in taken.items()},
         "best": {name: min(values) / steps for name, values in taken.items()},
-        "ratio": {"watched": (sum(taken["watched"]) / sum(taken["fastnet"]), float(ratios.min()), float(ratios.max()))},
+        "ratio": {"watched": np.percentile(ratios, [50, 25, 75]).tolist()},
         "figures": {"batches from look to look": interval, "looks": len(monitor.table) - looks},
     }

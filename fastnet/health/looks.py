@@ -40,7 +40,8 @@ class Stretch:
         self.first = first
         self.row_of = {(item.name, item.kind): item.row for item in probe.items}
         self.looks: list[Look] = []
-        self._results: list[np.ndarray] = []
+        self._heads: list[np.ndarray] = []
+        self._histograms: list[np.ndarray] = []
         self._active: list[np.ndarray] = []
         self._saturated: list[np.ndarray] = []
         self._rows: list[dict] = []
@@ -56,7 +57,8 @@ class Stretch:
         """Take over what the probe has found."""
         probe = self.probe
         self.looks.append(look)
-        self._results.append(probe.results.copy())
+        self._heads.append(probe.results[:, :-BINS].copy())
+        self._histograms.append(probe.results[:, -BINS:].copy())
         self._active.append(probe.active.copy())
         self._saturated.append(probe.saturated.copy())
         self._rows.append(dict(probe.rows))
@@ -77,7 +79,7 @@ class Stretch:
         return self.first + np.arange(len(self))
 
     def histograms(self, row: int) -> np.ndarray:
-        return np.array([results[row, -BINS:] for results in self._results])
+        return np.array([histograms[row] for histograms in self._histograms])
 
     def active(self, item) -> np.ndarray:
         """The share of rows in which each unit of an item is on, (looks, units)."""
@@ -93,8 +95,8 @@ class Stretch:
         return self._figures
 
     def _compute(self) -> dict[str, np.ndarray]:
-        results = np.array(self._results)
-        head = {name: results[:, :, i] for i, name in enumerate(HEAD)}
+        heads = np.array(self._heads)
+        head = {name: heads[:, :, i] for i, name in enumerate(HEAD)}
         seen = np.maximum(head["size"] - head["bad"], 1)
         mean = head["sum"] / seen
         figures = {name: np.full(mean.shape, np.nan) for name in FIGURES}

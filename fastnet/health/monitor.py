@@ -21,8 +21,8 @@ __all__ = ["HealthError", "HealthMonitor", "HealthWarning"]
 #: The share of the training time that looks may take, and what they take, in microseconds: each look in Python and for its two
 #: programs, a diagnosis, and the multiply-adds (or elements times four) that a core does in one. They are estimates that depend on
 #: shapes alone, so that the same steps are looked at on every machine.
-SHARE = 0.02
-LOOK_TIME, STEP_TIME, DIAGNOSIS_TIME = 250.0, 3.0, 5000.0
+SHARE = 0.01
+LOOK_TIME, STEP_TIME, DIAGNOSIS_TIME = 100.0, 3.0, 5000.0
 STEP_SPEED, LOOK_SPEED = 60_000.0, 3_000.0
 
 GREATEST_SIDE = 512  # of a matrix (the shorter one) whose effective rank is computed
@@ -47,7 +47,7 @@ class HealthMonitor(Callback):
     ----------
     every : int, optional
         Batches from one look to the next. The first ones come sooner: after 1, 2, 4, 8, ... batches. By default so many that
-        looks take about a fiftieth of the training time, by an estimate that depends on the network and the batch size
+        looks take about a hundredth of the training time, by an estimate that depends on the network and the batch size
         alone.
     on_problem : {"warn", "raise", "stop"}
         What to do about a finding of severity "problem": warn (`HealthWarning`) once for each code, raise `HealthError`, or
