@@ -43,6 +43,8 @@ class HealthError(RuntimeError):
 class HealthMonitor(Callback):
     """Looks at weights, gradients, updates and activations every some steps, in compiled kernels.
 
+    It is for one run at a time: with another Trainer (each `Network.fit` makes one) it begins a table of its own.
+
     Parameters
     ----------
     every : int, optional
@@ -97,21 +99,6 @@ class HealthMonitor(Callback):
         }
         return diagnose(Evidence(self._trainer, self.table, beginning, symmetric))
 
-    # Called by the Trainer
-
-    def on_train_begin(self, trainer, logs):
-        state = trainer.state(self)
-        parameters = trainer.net.graph.trainable_parameters()
-        if state.get("parameters") != parameters:
-            statistics = StatisticsProbe(trainer.net.graph, self.samples)
-            state.update(parameters=parameters, statistics=statistics, agreement=AgreementProbe(statistics))
-            state.update(gap=1, due=self._seen(trainer) + 1, again=False, diagnosed=self._seen(trainer))
-        if self._trainer is not trainer:
-            state["beginning"] = Beginning.of(trainer)
-            self._trainer = trainer
-        trainer.history.health = self
-        self._due(trainer)
-
     @property
     def generalization_gap(self) -> np.ndarray:
         """Validation loss less training loss, epoch by epoch; empty without validation."""
@@ -119,6 +106,22 @@ class HealthMonitor(Callback):
         if "val_loss" not in history:
             return np.empty(0)
         return np.array(history["val_loss"]) - np.array(history["loss"])
+
+    # Called by the Trainer
+
+    def on_train_begin(self, trainer, logs):
+        state, seen = trainer.state(self), self._seen(trainer)
+        if self._trainer is not trainer:  # another run: its own table
+            self._trainer, self.table, self._told = trainer, HealthTable(), set()
+            state["beginning"] = Beginning.of(trainer)
+        parameters = trainer.net.graph.trainable_parameters()
+        if state.get("parameters") != parameters:
+            statistics = StatisticsProbe(trainer.net.graph, self.samples)
+            state.update(parameters=parameters, statistics=statistics, agreement=AgreementProbe(statistics))
+            state.update(gap=1, due=seen + 1, again=False, diagnosed=seen)
+        # The network may have been trained by others since: the next look is not in the past.
+        state["due"] = max(state["due"], seen + 1)
+        trainer.history.health = self
 
     def on_epoch_end(self, trainer, logs):
         epoch = trainer.history.epochs
@@ -157,11 +160,6 @@ class HealthMonitor(Callback):
     def _seen(trainer) -> int:
         """Batches that the network has been trained with in its life."""
         return trainer.net.executor.control.forward
-
-    def _due(self, trainer) -> None:
-        """After another training of the network, the next look is not in the past."""
-        state = trainer.state(self)
-        state["due"] = max(state["due"], self._seen(trainer) + 1)
 
     def batches_until_look(self, trainer):
         state = trainer.state(self)

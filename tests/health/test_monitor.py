@@ -177,6 +177,14 @@ def test_a_monitor_goes_on_with_a_second_fit_and_after_layers_are_frozen():
     assert len(monitor.table.series("dense_1.weight", "weight").steps) == looks
 
 
+def test_another_run_begins_its_own_table():
+    monitor = fn.HealthMonitor()
+    for n in (256, 64):
+        history = mlp().fit(X[:n], Y[:n], loss="softmax_cross_entropy", callbacks=[monitor], verbose=0)
+    assert [look.step for look in monitor.table.looks] == [1]
+    assert history.health is monitor
+
+
 def too_fast():
     return {"optimizer": fn.SGD(50.0), "loss": "softmax_cross_entropy", "epochs": 6, "verbose": 0}
 
