@@ -382,8 +382,10 @@ class Network(Block):
                           clip_norm=clip_norm, clip_parameter_norm=clip_parameter_norm, clip_value=clip_value,
                           accumulate=accumulate, average=average)  # fmt: skip
         self.loss, self.metrics = trainer.loss, trainer.metrics
-        if isinstance(health, HealthMonitor) or checks.flag("health", health):
-            monitor = health if isinstance(health, HealthMonitor) else HealthMonitor()
+        if not isinstance(health, (bool, HealthMonitor)):
+            raise TypeError(f"health must be True, False or a HealthMonitor; got {checks.describe(health)}")
+        if health:
+            monitor = HealthMonitor() if health is True else health
             callbacks = [*([callbacks] if isinstance(callbacks, Callback) else callbacks), monitor]
         return trainer.fit(
             x, y, epochs=epochs, batch_size=batch_size, validation=validation, sample_weight=sample_weight,
