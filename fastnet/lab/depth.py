@@ -129,6 +129,10 @@ def _distinct(net, x) -> float:
 
     One minus the mean cosine of the angle between them: 0 where all point in the same direction.
     """
+    for layer in net.layers:
+        if hasattr(layer, "running_mean"):
+            layer.momentum = 1.0  # its statistics are those of these images
+    net.forward(x, training=True)
     last = net.graph.nodes[-4].name  # before batch norm, relu and the head
     values = net.activations(x, [last])[last].astype(float)
     values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-30)
