@@ -67,7 +67,7 @@ cdef void clip(const void* args, int thread, int n_threads) noexcept nogil:
         return
     for i in range(a.n_ranges):
         squares = 0
-        for j in range((a.ranges[i].n + UPDATE_BLOCK - 1) // UPDATE_BLOCK):
+        for j in range(blocks_in(a.ranges[i].n)):
             squares += a.partials[block]
             block += 1
         total += squares
@@ -92,7 +92,7 @@ cdef struct CheckFiniteArgs:
 
 cdef void check_finite(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const CheckFiniteArgs* a = <const CheckFiniteArgs*>args
-    cdef Py_ssize_t blocks = (a.n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
+    cdef Py_ssize_t blocks = blocks_in(a.n)
     cdef Py_ssize_t i
     cdef vf zeros = vzero()         # becomes NaN with the first that is not finite
     cdef Py_ssize_t end = min((thread + 1) * blocks // n_threads * UPDATE_BLOCK, a.n)

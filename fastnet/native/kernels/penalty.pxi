@@ -19,10 +19,6 @@ cdef struct PenaltyArgs:
     double l2
 
 
-cdef Py_ssize_t blocks_in(Py_ssize_t n) noexcept nogil:
-    return (n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
-
-
 cdef Py_ssize_t penalty_shared(const void* args) noexcept nogil:
     return blocks_in((<const PenaltyArgs*>args).n) * sizeof(double)
 
@@ -30,7 +26,7 @@ cdef Py_ssize_t penalty_shared(const void* args) noexcept nogil:
 cdef void penalty(const void* args, int thread, int n_threads) noexcept nogil:
     cdef PenaltyArgs a = (<const PenaltyArgs*>args)[0]
     cdef Py_ssize_t blocks = blocks_in(a.n), block, i, n, end
-    cdef vf l1 = vset(<real>a.l1), twice_l2 = vset(<real>(2 * a.l2)), w, sign
+    cdef vf l1 = vset(<real>a.l1), twice_l2 = vset(<real>(2 * a.l2)), w
     cdef vd absolutes[WIDE]
     cdef vd squares[WIDE]
     cdef vd x
@@ -47,8 +43,7 @@ cdef void penalty(const void* args, int thread, int n_threads) noexcept nogil:
                 absolutes[h] = absolutes[h] + vdabs(x)
                 squares[h] = squares[h] + x * x
             if a.g != NULL:
-                sign = vselect(veq(w, vzero()), w, vcopysign(vset(1), w))
-                vstore_upto(a.g + i, vload_upto(a.g + i, n) + vfma(sign, l1, w * twice_l2), n)
+                vstore_upto(a.g + i, vload_upto(a.g + i, n) + vfma(sign_of(w), l1, w * twice_l2), n)
         for h in range(1, WIDE):
             absolutes[0] = absolutes[0] + absolutes[h]
             squares[0] = squares[0] + squares[h]

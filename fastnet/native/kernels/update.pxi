@@ -41,11 +41,8 @@ cdef struct Share:
     Py_ssize_t n
 
 
-cdef Py_ssize_t blocks_of(const Range* ranges, Py_ssize_t n_ranges) noexcept nogil:
-    cdef Py_ssize_t i, total = 0
-    for i in range(n_ranges):
-        total += (ranges[i].n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
-    return total
+cdef inline Py_ssize_t blocks_in(Py_ssize_t n) noexcept nogil:
+    return (n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
 
 
 cdef Share share_of(const Range* ranges, Py_ssize_t n_ranges, int thread, int n_threads) noexcept nogil:
@@ -67,7 +64,7 @@ cdef bint next_run(Share* s) noexcept nogil:
     while s.left > 1:
         s.r += 1
         s.left -= 1
-        blocks = (s.r.n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
+        blocks = blocks_in(s.r.n)
         low = s.thread * blocks // s.n_threads
         high = (s.thread + 1) * blocks // s.n_threads
         s.block = s.base + low
@@ -101,6 +98,11 @@ cdef inline Terms terms_of(const Range* r) noexcept nogil:
 cdef inline vf gradient_of(const Terms* t, vf g, vf w) noexcept nogil:
     """clamp(scale g, -limit, limit) + decay w."""
     return vfma(w, t.decay, vmax(vneg(t.limit), vmin(t.limit, g * t.scale)))
+
+
+cdef inline vf sign_of(vf x) noexcept nogil:
+    """-1, 0 or 1, or NaN. The least number that is not denormal times the greatest is above 1."""
+    return vmax(vset(-1), vmin(vset(1), x * vset(REAL_MAX)))
 
 
 # A pair of doubles whose sum is the value.

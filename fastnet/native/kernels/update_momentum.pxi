@@ -58,11 +58,6 @@ cdef struct LionArgs:
     double beta_2
 
 
-cdef inline vf sign_of(vf x) noexcept nogil:
-    """-1, 0 or 1, or NaN. The least number that is not denormal times the greatest is above 1."""
-    return vmax(vset(-1), vmin(vset(1), x * vset(REAL_MAX)))
-
-
 cdef void lion_run(const LionArgs* args, const Share* s) noexcept nogil:
     cdef LionArgs a = args[0]
     cdef Terms t = terms_of(s.r)
