@@ -98,6 +98,17 @@ class Graph:
     def readers(self, name: str) -> list[Node]:
         return [node for node in self.nodes if name in node.inputs]
 
+    def output_activation(self):
+        """The node whose activation makes the network's output, and the activation; (None, None) where it is linear."""
+        node = self.by_name.get(self.output)
+        while node is not None:
+            activation = getattr(node.layer, "activation", None)
+            if activation is not None and activation.name != "linear":
+                return node, activation
+            moves_only = type(node.layer).__name__ in ("Flatten", "Reshape", "Dropout")
+            node = self.by_name.get(node.inputs[0]) if moves_only else None
+        return None, None
+
     def _set_activations_behind(self) -> None:
         """Tell each layer the activation behind it, seen through norms, for its default initialization."""
         for node in self.nodes:

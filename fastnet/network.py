@@ -410,20 +410,15 @@ class Network(Block):
 
     def check_head(self, loss) -> None:
         """Refuse a loss on logits behind a layer that makes probabilities of them already."""
-        if loss.head is None or self.graph.output == INPUT:
-            return
-        node = self.graph.by_name[self.graph.output]
-        while node is not None:
-            activation = getattr(node.layer, "activation", None)
-            name = getattr(activation, "name", "linear")
-            wrong = ("softmax", "log_softmax") if loss.head == "softmax" else ("sigmoid", "softmax", "log_softmax")
-            if name in wrong:
-                raise ValueError(
-                    f"loss {type(loss).__name__} applies {loss.head} itself; layer {node.name!r} ends with {name} "
-                    f"already: leave its activation out (predict_proba gives probabilities)"
-                )
-            moves_only = type(node.layer).__name__ in ("Flatten", "Reshape", "Dropout")
-            node = self.graph.by_name.get(node.inputs[0]) if moves_only else None
+        wrong = {"softmax": ("softmax", "log_softmax"), "sigmoid": ("sigmoid", "softmax", "log_softmax")}.get(
+            loss.head, ()
+        )
+        node, activation = self.graph.output_activation()
+        if activation is not None and activation.name in wrong:
+            raise ValueError(
+                f"loss {type(loss).__name__} applies {loss.head} itself; layer {node.name!r} ends with {activation.name} "
+                f"already: leave its activation out (predict_proba gives probabilities)"
+            )
 
     # A network as a layer of another
 

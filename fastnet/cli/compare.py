@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import os
 
+from fastnet import files
 from fastnet.files.runs import FINDINGS, HEALTH, HISTORY, MARK
 
 HELP = "show two finished runs side by side"
@@ -47,27 +46,15 @@ class Run:
         if not os.path.exists(mark):
             there = "has no finished run" if os.path.isdir(path) else "is no directory"
             raise FileNotFoundError(f"{path} {there}: {MARK} is what fastnet train writes last")
-        self.description = self._json(MARK)
-        self.history = self._table(HISTORY)
-        self.health = self._table(HEALTH)
-        self.findings = self._json(FINDINGS)
+        self.description = files.read_json(mark, dict)
+        self.history = self._read(files.read_rows, HISTORY)
+        self.health = self._read(files.read_rows, HEALTH)
+        self.findings = self._read(lambda path: files.read_json(path, list), FINDINGS)
 
-    def _json(self, name: str):
+    def _read(self, reader, name: str):
+        """A file of the run, or None where it has none."""
         path = os.path.join(self.path, name)
-        if not os.path.exists(path):
-            return None
-        with open(path, encoding="utf-8") as file:
-            try:
-                return json.load(file)
-            except ValueError as error:
-                raise ValueError(f"{path} is damaged: {error}") from None
-
-    def _table(self, name: str) -> list[dict] | None:
-        path = os.path.join(self.path, name)
-        if not os.path.exists(path):
-            return None
-        with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+        return reader(path) if os.path.exists(path) else None
 
 
 def table(title: str, heads: list[str], rows: list[list[str]]) -> str:

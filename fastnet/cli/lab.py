@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from fastnet import checks
 from fastnet.cli.options import whole_number
+from fastnet.cli.run_directory import make_directory
 
 HELP = "run experiments on weights, gradients and training, and write pages that explain them"
 ALL = "all"
@@ -37,12 +37,7 @@ def run(arguments) -> int:
     from fastnet import lab
 
     checks.choice("NAME", arguments.name, _names())
-    try:
-        os.makedirs(arguments.out, exist_ok=True)
-    except FileExistsError:
-        raise FileExistsError(f"--out: {arguments.out} is a file, not a directory") from None
-    except OSError as error:
-        raise OSError(f"--out: cannot make the directory {arguments.out}: {error.strerror}") from None
+    make_directory(arguments.out)
     begun = time.perf_counter()
     if arguments.name == ALL:
         written = lab.write_all(arguments.out, seed=arguments.seed)

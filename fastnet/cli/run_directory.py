@@ -8,7 +8,17 @@ import os
 from fastnet import files
 from fastnet.files.runs import FINDINGS, HEALTH, HISTORY, INTERRUPTED_HISTORY, MARK, MODEL
 
-__all__ = ["RunDirectory"]
+__all__ = ["RunDirectory", "make_directory"]
+
+
+def make_directory(path: str) -> None:
+    """Make the directory of --out, if it isn't there."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError:
+        raise FileExistsError(f"--out: {path} is a file, not a directory") from None
+    except OSError as error:
+        raise OSError(f"--out: cannot make the directory {path}: {error.strerror}") from None
 
 
 class RunDirectory:
@@ -41,12 +51,7 @@ class RunDirectory:
 
     def make(self) -> None:
         """Make the directory and try to write there: better now than after hours of training."""
-        try:
-            os.makedirs(self.path, exist_ok=True)
-        except FileExistsError:
-            raise FileExistsError(f"--out: {self.path} is a file, not a directory") from None
-        except OSError as error:
-            raise OSError(f"--out: cannot make the directory {self.path}: {error.strerror}") from None
+        make_directory(self.path)
         probe = self.file(f".fastnet-{os.getpid()}.tmp")
         files.write_bytes(probe, b"")
         os.unlink(probe)

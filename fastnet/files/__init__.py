@@ -1,7 +1,7 @@
 """Files: atomic writing, safetensors with one JSON document, and the classes that files may name."""
 
 from fastnet.files.atomic import csv_text, existing_file, missing_file, write_bytes, write_csv
-from fastnet.files.documents import plain, write_json
+from fastnet.files.documents import plain, read_json, read_rows, write_json
 from fastnet.files.registry import from_config, register, to_config
 from fastnet.files.tensors import read_safetensors, write_safetensors
 
@@ -11,6 +11,8 @@ __all__ = [
     "from_config",
     "missing_file",
     "plain",
+    "read_json",
+    "read_rows",
     "read_safetensors",
     "register",
     "to_config",

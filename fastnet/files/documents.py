@@ -1,15 +1,16 @@
-"""Numbers as JSON documents have them."""
+"""Numbers as JSON documents have them, and the documents of a run read back."""
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 
 import numpy as np
 
-from fastnet.files.atomic import write_bytes
+from fastnet.files.atomic import existing_file, write_bytes
 
-__all__ = ["plain", "write_json"]
+__all__ = ["plain", "read_json", "read_rows", "write_json"]
 
 
 def plain(value):
@@ -39,3 +40,24 @@ def write_json(path, value, *, indent=None) -> None:
     """Write what `plain` makes of a value, as a UTF-8 file, at once or not at all."""
     text = json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
     write_bytes(path, f"{text}\n".encode())
+
+
+def read_json(path, kind: type):
+    """What a UTF-8 file holds as JSON, a dict or list as `kind` says; ValueError for a file that is damaged."""
+    with open(existing_file(path), encoding="utf-8") as file:
+        try:
+            value = json.load(file)
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged: {error}") from None
+    if not isinstance(value, kind):
+        raise ValueError(f"{path} is damaged: it does not hold a {kind.__name__}")
+    return value
+
+
+def read_rows(path) -> list[dict[str, str]]:
+    """The lines of a CSV file, by the names in its first; ValueError for a file that is damaged."""
+    with open(existing_file(path), encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if any(None in row or None in row.values() for row in rows):
+        raise ValueError(f"{path} is damaged: a line has more or fewer fields than the first")
+    return rows

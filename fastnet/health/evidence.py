@@ -12,6 +12,7 @@ from fastnet.graph import INPUT
 __all__ = ["Beginning", "Evidence", "Hidden", "median"]
 
 MOST_SAMPLES = 2000  # of the data that are looked at before training
+SAME = 1e-5  # relative difference of units that rounding explains
 
 
 def median(values, axis=None):
@@ -242,11 +243,18 @@ def symmetric_layers(graph) -> dict[str, float]:
     """Hidden layers whose units all have the same weights, with the greatest difference relative to the weights."""
     found = {}
     for hidden in weight_layers(graph):
-        w = hidden.weight.value.reshape(-1, hidden.weight.shape[-1])
-        if hidden.last or w.shape[1] < 2:
-            continue
-        greatest = float(np.abs(w).max())
-        difference = float(np.abs(w - w[:, :1]).max())
-        if difference <= 1e-5 * greatest:
-            found[hidden.name] = difference / greatest if greatest else 0.0
+        difference = None if hidden.last else difference_of_units(hidden.weight.value)
+        if difference is not None:
+            found[hidden.name] = difference
     return found
+
+
+def difference_of_units(values: np.ndarray) -> float | None:
+    """The greatest difference of columns (a unit each), relative to the values, where rounding explains it; else None."""
+    columns = values.reshape(-1, values.shape[-1])
+    if columns.shape[1] < 2:
+        return None
+    greatest, difference = float(np.abs(columns).max()), float(np.abs(columns - columns[:, :1]).max())
+    if not difference <= SAME * greatest:
+        return None
+    return difference / greatest if greatest else 0.0

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnet import labels, losses
-from fastnet.graph import INPUT
 from fastnet.health.findings import Finding
 from fastnet.health.preflight_report import Check
 
-__all__ = ["Levels", "check_first_loss", "check_form", "check_range", "output_activation"]
+__all__ = ["Levels", "check_first_loss", "check_form", "check_range"]
 
 # The first loss over that of outputs of zero. Three times ln(classes) means that logits deviate by 4 or so: their softmax is one
 # class, drawn at random. A dense network on the digits learns as well when it starts at 5 times, and not from 73 times. A
@@ -97,18 +96,6 @@ def _outputs_for(loss, expected):
     return expected
 
 
-def output_activation(graph):
-    """The node whose activation makes the network's output, and the activation; (None, None) where it is linear."""
-    node = graph.by_name.get(graph.output) if graph.output != INPUT else None
-    while node is not None:
-        activation = getattr(node.layer, "activation", None)
-        if activation is not None and activation.name != "linear":
-            return node, activation
-        moves_only = type(node.layer).__name__ in ("Flatten", "Reshape", "Dropout")
-        node = graph.by_name.get(node.inputs[0]) if moves_only else None
-    return None, None
-
-
 def _range_of(activation) -> tuple[float, float]:
     """Least and greatest value of an activation."""
     if activation is not None and activation.name == "elu":
@@ -131,7 +118,7 @@ def check_form(net, loss, y) -> tuple[Check, labels.Targets | None]:
     try:
         net.check_head(loss)
     except ValueError as error:
-        node, _ = output_activation(net.graph)
+        node, _ = net.graph.output_activation()
         findings.append(Finding(
             "saturated-activation", "problem", node.name, None, {}, f"fit refuses this: {error}.",
             f"Leave the activation of {node.name!r} out: activation=None.",
@@ -204,7 +191,7 @@ def _label_findings(loss, targets) -> list[Finding]:
 def check_range(net, loss, targets) -> Check:
     """Whether the output's activation can say what the targets are."""
     name = "range of the output"
-    node, activation = output_activation(net.graph)
+    node, activation = net.graph.output_activation()
     low, high = _range_of(activation)
     if (low, high) == (-np.inf, np.inf):
         return Check.of(name, "The output can have any value.")

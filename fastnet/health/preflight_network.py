@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnet import initializers
 from fastnet.graph import INPUT, Node
+from fastnet.health.evidence import difference_of_units
 from fastnet.health.findings import Finding
 from fastnet.health.preflight_loss import Levels
 from fastnet.health.preflight_report import Check
@@ -33,7 +34,6 @@ SATURATED_SLOPE = 0.02  # of the greatest slope: an update moves such a unit 50 
 MANY_UNITS = 0.5  # share of dead or saturated ones that costs quality; as SageMaker Debugger
 NEARLY_ALL = 0.95
 FEW_UNITS = 8  # half of so few die by the chance of first weights
-SAME = 1e-5  # relative difference of units that rounding explains
 
 
 @dataclass
@@ -230,7 +230,8 @@ def check_units(first: FirstPass) -> Check:
     """Units that are all the same, that are 0 for every sample, or whose activation has no slope left."""
     found, numbers = [], {}
     for node, weight in first.weighted():
-        if _is_symmetric(weight.value) and _is_symmetric(first.gradients[weight.name]) and node.shape[-1:] != (1,):
+        arrays = weight.value, first.gradients[weight.name]
+        if all(difference_of_units(array) is not None for array in arrays) and node.shape[-1:] != (1,):
             found.append(Finding(
                 "symmetric-initialization", "problem", node.name, None, {"units": weight.shape[-1]},
                 f"All {weight.shape[-1]} units of {node.name} have the same weights and the same gradients: they stay equal "
@@ -245,14 +246,6 @@ def check_units(first: FirstPass) -> Check:
         elif activation in BOUNDED:
             found += _saturated(node, values, activation, numbers)
     return Check.of("units", "Units differ, and answer to their inputs.", numbers, found)
-
-
-def _is_symmetric(values: np.ndarray) -> bool:
-    """Whether all columns (a unit each) are equal but for rounding."""
-    columns = values.reshape(-1, values.shape[-1])
-    if columns.shape[1] < 2:
-        return False
-    return bool(np.abs(columns - columns[:, :1]).max() <= SAME * np.abs(columns).max())
 
 
 def _dead(node, values, numbers) -> list[Finding]:

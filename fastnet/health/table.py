@@ -195,15 +195,15 @@ def effective_rank(w: np.ndarray) -> float:
     """exp of the entropy of the singular values, scaled to sum 1; 0 for a matrix of zeros (Roy & Vetterli 2007).
 
     A weight of more axes is the matrix (all but the last, last). The singular values come from the smaller Gram matrix, whose
-    rounding hides those below a ten-millionth of the greatest.
+    rounding hides those below a ten-millionth of the greatest. Not a number where an element isn't finite.
     """
     matrix = w.reshape(-1, w.shape[-1]).astype(np.float64)
+    greatest = np.abs(matrix).max()
+    if not greatest > 0 or not np.isfinite(greatest):
+        return 0.0 if greatest == 0 else float("nan")
+    matrix /= greatest
     gram = matrix.T @ matrix if matrix.shape[0] >= matrix.shape[1] else matrix @ matrix.T
-    if not np.isfinite(gram).all():
-        return float("nan")
     squares = np.linalg.eigvalsh(gram)
-    values = np.sqrt(squares[squares > 1e-14 * max(squares[-1], 0.0)])
-    if not len(values) or not values.sum() > 0:
-        return 0.0
+    values = np.sqrt(squares[squares > 1e-14 * squares[-1]])
     shares = values / values.sum()
     return float(np.exp(-(shares * np.log(shares)).sum()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnet.health import table
 from fastnet.health.evidence import symmetric_layers, weight_layers
 from fastnet.health.findings import Finding, ordered
 
@@ -71,15 +72,11 @@ def effective_rank(array) -> float | None:
     >>> round(effective_rank(np.outer([1.0, 2.0], [1.0, 1.0, 3.0])), 6)
     1.0
     """
-    array = np.asarray(array, np.float64)
-    if array.ndim < 2 or array.size == 0:
+    array = np.asarray(array)
+    if array.ndim < 2 or array.size == 0 or min(array.size // array.shape[-1], array.shape[-1]) > MOST_SINGULAR_VALUES:
         return None
-    matrix = array.reshape(-1, array.shape[-1])
-    if min(matrix.shape) > MOST_SINGULAR_VALUES or not np.isfinite(matrix).all() or not matrix.any():
-        return None
-    values = np.linalg.svd(matrix / np.abs(matrix).max(), compute_uv=False)
-    shares = values[values > 0] / values.sum()
-    return float(np.exp(-(shares * np.log(shares)).sum()))
+    rank = table.effective_rank(array)
+    return rank if rank > 0 else None
 
 
 def findings_of_weights(graph) -> list[Finding]:

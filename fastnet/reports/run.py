@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 
 import numpy as np
@@ -45,7 +43,7 @@ def read_run(path, net=None, data=None, class_names=None) -> dict:
         raise FileNotFoundError(f"there is no directory {path}; a report is made of a History or of a run's directory")
     if not os.path.exists(os.path.join(path, MARK)):
         raise FileNotFoundError(f"{path} is not the directory of a finished run: it has no {MARK}")
-    description = _json(os.path.join(path, MARK), dict)
+    description = files.read_json(os.path.join(path, MARK), dict)
     options = description.get("options", {})
     net = load(os.path.join(path, MODEL)) if net is None else net
     config = net.extra.get("encoder") if isinstance(net.extra, dict) else None
@@ -102,34 +100,15 @@ def _test_part(options: dict, encoder):
     return ((x, y), None) if same else (None, f"The data has changed since the training: {path}.")
 
 
-def _json(path: str, kind: type):
-    with open(files.existing_file(path), encoding="utf-8") as file:
-        try:
-            value = json.load(file)
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged: {error}") from None
-    if not isinstance(value, kind):
-        raise ValueError(f"{path} is damaged: it does not hold a {kind.__name__}")
-    return value
-
-
 def _findings(path: str) -> list[dict]:
     try:
-        return [Finding(**item).to_dict() for item in _json(path, list)]
+        return [Finding(**item).to_dict() for item in files.read_json(path, list)]
     except TypeError as error:
         raise ValueError(f"{path} is damaged: {error}") from None
 
 
-def _rows(path: str) -> list[dict]:
-    with open(files.existing_file(path), encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if any(None in row or None in row.values() for row in rows):
-        raise ValueError(f"{path} is damaged: a line has more or fewer fields than the first")
-    return rows
-
-
 def _history(path: str) -> dict[str, list[float]]:
-    rows = _rows(path)
+    rows = files.read_rows(path)
     return {
         name: _numbers(path, [row[name] for row in rows]).tolist()
         for name in (rows[0] if rows else ())
@@ -139,7 +118,7 @@ def _history(path: str) -> dict[str, list[float]]:
 
 def _table(path: str) -> dict[str, np.ndarray]:
     """A health table's columns."""
-    rows = _rows(path)
+    rows = files.read_rows(path)
     texts = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
     if rows and not set(COLUMNS) <= set(texts):
         raise ValueError(f"{path} is damaged: it has no column {sorted(set(COLUMNS) - set(texts))[0]!r}")
