@@ -196,7 +196,7 @@ class Evidence:
     def update_ratios(self) -> np.ndarray:
         return self.column("update_ratio", "update")
 
-    @property
+    @cached_property
     def epoch_losses(self) -> np.ndarray:
         """Training losses, epoch by epoch, without the regularizers' penalty as far as it is known."""
         return np.array(self.history.get("loss", [])) - self.penalty

@@ -22,8 +22,10 @@ __all__ = ["HealthError", "HealthMonitor", "HealthWarning"]
 #: programs, a diagnosis, and the multiply-adds (or elements times four) that a core does in one. They are estimates that depend on
 #: shapes alone, so that the same steps are looked at on every machine.
 SHARE = 0.01
-LOOK_TIME, STEP_TIME, DIAGNOSIS_TIME = 100.0, 3.0, 5000.0
+LOOK_TIME, STEP_TIME, DIAGNOSIS_TIME = 200.0, 3.0, 20_000.0
 STEP_SPEED, LOOK_SPEED = 60_000.0, 3_000.0
+#: Looks are at least this part of the batches so far apart, and diagnoses, which go through all looks: a long run's table stays small.
+LOOKS_APART, DIAGNOSES_APART = 1 / 1000, 1 / 16
 
 GREATEST_SIDE = 512  # of a matrix (the shorter one) whose effective rank is computed
 
@@ -50,7 +52,7 @@ class HealthMonitor(Callback):
     every : int, optional
         Batches from one look to the next. The first ones come sooner: after 1, 2, 4, 8, ... batches. By default so many that
         looks take about a hundredth of the training time, by an estimate that depends on the network and the batch size
-        alone.
+        alone; in long runs at least a thousandth of the batches so far.
     on_problem : {"warn", "raise", "stop"}
         What to do about a finding of severity "problem": warn (`HealthWarning`) once for each code, raise `HealthError`, or
         end training after the epoch. "warn" also tells of warnings. Looked for after the epochs 1, 2, 4, 8, ..., of a
@@ -127,10 +129,11 @@ class HealthMonitor(Callback):
         epoch = trainer.history.epochs
         if epoch & (epoch - 1) == 0:  # after 1, 2, 4, 8, ... epochs
             self._measure_ranks(trainer)
-        state = trainer.state(self)
-        since = (self._seen(trainer) - state["diagnosed"]) * self._step_time(state["statistics"])
-        if epoch & (epoch - 1) == 0 or since > DIAGNOSIS_TIME / SHARE:
-            state["diagnosed"] = self._seen(trainer)
+        state, seen = trainer.state(self), self._seen(trainer)
+        since = seen - state["diagnosed"]
+        rare = since * self._step_time(state["statistics"]) > DIAGNOSIS_TIME / SHARE and since > DIAGNOSES_APART * seen
+        if epoch & (epoch - 1) == 0 or rare:
+            state["diagnosed"] = seen
             self._tell(trainer)
 
     def on_train_end(self, trainer, logs):
@@ -179,18 +182,19 @@ class HealthMonitor(Callback):
             state["again"] = False
             self.table.add_agreement(state["agreement"].results)
             state["due"] += state["gap"]
-            state["gap"] = min(2 * state["gap"], self._interval(state["statistics"]))
+            state["gap"] = min(2 * state["gap"], self._interval(trainer, state["statistics"]))
             return
         updated = trainer.step > state["step"]
         self.table.add(Look(trainer.step, trainer.history.epochs, trainer.control.loss), state["statistics"], updated)
         state["again"] = True
         state["due"] += 1
 
-    def _interval(self, probe: StatisticsProbe) -> int:
+    def _interval(self, trainer, probe: StatisticsProbe) -> int:
         if self.every is not None:
             return self.every
         look = LOOK_TIME + probe.own_work / LOOK_SPEED
-        return math.ceil(look / (SHARE * self._step_time(probe)))
+        affordable = math.ceil(look / (SHARE * self._step_time(probe)))
+        return max(affordable, int(LOOKS_APART * self._seen(trainer)))
 
     @staticmethod
     def _step_time(probe: StatisticsProbe) -> float:

@@ -102,6 +102,21 @@ def test_looks_come_soon_at_first_and_then_at_the_interval():
     assert set(np.diff(steps[4:])) == {11}
 
 
+def test_looks_and_diagnoses_are_rarer_in_long_runs(monkeypatch):
+    monitor, net, told = fn.HealthMonitor(), mlp(), []
+    monkeypatch.setattr(monitor, "_tell", lambda trainer, at_end=False: told.append(trainer.history.epochs))
+    trainer = fn.Trainer(net, loss="softmax_cross_entropy", optimizer="sgd")
+    trainer.fit(X[:320], Y[:320], batch_size=8, epochs=2, callbacks=[monitor], verbose=0)
+    net.executor.control.forward = 5_000_000
+    told.clear()
+    trainer.fit(X[:320], Y[:320], batch_size=8, epochs=2000, callbacks=[monitor], verbose=0)
+    gap = trainer.state(monitor)["gap"]
+    assert 5_000 <= gap <= 5_080
+    assert np.diff([look.step for look in monitor.table.looks])[-1] >= 5_000
+    # After 3 epochs, as many batches have been seen since, and then for powers of two: 80,000 batches are less than a sixteenth.
+    assert told == [3, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2002]
+
+
 def test_looks_are_the_same_whatever_the_runs_between():
     class Watch(fn.Callback):
         def on_batch_end(self, trainer, logs): ...
