@@ -8,6 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from fastnet.graph import INPUT
+from fastnet.health.baseline import constant_loss, perfect_loss
+from fastnet.labels import Targets
 
 __all__ = ["Beginning", "Evidence", "Hidden", "median"]
 
@@ -65,6 +67,8 @@ class Beginning:
         How many samples each class has, where targets are class numbers.
     base_loss : float or None
         The loss of the best constant prediction.
+    perfect_loss : float
+        The loss of predicting the targets.
     symmetric : set of str
         Hidden layers whose units were all equal.
     """
@@ -75,6 +79,7 @@ class Beginning:
     input_std: np.ndarray | None = None
     classes: np.ndarray | None = None
     base_loss: float | None = None
+    perfect_loss: float = 0.0
     symmetric: set = field(default_factory=set)
 
     @property
@@ -97,29 +102,20 @@ class Beginning:
         if targets.is_labels:
             begun.classes = np.bincount(targets.array.astype(np.int64).ravel(), minlength=targets.classes)
         begun.symmetric = set(symmetric_layers(graph))
-        begun.base_loss = base_loss(trainer.loss, targets, graph.output_shape, step)
+        begun.base_loss, begun.perfect_loss = _ends(trainer.loss, feed, graph.output_shape, step)
         return begun
 
 
-def base_loss(loss, targets, output_shape, step: int = 1) -> float | None:
-    """The loss of the best constant prediction; None where it isn't known."""
-    y = targets.array[::step]
-    if targets.is_labels:
-        share = np.bincount(y.astype(np.int64).ravel(), minlength=targets.classes) / y.size
-        share = share[share > 0]
-        return float(-(share * np.log(share)).sum())
-    y = y.reshape(len(y), *output_shape).astype(np.float64)
-    mean = y.mean(axis=0, keepdims=True)
-    constant = {
-        "softmax": lambda: np.log(np.maximum(mean, 1e-12)),
-        "sigmoid": lambda: np.log(np.maximum(mean, 1e-12) / np.maximum(1 - mean, 1e-12)),
-        "MeanAbsoluteError": lambda: np.median(y, axis=0, keepdims=True),
-        "Poisson": lambda: np.log(np.maximum(mean, 1e-12)),
-    }.get(loss.head or type(loss).__name__, lambda: mean)()
+def _ends(loss, feed, output_shape, step: int) -> tuple[float | None, float]:
+    """The losses of the best constant prediction, None where a loss of one's own doesn't say, and of a perfect one."""
+    targets = Targets(feed.targets.array[::step], feed.targets.classes, feed.targets.shape)
+    weights = None if feed.weights is None else feed.weights[::step]
+    if weights is not None and not weights.any():
+        return None, 0.0
     try:
-        return float(loss.value(np.broadcast_to(constant, y.shape).copy(), y))
+        return tuple(find(loss, targets, output_shape, weights) for find in (constant_loss, perfect_loss))
     except (TypeError, ValueError):
-        return None
+        return None, 0.0
 
 
 def weight_layers(graph) -> list[Hidden]:
@@ -208,9 +204,9 @@ class Evidence:
         return slice(min(n // 2, max(n - 3, 0)), n)
 
     def level(self, loss: float) -> float | None:
-        """A loss over that of the best constant prediction: 1 is nothing learned, 0 perfect."""
-        base = self.beginning.base_loss
-        return None if base is None or not base > 0 else loss / base
+        """The share of the best constant prediction's avoidable loss that is left: 1 is nothing learned, 0 perfect."""
+        base, perfect = self.beginning.base_loss, self.beginning.perfect_loss
+        return None if base is None or not base > perfect else (loss - perfect) / (base - perfect)
 
     @property
     def present_level(self) -> float | None:
