@@ -25,8 +25,9 @@ def preflight(net, x, y, *, loss=None, optimizer="adam", batch_size=32, seconds=
     check                   what is wrong, and how far
     ======================  =========================================================================================
     finite values           any NaN or Inf in x or y
-    inputs                  deviations of columns (channels of images) differ by more than 100, a mean is 10 or 100 times
-                            its deviation, the root mean square is above 10, or no value above 0.01; constant columns
+    inputs                  deviations of columns (channels of images) differ by more than 100 or 3000, a mean is 10 or 100
+                            times its deviation, the root mean square is above 10 or 30, or no value above 0.03 or 0.003;
+                            constant columns
     repeated samples        1 % of the samples are there twice, or are there with another target too
     classes, targets        the largest class is 10 times the smallest, a class is missing; the targets' deviation is above
                             100 or below 0.01, their mean 10 or 100 times their deviation
@@ -82,7 +83,7 @@ def preflight(net, x, y, *, loss=None, optimizer="adam", batch_size=32, seconds=
     (True, 'good')
     >>> for finding in fn.preflight(net, 255 * x, y, loss="softmax_cross_entropy").findings:
     ...     print(finding.severity, finding.code)
-    warning input-scale
+    problem input-scale
     warning initialization-scale
     """
     begun = time.perf_counter()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from fastnet.graph import INPUT
 from fastnet.health.baseline import constant_loss, perfect_loss
+from fastnet.health.scale import Scale, first_scalings
 from fastnet.labels import Targets
 
 __all__ = ["Beginning", "Evidence", "Hidden", "median"]
 
-MOST_SAMPLES = 2000  # of the data that are looked at before training
+MOST_SAMPLES, LEAST_SAMPLES = 2000, 32  # of the data that are looked at before training
+MOST_VALUES = 1 << 20  # of these samples' inputs
 SAME = 1e-5  # relative difference of units that rounding explains
 
 
@@ -61,8 +63,8 @@ class Beginning:
         Whether the network had not been trained before.
     gains : dict of str to float
         By layer, the root mean square of a weight times sqrt(fan_in): 1.41 for He normal, about 1 for Glorot.
-    input_mean, input_std, input_rms : ndarray
-        Of each feature (or channel).
+    inputs : Scale or None
+        Of the features (or channels).
     classes : ndarray or None
         How many samples each class has, where targets are class numbers.
     base_loss : float or None
@@ -75,16 +77,11 @@ class Beginning:
 
     fresh: bool
     gains: dict[str, float] = field(default_factory=dict)
-    input_mean: np.ndarray | None = None
-    input_std: np.ndarray | None = None
+    inputs: Scale | None = None
     classes: np.ndarray | None = None
     base_loss: float | None = None
     perfect_loss: float = 0.0
     symmetric: set = field(default_factory=set)
-
-    @property
-    def input_rms(self) -> np.ndarray:
-        return np.sqrt(self.input_mean**2 + self.input_std**2)
 
     @classmethod
     def of(cls, trainer) -> Beginning:
@@ -95,9 +92,9 @@ class Beginning:
             fan_in = (hidden.weight.fans or (w.size // w.shape[-1], 0))[0]
             begun.gains[hidden.name] = float(np.sqrt(np.mean(np.square(w, dtype=np.float64)) * fan_in))
         step = -(-len(feed.x) // MOST_SAMPLES)
-        x = feed.x[::step].astype(np.float64) * feed.scale
-        x = x.reshape(-1, x.shape[-1]) if x.ndim > 1 else x[:, None]
-        begun.input_mean, begun.input_std = x.mean(axis=0), x.std(axis=0)
+        few = max(LEAST_SAMPLES, MOST_VALUES // math.prod(graph.input_shape))
+        x = feed.x[:: max(step, -(-len(feed.x) // few))]
+        begun.inputs = Scale.of(x if feed.scale == 1 else x * np.float64(feed.scale))
         targets = feed.targets
         if targets.is_labels:
             begun.classes = np.bincount(targets.array.astype(np.int64).ravel(), minlength=targets.classes)
@@ -217,22 +214,10 @@ class Evidence:
             return self.level(float(np.median(self.losses[-3:])) - self.penalty)
         return None
 
-    @property
+    @cached_property
     def input_is_normed(self) -> bool:
         """Whether the first layers that read the input normalize it."""
-        readers = self.graph.readers(INPUT)
-        seen = set()
-        while readers:
-            node = readers.pop()
-            if node.name in seen:
-                continue
-            seen.add(node.name)
-            if node.layer.is_norm or type(node.layer).__name__ == "Normalize":
-                continue
-            if node.layer.parameters() or node.name == self.graph.output:
-                return False
-            readers += self.graph.readers(node.name)
-        return True
+        return bool(first_scalings(self.graph))
 
 
 def symmetric_layers(graph) -> dict[str, float]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from fastnet.health.evidence import median
 from fastnet.health.findings import Finding
+from fastnet.health.scale import LARGE as LARGE_INPUT
 
 #: Norm of the gradient over that of the weights. A network that starts well has about 0.1; at 30 a step of plain gradient
 #: descent with a rate of 0.03 is as large as the weights themselves.
@@ -60,8 +61,10 @@ def find(evidence):
 
 def _comes_from_the_input(evidence) -> bool:
     """Inputs of a large scale make large gradients in the first layer, which is input-scale's finding."""
-    rms = evidence.beginning.input_rms
-    return rms is not None and not evidence.input_is_normed and float(np.max(rms)) > 10
+    inputs = evidence.beginning.inputs
+    if inputs is None or evidence.input_is_normed:
+        return False
+    return float(np.max(np.hypot(inputs.mean, inputs.std))) > LARGE_INPUT
 
 
 def ratio_by_depth(gradients) -> float | None:
