@@ -36,7 +36,7 @@ def preflight(net, x, y, *, loss=None, optimizer="adam", batch_size=32, seconds=
     first loss              more than 10 times ln(classes), ln 2, or of values the loss of predicting 0
     activations by depth    the deviation changes by 1000 from the first layer to the last, or by 30 in one layer
     gradients by depth      relative to the weights they change by 1000 from the last hidden layer to the first
-    units                   all units of a layer are equal and stay so; half of them are dead, or have a slope below 2 %
+    units                   all units of a layer are equal and stay so; half of them are dead, or have a slope below 5 %
     one batch               up to 32 samples can't be learned by heart: more than a quarter of the loss of the best constant
                             prediction is left after 100 steps of the optimizer and 200 of Adam with each of three rates
     optimizer               it makes the loss of this batch larger, or hardly smaller, where Adam learns it

@@ -136,7 +136,7 @@ class Stretch:
             if item.activation in ("relu", "relu6"):
                 dead = (self.active(item) == 0).mean(axis=1)
                 figures["dead"][:, item.row] = np.where(there, dead, np.nan)
-            if item.activation != "relu":
+            if item.ends.has_flat:
                 rows = np.array([rows.get(item.name, 1) for rows in self._rows])
                 saturated = np.array([counts[item.units] for counts in self._saturated]).mean(axis=1) / rows
                 figures["saturated"][:, item.row] = np.where(there, saturated, np.nan)

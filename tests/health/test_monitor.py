@@ -9,7 +9,7 @@ import pytest
 
 import fastnet as fn
 from fastnet.health import HealthError, HealthWarning, findings
-from fastnet.health.probe import OUTPUTS
+from fastnet.health.flat_ends import ends_of
 from fastnet.health.table import effective_rank
 
 (X, Y), TEST = fn.datasets.digits()
@@ -39,7 +39,7 @@ def test_a_watched_training_has_the_same_bits(make, options):
     assert histories[0]["loss"] == histories[1]["loss"]
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "elu"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "elu", fn.activations.ELU(0.3)], ids=str)
 def test_figures_are_those_of_the_arrays(activation):
     """One step by hand, and the table's first look at the same step."""
     net, other = mlp(activation), mlp(activation)
@@ -70,7 +70,7 @@ def test_figures_are_those_of_the_arrays(activation):
             assert got[column] == pytest.approx(value, rel=1e-9, abs=1e-12), (name, kind, column)
     ratio = np.linalg.norm(arrays["head.weight", "update"]) / np.linalg.norm(arrays["head.weight", "weight"])
     assert monitor.table.last("update_ratio", "head.weight") == pytest.approx(ratio)
-    _, low, high = OUTPUTS[activation]
+    _, low, high = ends_of(fn.activations.get(activation))
     hidden = outputs["dense_1"]
     if activation == "relu":
         assert monitor.table.last("dead", "dense_1") == (hidden == 0).all(axis=0).mean()

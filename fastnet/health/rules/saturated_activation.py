@@ -7,7 +7,7 @@ import numpy as np
 from fastnet.health.evidence import median
 from fastnet.health.findings import Finding
 
-#: Share of a layer's outputs where the slope is below a twentieth of its greatest.
+#: Share of a layer's outputs at flat ends (flat_ends.FLAT_SLOPE).
 SOME, MOST = 0.6, 0.85
 
 FROM_START = "Scale the inputs to about 1 and the weights for the activation (glorot_uniform), start biases at 0."
