@@ -74,8 +74,7 @@ class RunDirectory:
                     os.unlink(self.file(name))
             return
         history.health.table.save(self.file(HEALTH))
-        found = [finding.to_dict() for finding in history.findings]
-        files.write_bytes(self.file(FINDINGS), (json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode())
+        files.write_json(self.file(FINDINGS), [finding.to_dict() for finding in history.findings], indent=2)
 
     def save_interrupted(self, history) -> str:
         """Write the history of a run that was interrupted, beside an older finished run; returns its path."""

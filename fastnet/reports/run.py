@@ -101,9 +101,10 @@ def _test_part(options: dict, encoder):
 
 
 def _findings(path: str) -> list[dict]:
+    items = files.read_json(path, list)
     try:
-        return [Finding(**item).to_dict() for item in files.read_json(path, list)]
-    except TypeError as error:
+        return [Finding.from_dict(item).to_dict() for item in items]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
 
 

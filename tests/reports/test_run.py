@@ -9,6 +9,7 @@ from html_checks import check_page
 
 import fastnet as fn
 from fastnet.cli import main
+from fastnet.cli.run_directory import RunDirectory
 from fastnet.files.runs import FINDINGS, HEALTH, HISTORY, MARK, MODEL
 from fastnet.reports.training import contents
 from fastnet.reports.training_page import page
@@ -90,6 +91,28 @@ def test_health_and_findings_of_a_run(run, undrawn):
     assert "Gradients and updates" in text and "has no histograms" in text and "health 1 warning" in text
 
 
+def test_findings_with_numbers_that_are_not_finite(run, undrawn, monkeypatch, capsys):
+    evidence = {"ratio": np.float32(np.inf), "dead": np.nan, "units": 3}
+    history = fn.History()
+    history.health = fn.HealthMonitor()
+    finding = fn.Finding("dead-relu", "warning", "dense_1", np.int64(4), evidence, "Half of it is off.", "Turn it on.")
+    monkeypatch.setattr(fn.History, "findings", [finding])
+    net = fn.load(run / MODEL)
+    RunDirectory(str(run), overwrite=True).save(net, history, json.loads((run / MARK).read_text()))
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    saved = json.loads((run / FINDINGS).read_text(), parse_constant=refuse)
+    assert saved[0]["evidence"] == {"ratio": None, "dead": None, "units": 3.0} and saved[0]["step"] == 4
+    assert fn.Finding.from_dict(saved[0]).to_dict() == saved[0]
+    numbers, pictures = contents(run)
+    assert numbers["findings"] == saved
+    assert "ratio not finite, dead not finite, units 3" in text_of(numbers, pictures).lower()
+    assert main(["compare", str(run), str(run)]) == 0
+    assert "warning: dead-relu in dense_1" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
@@ -99,6 +122,7 @@ def test_health_and_findings_of_a_run(run, undrawn):
         (HISTORY, "epoch,loss\n1,x\n", "history.csv is damaged: could not convert"),
         (HEALTH, "step,name\n1,a\n", "health.csv is damaged: it has no column 'bad'"),
         (FINDINGS, '[{"code": "dead-relu"}]', "findings.json is damaged"),
+        (FINDINGS, "[3]", "findings.json is damaged"),
         (MODEL, "", "model.safetensors is empty"),
     ],
 )
