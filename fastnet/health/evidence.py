@@ -12,10 +12,11 @@ from fastnet.health.baseline import constant_loss, perfect_loss
 from fastnet.health.scale import Scale, first_scalings
 from fastnet.labels import Targets
 
-__all__ = ["Beginning", "Evidence", "Hidden", "median"]
+__all__ = ["NOTHING_LEARNED", "Beginning", "Evidence", "Hidden", "median"]
 
 MOST_SAMPLES, LEAST_SAMPLES = 2000, 32  # of the data that are looked at before training
 MOST_VALUES = 1 << 20  # of these samples' inputs
+NOTHING_LEARNED = 0.95  # level of the loss: batches make it waver by some hundredths
 SAME = 1e-5  # relative difference of units that rounding explains
 
 
