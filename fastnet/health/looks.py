@@ -81,6 +81,11 @@ class Stretch:
     def histograms(self, row: int) -> np.ndarray:
         return np.array([histograms[row] for histograms in self._histograms])
 
+    @property
+    def all_histograms(self) -> np.ndarray:
+        """Of all arrays at all looks: (looks, items, 64)."""
+        return np.array(self._histograms)
+
     def active(self, item) -> np.ndarray:
         """The share of rows in which each unit of an item is on, (looks, units)."""
         rows = np.array([rows.get(item.name, 1) for rows in self._rows])

@@ -10,7 +10,7 @@ import pytest
 import fastnet as fn
 from fastnet.health import HealthError, HealthWarning, findings
 from fastnet.health.flat_ends import ends_of
-from fastnet.health.table import effective_rank
+from fastnet.health.table import effective_rank, read_histograms
 
 (X, Y), TEST = fn.datasets.digits()
 
@@ -128,6 +128,26 @@ def test_the_table_as_text_and_frame(tmp_path):
     frame = monitor.table.to_frame()
     assert isinstance(frame, pandas.DataFrame)
     assert frame["norm"].tolist() == columns["norm"].tolist()
+
+
+def test_histograms_of_the_table(tmp_path):
+    """Row for row those of its columns; frozen layers and networks that change leave gaps."""
+    monitor, net = fn.HealthMonitor(), mlp()
+    trainer = fn.Trainer(net, loss="softmax_cross_entropy", optimizer="adam")
+    for trainable in (True, False):
+        net["dense_1"].trainable = trainable
+        trainer.fit(X[:64], Y[:64], callbacks=[monitor], verbose=0)
+    table = monitor.table
+    table.save_histograms(tmp_path / "health.safetensors")
+    columns, counts = table.columns(), table.histograms()
+    np.testing.assert_array_equal(read_histograms(tmp_path / "health.safetensors", len(columns["step"])), counts)
+    np.testing.assert_array_equal(counts.sum(axis=1), columns["size"] - columns["bad"])
+    for name, kind in (("dense_1.weight", "gradient"), ("head.weight", "weight"), ("input", "activation")):
+        rows = (columns["name"] == name) & (columns["kind"] == kind)
+        np.testing.assert_array_equal(counts[rows], table.series(name, kind).histograms)
+    assert fn.health.HealthTable().histograms().shape == (0, 64)
+    with pytest.raises(ValueError, match="damaged: it does not hold the histograms of a table of 3 rows"):
+        read_histograms(tmp_path / "health.safetensors", 3)
 
 
 def test_effective_rank():
