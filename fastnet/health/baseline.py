@@ -10,7 +10,9 @@ __all__ = ["best_constant", "constant_loss", "perfect_loss"]
 
 LEAST_PROBABILITY = 1e-9  # whose logit is finite
 BISECTIONS = 60  # of the range of targets, to the rounding of float64
-DESCENTS = 200  # evaluations of a loss whose best constant has no formula
+DESCENTS = 200  # evaluations, at most, of a loss whose best constant has no formula
+SETTLED = 1e-9  # of the loss: steps that promise less are not taken
+KEPT = 0.1  # of what a step promises: less means that it goes too far
 
 
 def constant_loss(loss, targets, output_shape, weights=None) -> float:
@@ -123,9 +125,12 @@ def _descend(loss, targets, output_shape, weights, start) -> np.ndarray:
     best, rate = np.asarray(start, np.float64), 1.0
     least, slope = look(best)
     for _ in range(DESCENTS):
+        promised = rate * np.sum(slope * slope)  # of a step along a straight line
+        if promised <= SETTLED * abs(least):
+            break
         trial = best - rate * slope
         value, there = look(trial)
-        if value < least:
+        if value < least - KEPT * promised:
             best, least, slope, rate = trial, value, there, 1.5 * rate
         else:
             rate /= 4

@@ -94,7 +94,10 @@ class Beginning:
             begun.gains[hidden.name] = float(np.sqrt(np.mean(np.square(w, dtype=np.float64)) * fan_in))
         step = -(-len(feed.x) // MOST_SAMPLES)
         few = max(LEAST_SAMPLES, MOST_VALUES // math.prod(graph.input_shape))
-        x = feed.x[:: max(step, -(-len(feed.x) // few))]
+        rows = np.arange(0, len(feed.x), max(step, -(-len(feed.x) // few)))
+        if feed.images is not None:
+            feed.images.wait(rows)  # for their bytes, which the others don't have yet
+        x = feed.x[rows]
         begun.inputs = Scale.of(x if feed.scale == 1 else x * np.float64(feed.scale))
         targets = feed.targets
         if targets.is_labels:

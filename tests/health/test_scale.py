@@ -5,6 +5,7 @@ import pytest
 from preflight_networks import quick
 
 import fastnet as fn
+from fastnet.datasets.images import Images
 from fastnet.health.scale import Scale, first_scalings
 
 NORMAL = np.random.default_rng(0).normal(size=(400, 6))
@@ -41,6 +42,19 @@ def test_monitor_and_preflight_agree(x, severity):
     seen = [finding.severity for finding in monitor.findings if finding.code == "input-scale"]
     checked = [f.severity for f in quick(dense(), x, y, loss="mse")["inputs"].findings if f.severity != "info"]
     assert seen == checked == ([] if severity is None else [severity])
+
+
+def test_images_are_looked_at_when_they_are_decoded(tmp_path):
+    image = pytest.importorskip("PIL.Image", reason="makes files of images")
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
+    files = [tmp_path / f"{i:02}.png" for i in range(len(pixels))]
+    for file, values in zip(files, pixels, strict=True):
+        image.fromarray(values[..., 0]).save(file)
+    net = fn.Network([fn.Flatten(), fn.Dense(2)], input_shape=(8, 8, 1), seed=0)
+    monitor = fn.HealthMonitor()
+    net.fit(Images(files, (8, 8, 1)), np.arange(40) % 2, loss="softmax_cross_entropy", callbacks=[monitor], verbose=0)
+    seen, expected = monitor._trainer.state(monitor)["beginning"].inputs, Scale.of(pixels / 255)
+    assert (seen.rms, seen.largest) == pytest.approx((expected.rms, expected.largest))
 
 
 def test_figures_of_columns():
