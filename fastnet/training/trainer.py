@@ -276,7 +276,7 @@ class Trainer:
         checks.whole_number("epochs", epochs, least=0)
         batch_size = checks.whole_number("batch_size", batch_size, least=1)
         checks.choice("on_nonfinite", on_nonfinite, ["raise", "stop", "continue"])
-        callbacks = _callbacks(callbacks)
+        callbacks = callback_module.listed(callbacks)
         evaluator = Evaluator(self.net.executor, self.loss, self.metrics)
         augmentation = Augmentation(augment, self.net.input_shape, self.net.seed)
         check_mixing(augmentation, self.loss, self.net)
@@ -412,13 +412,3 @@ class Trainer:
             finally:
                 for callback in callbacks:
                     callback.on_train_end(self, {})
-
-
-def _callbacks(given) -> list:
-    if isinstance(given, callback_module.Callback):
-        given = [given]
-    given = list(given)
-    for callback in given:
-        if isinstance(callback, type) or not isinstance(callback, callback_module.Callback):
-            raise TypeError(f"callbacks must be a list of callbacks; it has {checks.describe(callback)}")
-    return given
