@@ -13,7 +13,7 @@ class WeightAverage:
     The average is configuration; the averaged weights belong to the Trainer. While validation data are evaluated and at the end of
     each epoch, where callbacks save and compare, the network has the averaged weights; training goes on from its own. When `fit`
     ends the network keeps the averaged ones, and the Trainer the others for a further `fit`. Running statistics of batch
-    normalization are those of training, unless an average says otherwise.
+    normalization are those of training, unless `renews_statistics`.
     """
 
     decay = -1.0  # of `average` in native/kernels/average.pxi: negative for equal parts
@@ -58,7 +58,11 @@ class EMA(WeightAverage):
 class SWA(WeightAverage):
     """Stochastic weight averaging: the mean of the weights at the ends of epochs.
 
-    After the last epoch batch normalization gets the statistics that the training data have under the averaged weights.
+    Batch normalization has the statistics that the training data have under the averaged weights whenever the network has these
+    weights: where validation or a callback looks at them, and at the end, whatever ended the training (also early stopping, an
+    error or Ctrl-C, after at least one epoch that takes part). This takes a forward pass over the training data for each epoch
+    that takes part, and where nobody looks one at the end, which a second Ctrl-C cuts short. Training goes on from its own
+    statistics.
 
     Parameters
     ----------

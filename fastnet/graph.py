@@ -62,7 +62,7 @@ class Builder:
         kind = type_name(type(layer))
         counts[kind] += 1
         counted = f"{kind}_{counts[kind]}"
-        name, stream = prefix + (layer.name or counted), stream_prefix + counted
+        name, stream = prefix + (layer.given_name or counted), stream_prefix + counted
         if hasattr(layer, "expand"):
             self._containers.append((f"{name}.", f"{stream}.", Counter()))
             output = layer.expand(self, *inputs)
@@ -151,6 +151,7 @@ class Graph:
                 raise type(error)(f"layer {node.name!r}: {error}") from error
             if id(layer) not in seen:
                 seen.add(id(layer))
+                layer.tell_name(node.name)
                 for parameter in layer.parameters():
                     name = f"{node.name}.{parameter.local_name}"
                     parameter.name = name

@@ -564,7 +564,9 @@ def _run_alone(layer: Layer, x):
     if net is None or net.input_shape != array.shape[1:]:
         built = [p for p in layer.parameters() if p.segment is not None]
         dtype = built[0].dtype.name if built else ("float64" if array.dtype == np.float64 else "float32")
+        names = layer.name, layer._told_name
         net = Network([layer], input_shape=array.shape[1:], dtype=dtype, seed=0)
+        layer.name, layer._told_name = names  # it is no part of that network for others
         layer._alone = net
     return net
 

@@ -46,6 +46,41 @@ def test_names_order_and_access():
     assert "head" in text and "parameters 155" in text
 
 
+def test_layers_know_what_their_network_calls_them(tmp_path):
+    inner, last = fn.Dense(4), fn.Dense(3, name="head")
+    net = fn.Network([fn.Flatten(), fn.Residual([inner]), last], input_shape=(2, 2), seed=0)
+    assert inner.name == "residual_1.dense_1" and last.name == "head" and net.layers[0].name == "flatten_1"
+    for layer in net.layers:
+        assert net[layer.name] is layer
+    # It is no name of their own: neither saved, nor taken elsewhere, where they may stand in another place.
+    assert "name" not in inner.config() and "name='" not in repr(inner) and last.config()["name"] == "head"
+    net.save(tmp_path / "net.safetensors")
+    for twin in (net.copy(), fn.load(tmp_path / "net.safetensors"), pickle.loads(pickle.dumps(net))):
+        assert [layer.name for layer in twin.layers] == [layer.name for layer in net.layers]
+        assert [layer.given_name for layer in twin.layers] == [None, None, None, "head"]
+
+
+def test_a_layer_that_networks_call_differently_has_no_name():
+    shared, user = fn.Dense(4), fn.Dense(4)
+    first = fn.Network([user, shared], input_shape=(4,), seed=0)
+    assert shared.name == "dense_2"
+    fn.Network([user, shared], input_shape=(4,), seed=0)
+    assert shared.name == "dense_2"
+    other = fn.Network([shared, fn.Dense(4)], input_shape=(4,), seed=0)
+    assert [node.name for node in other.graph.nodes] == ["dense_1", "dense_2"]
+    assert shared.name is None and user.name == "dense_1"
+    fn.Network([fn.Dense(4), shared], input_shape=(4,), seed=0)
+    assert shared.name is None and first["dense_2"] is shared
+    twice = fn.Dense(4)
+    net = fn.Network([twice, twice], input_shape=(4,), seed=0)
+    assert twice.name == "dense_1" and net["dense_2"] is twice
+    alone = fn.Dense(4)
+    alone.forward(np.ones((2, 4), "float32"))
+    assert alone.name is None
+    alone.name = "mine"
+    assert fn.Network([alone], input_shape=(4,), seed=0)["mine"] is alone
+
+
 def test_views_are_live_and_read_only():
     net = make_net()
     p = net.parameters()[0]

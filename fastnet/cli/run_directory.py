@@ -6,7 +6,7 @@ import json
 import os
 
 from fastnet import files
-from fastnet.files.runs import FINDINGS, HEALTH, HISTORY, INTERRUPTED_HISTORY, MARK, MODEL
+from fastnet.files.runs import FINDINGS, HEALTH, HISTOGRAMS, HISTORY, INTERRUPTED_HISTORY, MARK, MODEL
 
 __all__ = ["RunDirectory", "make_directory"]
 
@@ -69,13 +69,13 @@ class RunDirectory:
     def _save_health(self, history) -> None:
         """What a monitor has seen and found; files of an older run would be those of another network."""
         if history.health is None:
-            for name in (HEALTH, FINDINGS):
+            for name in (HEALTH, HISTOGRAMS, FINDINGS):
                 if os.path.exists(self.file(name)):
                     os.unlink(self.file(name))
             return
         history.health.table.save(self.file(HEALTH))
-        found = [finding.to_dict() for finding in history.findings]
-        files.write_bytes(self.file(FINDINGS), (json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode())
+        history.health.table.save_histograms(self.file(HISTOGRAMS))
+        files.write_json(self.file(FINDINGS), [finding.to_dict() for finding in history.findings], indent=2)
 
     def save_interrupted(self, history) -> str:
         """Write the history of a run that was interrupted, beside an older finished run; returns its path."""

@@ -25,8 +25,9 @@ def preflight(net, x, y, *, loss=None, optimizer="adam", batch_size=32, seconds=
     check                   what is wrong, and how far
     ======================  =========================================================================================
     finite values           any NaN or Inf in x or y
-    inputs                  deviations of columns (channels of images) differ by more than 100, a mean is 10 or 100 times
-                            its deviation, the root mean square is above 10, or no value above 0.01; constant columns
+    inputs                  deviations of columns (channels of images) differ by more than 100 or 3000, a mean is 10 or 100
+                            times its deviation, the root mean square is above 10 or 30, or no value above 0.03 or 0.003;
+                            constant columns
     repeated samples        1 % of the samples are there twice, or are there with another target too
     classes, targets        the largest class is 10 times the smallest, a class is missing; the targets' deviation is above
                             100 or below 0.01, their mean 10 or 100 times their deviation
@@ -35,7 +36,7 @@ def preflight(net, x, y, *, loss=None, optimizer="adam", batch_size=32, seconds=
     first loss              more than 10 times ln(classes), ln 2, or of values the loss of predicting 0
     activations by depth    the deviation changes by 1000 from the first layer to the last, or by 30 in one layer
     gradients by depth      relative to the weights they change by 1000 from the last hidden layer to the first
-    units                   all units of a layer are equal and stay so; half of them are dead, or have a slope below 2 %
+    units                   all units of a layer are equal and stay so; half of them are dead, or have a slope below 5 %
     one batch               up to 32 samples can't be learned by heart: more than a quarter of the loss of the best constant
                             prediction is left after 100 steps of the optimizer and 200 of Adam with each of three rates
     optimizer               it makes the loss of this batch larger, or hardly smaller, where Adam learns it
@@ -82,7 +83,7 @@ def preflight(net, x, y, *, loss=None, optimizer="adam", batch_size=32, seconds=
     (True, 'good')
     >>> for finding in fn.preflight(net, 255 * x, y, loss="softmax_cross_entropy").findings:
     ...     print(finding.severity, finding.code)
-    warning input-scale
+    problem input-scale
     warning initialization-scale
     """
     begun = time.perf_counter()

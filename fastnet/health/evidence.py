@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from fastnet.graph import INPUT
+from fastnet.health.baseline import constant_loss, perfect_loss
+from fastnet.health.scale import Scale, first_scalings
+from fastnet.labels import Targets
 
-__all__ = ["Beginning", "Evidence", "Hidden", "median"]
+__all__ = ["NOTHING_LEARNED", "Beginning", "Evidence", "Hidden", "median"]
 
-MOST_SAMPLES = 2000  # of the data that are looked at before training
+MOST_SAMPLES, LEAST_SAMPLES = 2000, 32  # of the data that are looked at before training
+MOST_VALUES = 1 << 20  # of these samples' inputs
+NOTHING_LEARNED = 0.95  # level of the loss: batches make it waver by some hundredths
 SAME = 1e-5  # relative difference of units that rounding explains
 
 
@@ -59,27 +64,25 @@ class Beginning:
         Whether the network had not been trained before.
     gains : dict of str to float
         By layer, the root mean square of a weight times sqrt(fan_in): 1.41 for He normal, about 1 for Glorot.
-    input_mean, input_std, input_rms : ndarray
-        Of each feature (or channel).
+    inputs : Scale or None
+        Of the features (or channels).
     classes : ndarray or None
         How many samples each class has, where targets are class numbers.
     base_loss : float or None
         The loss of the best constant prediction.
+    perfect_loss : float
+        The loss of predicting the targets.
     symmetric : set of str
         Hidden layers whose units were all equal.
     """
 
     fresh: bool
     gains: dict[str, float] = field(default_factory=dict)
-    input_mean: np.ndarray | None = None
-    input_std: np.ndarray | None = None
+    inputs: Scale | None = None
     classes: np.ndarray | None = None
     base_loss: float | None = None
+    perfect_loss: float = 0.0
     symmetric: set = field(default_factory=set)
-
-    @property
-    def input_rms(self) -> np.ndarray:
-        return np.sqrt(self.input_mean**2 + self.input_std**2)
 
     @classmethod
     def of(cls, trainer) -> Beginning:
@@ -90,36 +93,30 @@ class Beginning:
             fan_in = (hidden.weight.fans or (w.size // w.shape[-1], 0))[0]
             begun.gains[hidden.name] = float(np.sqrt(np.mean(np.square(w, dtype=np.float64)) * fan_in))
         step = -(-len(feed.x) // MOST_SAMPLES)
-        x = feed.x[::step].astype(np.float64) * feed.scale
-        x = x.reshape(-1, x.shape[-1]) if x.ndim > 1 else x[:, None]
-        begun.input_mean, begun.input_std = x.mean(axis=0), x.std(axis=0)
+        few = max(LEAST_SAMPLES, MOST_VALUES // math.prod(graph.input_shape))
+        rows = np.arange(0, len(feed.x), max(step, -(-len(feed.x) // few)))
+        if feed.images is not None:
+            feed.images.wait(rows)  # for their bytes, which the others don't have yet
+        x = feed.x[rows]
+        begun.inputs = Scale.of(x if feed.scale == 1 else x * np.float64(feed.scale))
         targets = feed.targets
         if targets.is_labels:
             begun.classes = np.bincount(targets.array.astype(np.int64).ravel(), minlength=targets.classes)
         begun.symmetric = set(symmetric_layers(graph))
-        begun.base_loss = base_loss(trainer.loss, targets, graph.output_shape, step)
+        begun.base_loss, begun.perfect_loss = _ends(trainer.loss, feed, graph.output_shape, step)
         return begun
 
 
-def base_loss(loss, targets, output_shape, step: int = 1) -> float | None:
-    """The loss of the best constant prediction; None where it isn't known."""
-    y = targets.array[::step]
-    if targets.is_labels:
-        share = np.bincount(y.astype(np.int64).ravel(), minlength=targets.classes) / y.size
-        share = share[share > 0]
-        return float(-(share * np.log(share)).sum())
-    y = y.reshape(len(y), *output_shape).astype(np.float64)
-    mean = y.mean(axis=0, keepdims=True)
-    constant = {
-        "softmax": lambda: np.log(np.maximum(mean, 1e-12)),
-        "sigmoid": lambda: np.log(np.maximum(mean, 1e-12) / np.maximum(1 - mean, 1e-12)),
-        "MeanAbsoluteError": lambda: np.median(y, axis=0, keepdims=True),
-        "Poisson": lambda: np.log(np.maximum(mean, 1e-12)),
-    }.get(loss.head or type(loss).__name__, lambda: mean)()
+def _ends(loss, feed, output_shape, step: int) -> tuple[float | None, float]:
+    """The losses of the best constant prediction, None where a loss of one's own doesn't say, and of a perfect one."""
+    targets = Targets(feed.targets.array[::step], feed.targets.classes, feed.targets.shape)
+    weights = None if feed.weights is None else feed.weights[::step]
+    if weights is not None and not weights.any():
+        return None, 0.0
     try:
-        return float(loss.value(np.broadcast_to(constant, y.shape).copy(), y))
+        return tuple(find(loss, targets, output_shape, weights) for find in (constant_loss, perfect_loss))
     except (TypeError, ValueError):
-        return None
+        return None, 0.0
 
 
 def weight_layers(graph) -> list[Hidden]:
@@ -208,9 +205,9 @@ class Evidence:
         return slice(min(n // 2, max(n - 3, 0)), n)
 
     def level(self, loss: float) -> float | None:
-        """A loss over that of the best constant prediction: 1 is nothing learned, 0 perfect."""
-        base = self.beginning.base_loss
-        return None if base is None or not base > 0 else loss / base
+        """The share of the best constant prediction's avoidable loss that is left: 1 is nothing learned, 0 perfect."""
+        base, perfect = self.beginning.base_loss, self.beginning.perfect_loss
+        return None if base is None or not base > perfect else (loss - perfect) / (base - perfect)
 
     @property
     def present_level(self) -> float | None:
@@ -221,22 +218,10 @@ class Evidence:
             return self.level(float(np.median(self.losses[-3:])) - self.penalty)
         return None
 
-    @property
+    @cached_property
     def input_is_normed(self) -> bool:
         """Whether the first layers that read the input normalize it."""
-        readers = self.graph.readers(INPUT)
-        seen = set()
-        while readers:
-            node = readers.pop()
-            if node.name in seen:
-                continue
-            seen.add(node.name)
-            if node.layer.is_norm or type(node.layer).__name__ == "Normalize":
-                continue
-            if node.layer.parameters() or node.name == self.graph.output:
-                return False
-            readers += self.graph.readers(node.name)
-        return True
+        return bool(first_scalings(self.graph))
 
 
 def symmetric_layers(graph) -> dict[str, float]:

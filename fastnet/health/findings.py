@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
-from fastnet import checks
+from fastnet import checks, files
 
 __all__ = ["CODES", "SEVERITIES", "Finding", "ordered"]
 
@@ -69,8 +70,8 @@ class Finding:
         return f"findings/{self.code}.md"
 
     def to_dict(self) -> dict:
-        """What JSON can hold."""
-        return {
+        """What JSON can hold: a number that is not finite becomes None."""
+        return files.plain({
             "code": self.code,
             "severity": self.severity,
             "layer": self.layer,
@@ -78,7 +79,13 @@ class Finding:
             "evidence": {name: float(value) for name, value in self.evidence.items()},
             "meaning": self.meaning,
             "remedy": self.remedy,
-        }
+        })  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Finding:
+        """The finding of what `to_dict` gave; where it had no number, NaN stands."""
+        evidence = {name: math.nan if value is None else value for name, value in values["evidence"].items()}
+        return cls(**{**values, "evidence": evidence})
 
     def __str__(self):
         where = f" in {self.layer}" if self.layer else ""

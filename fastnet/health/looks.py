@@ -81,6 +81,11 @@ class Stretch:
     def histograms(self, row: int) -> np.ndarray:
         return np.array([histograms[row] for histograms in self._histograms])
 
+    @property
+    def all_histograms(self) -> np.ndarray:
+        """Of all arrays at all looks: (looks, items, 64)."""
+        return np.array(self._histograms)
+
     def active(self, item) -> np.ndarray:
         """The share of rows in which each unit of an item is on, (looks, units)."""
         rows = np.array([rows.get(item.name, 1) for rows in self._rows])
@@ -136,7 +141,7 @@ class Stretch:
             if item.activation in ("relu", "relu6"):
                 dead = (self.active(item) == 0).mean(axis=1)
                 figures["dead"][:, item.row] = np.where(there, dead, np.nan)
-            if item.activation != "relu":
+            if item.ends.has_flat:
                 rows = np.array([rows.get(item.name, 1) for rows in self._rows])
                 saturated = np.array([counts[item.units] for counts in self._saturated]).mean(axis=1) / rows
                 figures["saturated"][:, item.row] = np.where(there, saturated, np.nan)

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnet.health.findings import Finding
 from fastnet.health.preflight_report import Check
+from fastnet.health.scale import NOTABLE_RATIO, SLOW_RATIO, Scale, first_scalings
 from fastnet.layers import Normalize
 from fastnet.losses import Poisson
 
@@ -18,13 +19,6 @@ STATISTICS = 1 << 20  # elements that statistics are taken of
 COMPARED = 1 << 22  # elements of the samples that are compared with each other
 LEAST_SAMPLES = 32  # of the two, however large a sample is
 
-# Plain gradient descent needs about as many steps as the ratio of the greatest to the least curvature of the loss. Both a
-# ratio of 100 between the columns' deviations and a mean 100 times its deviation make this ratio 10,000; 10 make it 100.
-SLOW_RATIO, NOTABLE_RATIO = 100, 10
-# First weights are drawn for inputs of size 1. Adam makes up for ten times as much in some steps: a dense network learns the
-# digits from pixels 0 to 16 (root mean square 8) as well as from 0 to 1, but less well (88 instead of 95 %) from 0 to 255.
-LARGE_RMS = 10
-SMALL_LARGEST = 0.01  # of the greatest input: also sparse or one-hot inputs have single values near 1
 # Deviations of targets. A network's first outputs deviate by about 1, and Adam moves a weight by its learning rate a step.
 LARGE_TARGET, SMALL_TARGET = 100, 0.01
 IMBALANCE = 10  # largest / smallest class; as Amazon's SageMaker Debugger
@@ -85,69 +79,49 @@ def check_finite(x: np.ndarray, y) -> Check:
 # Inputs
 
 
-def first_scaling(graph):
-    """The node that scales the inputs before any weights see them, or None: a norm layer, or Normalize."""
-    name = "input"
-    while True:
-        readers = graph.readers(name)
-        if len(readers) != 1:
-            return None
-        layer = readers[0].layer
-        if layer.is_norm or isinstance(layer, Normalize):
-            return readers[0]
-        if layer.parameters() or getattr(layer, "activation", None) is not None or layer.many_inputs:
-            return None
-        name = readers[0].name
-
-
 def check_inputs(net, x: np.ndarray) -> Check:
     """Scale, offset and constancy of some samples: of each column, or of each channel of images."""
     name = "inputs"
-    node = first_scaling(net.graph)
-    where = ""
-    if node is not None and isinstance(node.layer, Normalize):
-        x = net.copy().activations(x, [node.name])[node.name]
-        where = f" behind {node.name}"
-    columns = x.reshape(-1, x.shape[-1] if x.ndim > 1 else 1).astype(np.float64)
     kind = "column" if x.ndim <= 2 else "channel"
-    mean, std = columns.mean(axis=0), columns.std(axis=0)
-    # A few units in the last place of float32 are no variation.
-    constant = std <= 1e-6 * np.abs(columns).max(axis=0)
-    rms = float(np.sqrt(np.mean(columns**2)))
-    numbers = {"mean": float(mean.mean()), "std": float(columns.std()), "rms": rms, "constant": int(constant.sum())}
-    if constant.all() and (columns == columns[0]).all():
+    given = Scale.of(x)
+    mean, std = float(given.mean.mean()), float(x.std(dtype=np.float64))
+    numbers = {"mean": mean, "std": std, "rms": given.rms, "constant": int(given.constant.sum())}
+    if given.constant.all() and (x == x[0]).all():
         meaning = f"All {len(x)} samples that were looked at are the same: there is nothing to learn from."
         finding = Finding("input-scale", "problem", None, None, numbers, meaning, "Look at how x is made.")
         return Check.of(name, "", numbers, [finding])
     findings = []
-    if constant.any() and kind == "column":
+    if given.constant.any() and kind == "column":
         findings.append(Finding(
-            "input-scale", "info", None, None, {"constant": numbers["constant"], "columns": len(constant)},
-            f"{constant.sum()} of {len(constant)} columns have one value in all samples "
-            f"(columns {listed(np.flatnonzero(constant))}).",
+            "input-scale", "info", None, None, {"constant": numbers["constant"], "columns": len(given.constant)},
+            f"{given.constant.sum()} of {len(given.constant)} columns have one value in all samples "
+            f"(columns {listed(np.flatnonzero(given.constant))}).",
             "They say nothing about the targets and may be left out; margins of images are like that.",
         ))  # fmt: skip
-    if node is not None and node.layer.is_norm:
-        return Check.of(name, f"{node.name} normalizes the inputs; they have mean {mean.mean():.3g}, std "
-                        f"{columns.std():.3g}.", numbers, findings)  # fmt: skip
-    findings += _scale_findings(columns, mean, std, constant, rms, kind, where)
-    return Check.of(
-        name, f"The inputs{where} have mean {mean.mean():.3g} and std {columns.std():.3g}.", numbers, findings
-    )
+    scalings = first_scalings(net.graph)
+    fixed = [node.name for node in scalings if isinstance(node.layer, Normalize)]
+    if not scalings:
+        findings += _scale_findings(given, kind, "")
+    elif not fixed:
+        return Check.of(name, f"{scalings[0].name} normalizes the inputs; they have mean {mean:.3g}, std {std:.3g}.", numbers,
+                        findings)  # fmt: skip
+    for node, values in net.copy().activations(x, fixed).items() if fixed else ():
+        behind = Scale.of(values)
+        mean, std = float(behind.mean.mean()), float(values.std(dtype=np.float64))
+        findings += _scale_findings(behind, kind, f" behind {node}")
+    where = f" behind {fixed[-1]}" if fixed else ""
+    return Check.of(name, f"The inputs{where} have mean {mean:.3g} and std {std:.3g}.", numbers, findings)
 
 
-def _scale_findings(columns, mean, std, constant, rms, kind, where):
+def _scale_findings(scale: Scale, kind: str, where: str) -> list[Finding]:
     """What is wrong with the scale of the columns, if anything is."""
     remedy = "Put fn.Normalize.of(x) in front as the first layer: it brings each column to mean 0 and std 1."
-    # Where more than half of a column's values are the same (a margin's pixels, counts, one-hot codes) its deviation says
-    # how rare the others are, not how large.
-    sparse = (columns == np.median(columns, axis=0)).mean(axis=0) > 0.5
-    dense = ~sparse & ~constant
+    mean, std, dense = scale.mean, scale.std, scale.dense
     found = []
-    if dense.any() and std.max() > SLOW_RATIO * std[dense].min():
+    if scale.severity_of_ratio is not None:
         most, least = int(std.argmax()), int(np.flatnonzero(dense)[std[dense].argmin()])
         found.append(Finding(
-            "input-scale", "warning", None, None, {"largest std": std[most], "smallest std": std[least]},
+            "input-scale", scale.severity_of_ratio, None, None, {"largest std": std[most], "smallest std": std[least]},
             f"The {kind}s{where} have very different scales: the std of {kind} {most} is {std[most]:.3g}, that of {kind} "
             f"{least} is {std[least]:.3g}, so that the network hardly sees the small ones.",
             remedy,
@@ -163,15 +137,14 @@ def _scale_findings(columns, mean, std, constant, rms, kind, where):
                 f"{std[worst]:.3g}: samples look alike to the network.",
                 remedy,
             ))  # fmt: skip
-    largest = float(np.abs(columns).max())
-    if rms > LARGE_RMS or largest < SMALL_LARGEST:
-        pixels = "Divide pixels by 255. " if kind == "channel" else ""
-        size = f"their root mean square is {rms:.3g}" if rms > LARGE_RMS else f"the largest is {largest:.3g}"
+    if scale.severity_of_size is not None:
+        pixels = "Divide pixels by 255. " if kind == "channel" and scale.is_large else ""
+        size = f"their root mean square is {scale.rms:.3g}" if scale.is_large else f"the largest is {scale.largest:.3g}"
         found.append(Finding(
-            "input-scale", "warning", None, None, {"rms": rms, "largest": largest},
-            f"The inputs{where} are {'large' if rms > LARGE_RMS else 'tiny'}: {size}. First weights are drawn for inputs "
+            "input-scale", scale.severity_of_size, None, None, {"rms": scale.rms, "largest": scale.largest},
+            f"The inputs{where} are {'large' if scale.is_large else 'tiny'}: {size}. First weights are drawn for inputs "
             "of about 1.",
-            pixels + remedy if rms > LARGE_RMS else remedy,
+            pixels + remedy,
         ))  # fmt: skip
     return found
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnet import labels, losses
+from fastnet.health.baseline import constant_loss, perfect_loss
 from fastnet.health.findings import Finding
 from fastnet.health.preflight_report import Check
 
@@ -50,14 +51,12 @@ class Levels:
 
     @classmethod
     def of(cls, loss, targets, output_shape) -> Levels:
-        array = targets.array
-        n = len(array)
-        perfect = _outputs_for(loss, array.astype(np.float64) if not targets.is_labels else _one_hot(targets))
-        mean = _constant(loss, targets)
-        return cls(*(
-            loss.value(np.ascontiguousarray(np.broadcast_to(prediction, (n, *output_shape)), np.float64), array)
-            for prediction in (0.0, mean, perfect)
-        ))  # fmt: skip
+        zeros = np.zeros((len(targets.array), *output_shape))
+        return cls(
+            loss.value(zeros, targets.array),
+            constant_loss(loss, targets, output_shape),
+            perfect_loss(loss, targets, output_shape),
+        )
 
     def left(self, value: float) -> float:
         """The share of the best constant prediction's avoidable loss that is left: 0 where all is learned, 1 at the constant."""
@@ -67,33 +66,6 @@ class Levels:
     def tells_apart(self) -> bool:
         """Whether knowing the inputs can make the loss smaller."""
         return self.constant - self.perfect > 1e-6 * max(abs(self.constant), abs(self.perfect))
-
-
-def _one_hot(targets):
-    return np.eye(targets.classes)[targets.array.astype(np.int64)]
-
-
-def _constant(loss, targets):
-    """The outputs that are best where one must do for all samples."""
-    if targets.is_labels:
-        return _outputs_for(loss, _one_hot(targets).mean(axis=0))
-    values = targets.array.astype(np.float64)
-    if isinstance(loss, losses.MeanAbsoluteError):
-        return np.median(values, axis=0)
-    return _outputs_for(loss, values.mean(axis=0))
-
-
-def _outputs_for(loss, expected):
-    """The outputs that mean these expected targets: logits, logarithms of rates, or the values."""
-    if isinstance(loss, (losses.SoftmaxCrossEntropy, losses.SigmoidCrossEntropy)):
-        # The targets that smoothing makes of them are what the logits should say.
-        states = expected.shape[-1] if loss.head == "softmax" else 2
-        expected = (1 - loss.label_smoothing) * expected + loss.label_smoothing / states
-        p = np.clip(expected, 1e-9, 1 - 1e-9)
-        return np.log(p) if loss.head == "softmax" else np.log(p) - np.log1p(-p)
-    if isinstance(loss, losses.Poisson):
-        return np.log(np.maximum(expected, 1e-9))
-    return expected
 
 
 def _range_of(activation) -> tuple[float, float]:

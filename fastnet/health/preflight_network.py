@@ -11,6 +11,7 @@ from fastnet import initializers
 from fastnet.graph import INPUT, Node
 from fastnet.health.evidence import difference_of_units
 from fastnet.health.findings import Finding
+from fastnet.health.flat_ends import FLAT_SLOPE, ends_of
 from fastnet.health.preflight_loss import Levels
 from fastnet.health.preflight_report import Check
 from fastnet.layers import BatchNorm, Dropout
@@ -30,7 +31,6 @@ NOTABLE_FACTOR, HOPELESS_FACTOR = 1e3, 1e6
 LAYER_FACTOR = 30
 
 BOUNDED = ("tanh", "sigmoid")
-SATURATED_SLOPE = 0.02  # of the greatest slope: an update moves such a unit 50 times less
 MANY_UNITS = 0.5  # share of dead or saturated ones that costs quality; as SageMaker Debugger
 NEARLY_ALL = 0.95
 FEW_UNITS = 8  # half of so few die by the chance of first weights
@@ -243,8 +243,9 @@ def check_units(first: FirstPass) -> Check:
         values = first.outputs[node.name]
         if activation in ("relu", "relu6"):
             found += _dead(node, values, numbers)
-        elif activation in BOUNDED:
-            found += _saturated(node, values, activation, numbers)
+        ends = ends_of(getattr(node.layer, "activation", None))
+        if ends is not None and ends.has_flat:
+            found += _saturated(node, values, activation, ends, numbers)
     return Check.of("units", "Units differ, and answer to their inputs.", numbers, found)
 
 
@@ -262,15 +263,13 @@ def _dead(node, values, numbers) -> list[Finding]:
     )]  # fmt: skip
 
 
-def _saturated(node, values, activation, numbers) -> list[Finding]:
-    values = values.astype(np.float64)
-    slope = 1 - values**2 if activation == "tanh" else 4 * values * (1 - values)
-    share = numbers[f"saturated in {node.name}"] = float((slope < SATURATED_SLOPE).mean())
+def _saturated(node, values, activation, ends, numbers) -> list[Finding]:
+    share = numbers[f"saturated in {node.name}"] = float(((values <= ends.low) | (values >= ends.high)).mean())
     if share < MANY_UNITS:
         return []
     return [Finding(
         "saturated-activation", "problem" if share >= NEARLY_ALL else "warning", node.name, None, {"share": share},
         f"{share:.0%} of the outputs of {node.name} are at the ends of {activation}, where its slope is less than "
-        f"{SATURATED_SLOPE:.0%} of its greatest: hardly a gradient passes them.",
+        f"{FLAT_SLOPE:.0%} of its greatest: hardly a gradient passes them.",
         "Scale the inputs to mean 0 and std 1, and leave init= to its default.",
     )]  # fmt: skip

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from fastnet.graph import INPUT
+from fastnet.health.flat_ends import Ends, ends_of
 from fastnet.native.arena import Block
 from fastnet.recording import Memory, Recording, Tensor
 from fastnet.training.steps import Probe
@@ -18,19 +18,6 @@ __all__ = ["BINS", "AgreementProbe", "Item", "StatisticsProbe"]
 BINS = 64
 HEAD = ("size", "bad", "zeros", "sum", "squares", "least", "greatest")
 WIDTH = len(HEAD) + BINS
-
-#: An activation's output: at most `floor` means that a unit is off; at `low` and below, or `high` and above, that its slope is
-#: less than a twentieth of the greatest. Sigmoid's slope is y (1 - y), tanh's 1 - y^2, that of elu below zero y + alpha.
-SIGMOID_END = (1 - math.sqrt(0.95)) / 2
-OUTPUTS = {
-    "relu": (0.0, -math.inf, math.inf),
-    "relu6": (0.0, -math.inf, 6.0),
-    "sigmoid": (-math.inf, SIGMOID_END, 1 - SIGMOID_END),
-    "tanh": (-math.inf, -math.sqrt(0.95), math.sqrt(0.95)),
-    "elu": (-math.inf, -0.95, math.inf),
-    "selu": (-math.inf, -0.95 * 1.7580993408473766, math.inf),
-}
-
 
 # Values of a layer's output that are enough for its statistics, and samples.
 VALUES, MOST_SAMPLES = 65_536, 32
@@ -52,6 +39,8 @@ class Item:
         The function that a layer's output has come through.
     units : slice or None
         Where its counts of units are, if it has some.
+    ends : Ends or None
+        Of the activation, where units are counted.
     """
 
     name: str
@@ -60,6 +49,7 @@ class Item:
     row: int
     activation: str | None = None
     units: slice | None = None
+    ends: Ends | None = None
 
 
 class StatisticsProbe(Probe):
@@ -91,13 +81,14 @@ class StatisticsProbe(Probe):
                 self.items.append(Item(parameter.name, parameter.name.rpartition(".")[0], kind, len(self.items)))
         self.items.append(Item(INPUT, INPUT, "activation", len(self.items)))
         for node in graph.nodes:
-            activation = getattr(getattr(node.layer, "activation", None), "name", None)
-            if node.layer.parameters() or activation not in (None, "linear"):
+            activation = getattr(node.layer, "activation", None)
+            name, ends = getattr(activation, "name", None), ends_of(activation)
+            if node.layer.parameters() or name not in (None, "linear"):
                 counted = None
-                if activation in OUTPUTS:
+                if ends is not None:
                     counted = slice(units, units + node.shape[-1])
                     units += node.shape[-1]
-                self.items.append(Item(node.name, node.name, "activation", len(self.items), activation, counted))
+                self.items.append(Item(node.name, node.name, "activation", len(self.items), name, counted, ends))
         self._results = Memory("health", Block(8 * WIDTH * len(self.items)))
         self._units = [Memory(name, Block(8 * units)) for name in ("active units", "saturated units")]
         self.results = np.frombuffer(self._results.block, np.float64).reshape(len(self.items), WIDTH)
@@ -121,7 +112,7 @@ class StatisticsProbe(Probe):
         reads = {"x": x} if y is None else {"x": x, "y": y}
         aside.call("statistics", reads=reads, writes={"result": result}, work=8 * x.size, n=x.size)
         if item.units is not None:
-            floor, low, high = OUTPUTS[item.activation]
+            floor, low, high = item.ends
             columns = x.columns
             counts = [recording.outside(m, (columns,), np.float64, 8 * item.units.start) for m in self._units]
             aside.call(

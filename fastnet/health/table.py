@@ -8,8 +8,9 @@ import numpy as np
 
 from fastnet import checks, files
 from fastnet.health.looks import FIGURES, Look, Stretch
+from fastnet.health.probe import BINS
 
-__all__ = ["COLUMNS", "HealthTable", "Series", "effective_rank"]
+__all__ = ["COLUMNS", "HealthTable", "Series", "effective_rank", "read_histograms"]
 
 #: Columns of the table, in order.
 COLUMNS = (*Look._fields, "name", "kind", *FIGURES)
@@ -151,6 +152,11 @@ class HealthTable:
         whole = {column: np.concatenate(parts) if parts else np.empty(0) for column, parts in table.items()}
         return whole | {column: whole[column].astype(np.int64) for column in ("step", "epoch")}
 
+    def histograms(self) -> np.ndarray:
+        """Those of the whole table: a row for each of `columns`, with counts in 64 equal steps from "least" to "greatest"."""
+        parts = [stretch.all_histograms[np.isfinite(stretch.figures["size"])] for stretch in self._stretches]
+        return np.concatenate([np.empty((0, BINS)), *parts]).astype(np.int64)
+
     def to_csv(self) -> str:
         """The table as text: a line of names, then a line for each row."""
         table = self.columns()
@@ -166,6 +172,26 @@ class HealthTable:
     def save(self, path) -> None:
         """Write the table to a CSV file, whole or not at all."""
         files.write_bytes(path, self.to_csv().encode())
+
+    def save_histograms(self, path) -> None:
+        """Write `histograms` to a safetensors file, whole or not at all; `read_histograms` reads it."""
+        files.write_safetensors(path, {"histograms": self.histograms()}, {})
+
+
+def read_histograms(path, rows: int) -> np.ndarray:
+    """The histograms of a table with so many rows, from the file that `HealthTable.save_histograms` wrote.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or of another table.
+    OSError
+        There is no such file, or it can't be read.
+    """
+    found = files.read_safetensors(path)[0].get("histograms", np.empty(0))
+    if found.shape != (rows, BINS):
+        raise ValueError(f"{path} is damaged: it does not hold the histograms of a table of {rows} rows")
+    return found
 
 
 def _text(value) -> str:

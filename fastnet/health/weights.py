@@ -83,7 +83,7 @@ def findings_of_weights(graph) -> list[Finding]:
     """What is wrong with a network, as far as its weights alone show it.
 
     Values that are not finite; layers whose units all have the same weights; units whose weights are all zero, so that no
-    input changes their output.
+    input changes their output: dead where relu keeps gradients from them, else initialized too small.
 
     Parameters
     ----------
@@ -143,15 +143,18 @@ def _constant(graph, hidden, zero, units: int) -> Finding:
     is_dead = hidden.activation in ("relu", "relu6")
     is_dead = is_dead and not hidden.normed and (bias is None or bool((bias.value[zero] <= 0).all()))
     which = ", ".join(str(unit) for unit in zero[:8]) + (", ..." if len(zero) > 8 else "")
-    result = "0" if is_dead else "the same"
+    evidence = {"units": len(zero), "of": units}
+    meaning = f"{len(zero):,} of the {units:,} units of {hidden.name} have only weights of 0 ({which}): their output is"
+    if is_dead:
+        return Finding(
+            "dead-relu", "warning", hidden.name, None, evidence,
+            f"{meaning} 0 for every input, and no gradient passes them.",
+            "Initialize these units again, with random numbers and a smaller learning rate, or use leaky_relu.",
+        )  # fmt: skip
+    # Different outgoing weights bring such units different gradients: they are no copies that stay equal.
     return Finding(
-        code="dead-relu" if is_dead else "symmetric-initialization",
-        severity="warning",
-        layer=hidden.name,
-        step=None,
-        evidence={"units": len(zero), "of": units},
-        meaning=f"{len(zero):,} of the {units:,} units of {hidden.name} have only weights of 0 ({which}): their output is "
-        f"{result} for every input.",
-        remedy="Initialize these units again, with random numbers"
-        + (" and a smaller learning rate, or use leaky_relu." if is_dead else "; or leave them out."),
-    )
+        "initialization-scale", "info" if hidden.last else "warning", hidden.name, None, evidence,
+        f"{meaning} the same for every input, until training gives them weights.",
+        "A last layer may start at zero: train it." if hidden.last
+        else "Initialize these units again, with random numbers, or leave them out.",
+    )  # fmt: skip

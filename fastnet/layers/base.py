@@ -30,7 +30,8 @@ class Layer:
     Parameters
     ----------
     name : str, optional
-        By default the type and a number, counted in each container: "dense_1".
+        By default the type and a number, counted in each container: "dense_1". The attribute is then the name of the layer's
+        (first) place in its network, "residual_1.dense_1", and None if it is in two networks that call it differently.
     regularizer : Regularizer, or dict of parameter's name to Regularizer, optional
         What the layer's weights add to the loss, such as ``fn.L2(1e-4)``. Without a name it is for the parameters with more
         than one axis, so not for biases. Can be set at any time.
@@ -57,6 +58,7 @@ class Layer:
     """
 
     name: str | None = None
+    _told_name: str | None = None  # what networks call it: no name to keep, or to take into another network
     many_inputs = False  # build and record_forward get a list of shapes, of tensors
     is_norm = False  # the default initialization looks through it to the activation behind
     activation_behind: str | None = None  # set by the graph before `build`
@@ -94,13 +96,27 @@ class Layer:
 
     def config(self) -> dict:
         """The constructor's arguments, to save the layer and make it anew."""
-        return {"name": self.name} if self.name else {}
+        return {"name": self.given_name} if self.given_name else {}
 
     def multiply_adds(self, shape, output_shape) -> int:
         """Those of one sample's forward pass, for `summary`; shapes are one sample's, as in `build`."""
         return 0
 
     # What a layer has
+
+    @property
+    def given_name(self) -> str | None:
+        """The name that it was made with, without one that a network has given it."""
+        return None if self.name == self._told_name else self.name
+
+    def tell_name(self, name: str) -> None:
+        """Say what a network calls the layer; a name that it was made with stays."""
+        if self.given_name is not None or self._told_name == name:
+            return
+        if self._told_name is None:
+            self.name = self._told_name = name
+        else:
+            self.name, self._told_name = None, ""  # which no network says
 
     def parameters(self) -> list[Parameter]:
         """The layer's own, in the order in which `build` added them."""

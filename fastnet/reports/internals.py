@@ -26,15 +26,15 @@ def is_weight(name: str) -> bool:
     return last == "weight" and "norm" not in layer
 
 
-def internals_of(columns, table=None) -> dict:
+def internals_of(columns, histograms=None) -> dict:
     """A health table's figures by kind and array, and distributions.
 
     Parameters
     ----------
     columns : dict of str to ndarray
         `HealthTable.columns()`, or read from its file.
-    table : HealthTable, optional
-        It has the histograms, which the file lacks.
+    histograms : ndarray (rows, bins), optional
+        `HealthTable.histograms()`, or read from its file.
 
     Returns
     -------
@@ -52,33 +52,37 @@ def internals_of(columns, table=None) -> dict:
             values = {column: columns[column][rows] for column in shown}
             values = {column: v.tolist() for column, v in values.items() if np.isfinite(v).any()}
             figures[kind][name] = {"step": columns["step"][rows].astype(int).tolist(), **values}
-    histograms: dict = {}
-    if table is not None:
+    distributions: dict = {}
+    if histograms is not None:
         for kind in ("weight", "gradient"):
-            found = {name: _distribution(table.series(name, kind)) for name in table.names(kind) if is_weight(name)}
-            histograms[kind] = {name: value for name, value in found.items() if value is not None}
-    return {"looks": len(np.unique(columns["step"])), "figures": figures, "histograms": histograms}
+            distributions[kind] = {}
+            for name in filter(is_weight, figures[kind]):
+                rows = (columns["kind"] == kind) & (columns["name"] == name)
+                found = _distribution({column: values[rows] for column, values in columns.items()}, histograms[rows])
+                if found is not None:
+                    distributions[kind][name] = found
+    return {"looks": len(np.unique(columns["step"])), "figures": figures, "histograms": distributions}
 
 
-def _distribution(series) -> dict | None:
+def _distribution(columns, histograms) -> dict | None:
     """Histograms with ranges of their own as shares of one range's bins."""
-    least, greatest = series.values["least"], series.values["greatest"]
-    good = np.flatnonzero(np.isfinite(least) & np.isfinite(greatest) & (series.histograms.sum(axis=1) > 0))
+    least, greatest = columns["least"], columns["greatest"]
+    good = np.flatnonzero(np.isfinite(least) & np.isfinite(greatest) & (histograms.sum(axis=1) > 0))
     if len(good) < 2:
         return None
     good = good[np.unique(np.linspace(0, len(good) - 1, min(MOST_TIMES, len(good))).astype(int))]
-    edges = [np.linspace(least[i], greatest[i], series.histograms.shape[1] + 1) for i in good]
-    below = [np.concatenate([[0], np.cumsum(series.histograms[i])]) / series.histograms[i].sum() for i in good]
+    edges = [np.linspace(least[i], greatest[i], histograms.shape[1] + 1) for i in good]
+    below = [np.concatenate([[0], np.cumsum(histograms[i])]) / histograms[i].sum() for i in good]
     low = min(np.interp(TAIL, b, e) for b, e in zip(below, edges, strict=True))
     high = max(np.interp(1 - TAIL, b, e) for b, e in zip(below, edges, strict=True))
     if not high > low:
         return None
     # Few values in many bins would look like noise.
-    bins = int(np.clip(2 * np.sqrt(series.values["size"][good[0]]), LEAST_BINS, BINS))
+    bins = int(np.clip(2 * np.sqrt(columns["size"][good[0]]), LEAST_BINS, BINS))
     places = np.linspace(low, high, bins + 1)
     shares = np.array([_shares(places, b, e) for b, e in zip(below, edges, strict=True)])
     return {
-        "steps": series.steps[good].tolist(),
+        "steps": columns["step"][good].astype(int).tolist(),
         "low": float(low),
         "high": float(high),
         "shares": np.round(shares, 5).tolist(),

@@ -149,9 +149,7 @@ def _distributions(page, health):
     histograms = health["histograms"]
     page.subsection("Weights and their gradients over time")
     if not histograms.get("weight"):
-        page.paragraph(
-            "The file of a run has no histograms; a report that is made of a History with a health monitor shows them."
-        )
+        page.paragraph("There are no histograms: they take two looks at least, and a run's directory that has them.")
         return
     names = list(histograms["weight"])
     for name in _chosen(names):

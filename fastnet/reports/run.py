@@ -7,9 +7,9 @@ import os
 import numpy as np
 
 from fastnet import datasets, files
-from fastnet.files.runs import FINDINGS, HEALTH, HISTORY, MARK, MODEL
+from fastnet.files.runs import FINDINGS, HEALTH, HISTOGRAMS, HISTORY, MARK, MODEL
 from fastnet.health import Finding
-from fastnet.health.table import COLUMNS
+from fastnet.health.table import COLUMNS, read_histograms
 from fastnet.network import load
 from fastnet.reports.internals import internals_of
 
@@ -52,7 +52,6 @@ def read_run(path, net=None, data=None, class_names=None) -> dict:
     if data is None:
         data, reason = _test_part(options, encoder)
     findings = os.path.join(path, FINDINGS)
-    health = os.path.join(path, HEALTH)
     numbers = {
         "source": "run",
         "epochs": description.get("epochs", 0),
@@ -69,7 +68,7 @@ def read_run(path, net=None, data=None, class_names=None) -> dict:
         "command": description.get("command"),
         "no_data": reason,
         "findings": _findings(findings) if os.path.exists(findings) else None,
-        "health": internals_of(_table(health)) if os.path.exists(health) else None,
+        "health": _health(path),
     }
     return {
         "title": f"Report of the run “{os.path.basename(os.path.abspath(path))}”",
@@ -101,10 +100,21 @@ def _test_part(options: dict, encoder):
 
 
 def _findings(path: str) -> list[dict]:
+    items = files.read_json(path, list)
     try:
-        return [Finding(**item).to_dict() for item in files.read_json(path, list)]
-    except TypeError as error:
+        return [Finding.from_dict(item).to_dict() for item in items]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
+
+
+def _health(path: str) -> dict | None:
+    """What a monitor saw, if there was one."""
+    table, histograms = os.path.join(path, HEALTH), os.path.join(path, HISTOGRAMS)
+    if not os.path.exists(table):
+        return None
+    columns = _table(table)
+    rows = len(columns["step"]) if columns else 0
+    return internals_of(columns, read_histograms(histograms, rows) if os.path.exists(histograms) else None)
 
 
 def _history(path: str) -> dict[str, list[float]]:

@@ -136,7 +136,7 @@ def _from_history(history, net, data, class_names) -> dict:
         if data is not None
         else "It was not given labelled data: fn.report(history, path, net=net, data=(x, y)).",
         "findings": None if health is None else [finding.to_dict() for finding in history.findings],
-        "health": None if health is None else internals_of(health.table.columns(), health.table),
+        "health": None if health is None else internals_of(health.table.columns(), health.table.histograms()),
     }
     return {
         "title": "Report of a training",

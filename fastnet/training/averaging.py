@@ -8,7 +8,7 @@ from fastnet.native.arena import Block
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording, Workspace
 
-__all__ = ["AverageState", "renew_statistics"]
+__all__ = ["AverageState"]
 
 
 class AverageState:
@@ -20,6 +20,9 @@ class AverageState:
         self.arrays = [Memory("averaged weights", Block(self._bytes(segment))) for segment in self.segments]
         self.counts = [Memory("count of averaged weights", Block(8)) for _ in self.segments]
         self.shown = False  # whether the network has the averaged weights, and `arrays` its own
+        # Running statistics that the network hasn't at present: the averaged weights', or training's while these are shown.
+        self.statistics: dict = {}
+        self.renewed_at = 0  # the count of weights whose average has these statistics
 
     @staticmethod
     def _bytes(segment) -> int:
@@ -57,15 +60,29 @@ class AverageState:
             kept = own.copy()
             own[:] = other
             other[:] = kept
+        for buffer, other in self.statistics.items():
+            self.statistics[buffer] = buffer.value.copy()
+            buffer.assign(other)
         self.shown = shown
 
+    def renew_statistics(self, net, feed, batch_size: int) -> None:
+        """Give batch normalization the statistics of the averaged weights, if these are shown and it has older ones."""
+        if not (self.shown and self.rule.renews_statistics and self.renewed_at < self.count):
+            return
+        found = statistics_of(net, feed, batch_size)
+        for buffer, value in found.items():
+            self.statistics.setdefault(buffer, buffer.value.copy())
+            buffer.assign(value)
+        self.renewed_at = self.count
 
-def renew_statistics(net, feed, batch_size: int) -> None:
-    """Give batch normalization the mean of the statistics that the batches of the data have under the present weights."""
+
+def statistics_of(net, feed, batch_size: int) -> dict:
+    """By buffer, the mean of the running statistics that the batches of the data have under the present weights."""
     norms = [layer for layer in net.layers if hasattr(layer, "running_mean") and layer.trainable]
     if not norms:
-        return
+        return {}
     buffers = [buffer for layer in norms for buffer in (layer.running_mean, layer.running_variance)]
+    before = [buffer.value.copy() for buffer in buffers]
     totals = [np.zeros(buffer.shape) for buffer in buffers]
     momenta = [layer.momentum for layer in norms]
     forwards = net.executor.control.forward
@@ -82,6 +99,7 @@ def renew_statistics(net, feed, batch_size: int) -> None:
     finally:
         for layer, momentum in zip(norms, momenta, strict=True):
             layer.momentum = momentum
+        for buffer, value in zip(buffers, before, strict=True):
+            buffer.assign(value)
         net.executor.control.forward = forwards
-    for total, buffer in zip(totals, buffers, strict=True):
-        buffer.assign(total / batches)
+    return {buffer: total / batches for buffer, total in zip(buffers, totals, strict=True)}

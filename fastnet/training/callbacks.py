@@ -48,6 +48,17 @@ def watches_batches(callback: Callback) -> bool:
     return type(callback).on_batch_end is not Callback.on_batch_end
 
 
+def listed(given) -> list[Callback]:
+    """One or several callbacks as a list."""
+    if isinstance(given, Callback):
+        given = [given]
+    given = list(given)
+    for callback in given:
+        if isinstance(callback, type) or not isinstance(callback, Callback):
+            raise TypeError(f"callbacks must be a list of callbacks; it has {checks.describe(callback)}")
+    return given
+
+
 class _Monitor(Callback):
     """What watches one figure: which, and whether less or more is better."""
 

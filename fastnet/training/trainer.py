@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,8 +19,9 @@ from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording, Workspace
 from fastnet.recording.clock import Clock
 from fastnet.training import callbacks as callback_module
-from fastnet.training.averaging import renew_statistics
+from fastnet.training.data import check_mixing, feeds
 from fastnet.training.evaluation import Evaluator
+from fastnet.training.faults import BAD_DATA, BAD_GRADIENT, Fault, find_fault
 from fastnet.training.history import History
 from fastnet.training.progress import Progress
 from fastnet.training.settings import describe
@@ -32,31 +32,6 @@ __all__ = ["Trainer"]
 
 RUN_SECONDS = 0.05  # after which replay returns to Python: progress, callbacks, Ctrl-C
 MOST_STEPS = 4096  # of one run; as many learning rates are evaluated ahead
-
-# Status (native/abi.pxd) -> what a step's data was refused for
-BAD_DATA = {
-    1: "x or y has NaN or Inf",
-    2: "y has a label outside of the classes",
-    3: "the sample weights of a batch are negative, not finite, or all zero",
-}
-BAD_LOSS, BAD_GRADIENT = 4, 5
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A step whose loss or gradients were not finite: what, when, and the first layer with such a value, if one was found."""
-
-    what: str
-    step: int
-    layer: str | None
-    kernel: str | None
-
-    def __str__(self):
-        place = f": the first value that is not finite is in {self.layer!r} ({self.kernel})" if self.layer else ""
-        return (
-            f"{self.what} is not finite at step {self.step}{place}; no weight has changed. A smaller learning_rate or "
-            "clip_norm may help"
-        )
 
 
 class Trainer:
@@ -289,19 +264,9 @@ class Trainer:
         status = self.control.status
         if status in BAD_DATA:
             raise ValueError(f"{BAD_DATA[status]}; no weight has changed")
-        error = FloatingPointError(str(self._find_fault(program)))
+        error = FloatingPointError(str(find_fault(program, self.control)))
         error.history = self.history
         raise error
-
-    def _find_fault(self, program: Program) -> Fault:
-        """Run the bad step again, looking at every result, to name the first layer."""
-        control = self.control
-        what = "the loss" if control.status == BAD_LOSS else "a gradient"
-        before = control.status, control.step, control.forward, control.cursor
-        control.run_step = 0
-        found = program.first_bad_place(stop="update")
-        control.status, control.step, control.forward, control.cursor = before
-        return Fault(what, control.step + 1, *(found or (None, None)))
 
     # Many steps
 
@@ -311,11 +276,11 @@ class Trainer:
         checks.whole_number("epochs", epochs, least=0)
         batch_size = checks.whole_number("batch_size", batch_size, least=1)
         checks.choice("on_nonfinite", on_nonfinite, ["raise", "stop", "continue"])
-        callbacks = _callbacks(callbacks)
+        callbacks = callback_module.listed(callbacks)
         evaluator = Evaluator(self.net.executor, self.loss, self.metrics)
         augmentation = Augmentation(augment, self.net.input_shape, self.net.seed)
-        self._check_mixing(augmentation)
-        feed, validation = self._data(evaluator, x, y, validation, sample_weight, class_weight)
+        check_mixing(augmentation, self.loss, self.net)
+        feed, validation = feeds(evaluator, x, y, validation, sample_weight, class_weight)
         feed.augmentation = augmentation if augmentation.operations else None
         n = len(feed.x)
         if drop_last and n < batch_size:
@@ -329,7 +294,7 @@ class Trainer:
         self.feed = feed
         self.history.settings = describe(self, feed, validation, epochs, batch_size)
         progress = Progress(epochs, n if not drop_last else n - n % batch_size, verbose)
-        with self._callbacks_around(callbacks), progress:
+        with self._callbacks_around(callbacks, batch_size), progress:
             for epoch in range(epochs):
                 epoch_begun = time.perf_counter()
                 self._show_average(False)
@@ -343,7 +308,9 @@ class Trainer:
                 figures = self._epoch(feed, order, batch_size, drop_last, watched, lookers, on_nonfinite, progress)
                 if figures is None:
                     break
-                self._take_average(epoch + 1, epochs, feed, batch_size)
+                self._take_average(epoch + 1)
+                if validation is not None or callbacks:
+                    self._renew_statistics(batch_size)
                 if validation is not None:
                     found = evaluator.run(validation)
                     figures |= {f"val_{name}": value for name, value in found.items()}
@@ -361,55 +328,17 @@ class Trainer:
             with self.net.lock:
                 self.update.average.exchange(shown)
 
-    def _take_average(self, epoch: int, epochs: int, feed: Feed, batch_size: int) -> None:
+    def _take_average(self, epoch: int) -> None:
         """At the end of an epoch: let its weights take part, if they do, and give the network the average."""
         average = self.update.average
-        if average is None:
-            return
-        if average.rule.by_epoch and average.rule.is_due(epoch):
+        if average is not None and average.rule.by_epoch and average.rule.is_due(epoch):
             average.take(self.net.dtype)
         self._show_average(True)
-        if epoch == epochs and average.rule.renews_statistics and average.count:
-            renew_statistics(self.net, feed, batch_size)
 
-    def _check_mixing(self, augmentation) -> None:
-        """Refuse to mix where the loss knows class numbers only."""
-        output = self.net.output_shape
-        if augmentation.mixup is not None and self.loss.takes_labels(np.empty((1, *output), self.net.dtype), output):
-            raise ValueError(
-                f"augment: Mixup makes targets of shape (n, {', '.join(map(str, output))}), which the loss "
-                f"{type(self.loss).__name__} does not take"
-            )
-
-    def _data(self, evaluator, x, y, validation, sample_weight, class_weight):
-        """Check all data before the first step; returns the feeds of training and validation."""
-        net = self.net
-        feed = evaluator.feed(x, y)
-        weights = labels.combined_weights(sample_weight, class_weight, feed.targets, net.dtype)
-        targets = feed.targets
-        if isinstance(validation, (tuple, list)):
-            if len(validation) not in (2, 3):
-                raise ValueError(
-                    f"validation must be (x, y), (x, y, sample_weight) or a share; got {len(validation)} items"
-                )
-            names = {"x_name": "validation x", "y_name": "validation y"}
-            validation = evaluator.feed(*validation, **names)
-        elif validation is not None:
-            share = checks.real_number("validation", validation, above=0, below=1)
-            held = round(share * len(feed.x))
-            if not 0 < held < len(feed.x):
-                raise ValueError(f"validation={share:g} of {len(feed.x)} samples leaves an empty part")
-            order = random.permutation(len(feed.x), seed=net.seed, path="validation")
-            parts = []
-            for rows in (np.sort(order[held:]), np.sort(order[:held])):
-                part = labels.Targets(targets.array[rows], targets.classes, targets.shape)
-                images = None if feed.images is None else feed.images.take(rows)
-                x = feed.x[rows] if images is None else images.array
-                parts.append((x, part, None if weights is None else weights[rows], images))
-            (x, targets, weights, images), held_out = parts
-            validation = Feed(*held_out[:3], ordered=False, checked=False, images=held_out[3])
-            return Feed(x, targets, weights, ordered=True, checked=False, images=images), validation
-        return Feed(feed.x, targets, weights, ordered=True, checked=False, images=feed.images), validation
+    def _renew_statistics(self, batch_size: int) -> None:
+        if self.update.average is not None:
+            with self.net.lock:
+                self.update.average.renew_statistics(self.net, self.feed, batch_size)
 
     def _shuffle(self, order: np.ndarray) -> None:
         """A new order, keyed by the seed and the count of epochs of this network's life."""
@@ -457,7 +386,7 @@ class Trainer:
     def _after_bad_step(self, program, on_nonfinite: str) -> bool:
         """Whether training goes on after a step that changed nothing."""
         if self.control.status not in BAD_DATA and self.fault is None:
-            self.fault = self._find_fault(program)
+            self.fault = find_fault(program, self.control)
         if self.control.status in BAD_DATA or on_nonfinite == "raise":
             self.history.stopped = "not finite"
             self._refuse(program)
@@ -467,8 +396,8 @@ class Trainer:
         return True
 
     @contextmanager
-    def _callbacks_around(self, callbacks):
-        """on_train_begin, and on_train_end whatever happens."""
+    def _callbacks_around(self, callbacks, batch_size: int):
+        """on_train_begin, and on_train_end whatever happens, of a network with the averaged weights."""
         for callback in callbacks:
             callback.on_train_begin(self, {})
         try:
@@ -477,16 +406,9 @@ class Trainer:
             self.history.stopped = "interrupted"
             raise
         finally:
-            self._show_average(True)
-            for callback in callbacks:
-                callback.on_train_end(self, {})
-
-
-def _callbacks(given) -> list:
-    if isinstance(given, callback_module.Callback):
-        given = [given]
-    given = list(given)
-    for callback in given:
-        if isinstance(callback, type) or not isinstance(callback, callback_module.Callback):
-            raise TypeError(f"callbacks must be a list of callbacks; it has {checks.describe(callback)}")
-    return given
+            try:
+                self._show_average(True)
+                self._renew_statistics(batch_size)
+            finally:
+                for callback in callbacks:
+                    callback.on_train_end(self, {})

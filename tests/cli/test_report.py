@@ -5,6 +5,8 @@ import sys
 
 from html_checks import check_page
 
+import fastnet as fn
+
 
 def names(directory):
     return sorted(path.name for path in directory.iterdir())
@@ -20,6 +22,21 @@ def test_the_report_is_in_the_directory(run, tmp_path):
     saved, numbers = (json.loads((directory / name).read_text()) for name in ("run.json", "report.json"))
     assert numbers["results"]["accuracy"] == saved["results"]["test accuracy"]
     assert "report" not in saved["options"] and "--report" not in saved["command"]
+
+
+def test_a_report_that_is_made_later_has_the_same_health(run, tmp_path, undrawn):
+    options = ("train", "--epochs", 3, "--health", "--report")
+    assert run(*options).code == 0
+    directory = tmp_path / "fastnet-run"
+    assert {"findings.json", "health.csv", "health.safetensors"} < set(names(directory))
+    at_once = json.loads((directory / "report.json").read_text())
+    assert at_once["health"]["histograms"]["weight"] and at_once["health"]["histograms"]["gradient"]
+    fn.report(directory, tmp_path / "later.html")
+    later = json.loads((tmp_path / "later.json").read_text())
+    assert at_once == later
+    # A run without a monitor in the same place leaves no files of the other network.
+    assert run("train", "--epochs", 1, "--overwrite").code == 0
+    assert not {"findings.json", "health.csv", "health.safetensors"} & set(names(directory))
 
 
 def test_regression_in_the_units_of_the_target(run, tmp_path, houses, undrawn):

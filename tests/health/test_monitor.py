@@ -9,8 +9,8 @@ import pytest
 
 import fastnet as fn
 from fastnet.health import HealthError, HealthWarning, findings
-from fastnet.health.probe import OUTPUTS
-from fastnet.health.table import effective_rank
+from fastnet.health.flat_ends import ends_of
+from fastnet.health.table import effective_rank, read_histograms
 
 (X, Y), TEST = fn.datasets.digits()
 
@@ -39,7 +39,7 @@ def test_a_watched_training_has_the_same_bits(make, options):
     assert histories[0]["loss"] == histories[1]["loss"]
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "elu"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "elu", fn.activations.ELU(0.3)], ids=str)
 def test_figures_are_those_of_the_arrays(activation):
     """One step by hand, and the table's first look at the same step."""
     net, other = mlp(activation), mlp(activation)
@@ -70,7 +70,7 @@ def test_figures_are_those_of_the_arrays(activation):
             assert got[column] == pytest.approx(value, rel=1e-9, abs=1e-12), (name, kind, column)
     ratio = np.linalg.norm(arrays["head.weight", "update"]) / np.linalg.norm(arrays["head.weight", "weight"])
     assert monitor.table.last("update_ratio", "head.weight") == pytest.approx(ratio)
-    _, low, high = OUTPUTS[activation]
+    _, low, high = ends_of(fn.activations.get(activation))
     hidden = outputs["dense_1"]
     if activation == "relu":
         assert monitor.table.last("dead", "dense_1") == (hidden == 0).all(axis=0).mean()
@@ -143,6 +143,26 @@ def test_the_table_as_text_and_frame(tmp_path):
     frame = monitor.table.to_frame()
     assert isinstance(frame, pandas.DataFrame)
     assert frame["norm"].tolist() == columns["norm"].tolist()
+
+
+def test_histograms_of_the_table(tmp_path):
+    """Row for row those of its columns; frozen layers and networks that change leave gaps."""
+    monitor, net = fn.HealthMonitor(), mlp()
+    trainer = fn.Trainer(net, loss="softmax_cross_entropy", optimizer="adam")
+    for trainable in (True, False):
+        net["dense_1"].trainable = trainable
+        trainer.fit(X[:64], Y[:64], callbacks=[monitor], verbose=0)
+    table = monitor.table
+    table.save_histograms(tmp_path / "health.safetensors")
+    columns, counts = table.columns(), table.histograms()
+    np.testing.assert_array_equal(read_histograms(tmp_path / "health.safetensors", len(columns["step"])), counts)
+    np.testing.assert_array_equal(counts.sum(axis=1), columns["size"] - columns["bad"])
+    for name, kind in (("dense_1.weight", "gradient"), ("head.weight", "weight"), ("input", "activation")):
+        rows = (columns["name"] == name) & (columns["kind"] == kind)
+        np.testing.assert_array_equal(counts[rows], table.series(name, kind).histograms)
+    assert fn.health.HealthTable().histograms().shape == (0, 64)
+    with pytest.raises(ValueError, match="damaged: it does not hold the histograms of a table of 3 rows"):
+        read_histograms(tmp_path / "health.safetensors", 3)
 
 
 def test_effective_rank():

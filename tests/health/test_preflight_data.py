@@ -44,7 +44,7 @@ def test_weights_that_are_not_finite(digits):
         (lambda x: x * np.where(np.arange(10) == 3, 20, 1), None),
         (lambda x: x + np.where(np.arange(10) == 7, 2000, 0), "mean of column 7"),
         (lambda x: x + 5, None),
-        (lambda x: 100 * x, "large"),
+        (lambda x: 20 * x, "large"),
         (lambda x: 1e-3 * x, "tiny"),
         (lambda x: 0.1 * x, None),
         # Columns that are 0 but for few samples: counts, margins of images.
@@ -57,12 +57,12 @@ def test_scales_of_inputs(table, change, words):
     if words is None:
         assert report["inputs"].findings == ()
     else:
-        assert words in found(report, "inputs", "input-scale", "warning").meaning
+        assert any(words in finding.meaning and finding.severity == "warning" for finding in report["inputs"].findings)
 
 
 def test_pixels_as_bytes_are_large(digits):
     x, y = digits
-    assert "large" in found(quick(mlp(), 255 * x, y, loss=SOFTMAX), "inputs", "input-scale", "warning").meaning
+    assert "large" in found(quick(mlp(), 255 * x, y, loss=SOFTMAX), "inputs", "input-scale", "problem").meaning
     norm_first = fn.Network([fn.BatchNorm(), fn.Flatten(), fn.Dense(10)], input_shape=(8, 8, 1), seed=0)
     report = quick(norm_first, 255 * x, y, loss=SOFTMAX)
     assert report["inputs"].findings == ()

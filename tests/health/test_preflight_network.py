@@ -92,7 +92,7 @@ def test_dead_units(digits):
     assert found(quick(half, *digits, loss=SOFTMAX), "units", "dead-relu", "warning").evidence["share"] >= 20 / 32
 
 
-@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "elu", "selu"])
 def test_saturated_units(digits, activation):
     x, y = digits
     net = mlp((32,), activation)

@@ -75,15 +75,26 @@ def test_equal_units_and_values_that_are_not_finite():
 
 
 @pytest.mark.parametrize(
-    ("layer", "bias", "code", "says"),
+    ("layer", "bias", "zero", "code", "severity", "says"),
     [
-        ("first", [0, 0, 0, -1], "dead-relu", "their output is 0"),
-        ("first", [0, 1, 0, 0], "symmetric-initialization", "their output is the same"),
-        ("second", [0, 0, 0], "symmetric-initialization", "their output is the same"),
+        ("first", [0, 0, 0, -1], [1, 2], "dead-relu", "warning", "their output is 0"),
+        ("first", [0, 1, 0, 0], [1, 2], "initialization-scale", "warning", "their output is the same"),
+        ("second", [0, 0, 0], [1, 2], "initialization-scale", "warning", "their output is the same"),
+        ("head", [0, 0], [0, 1], "initialization-scale", "info", "their output is the same"),
     ],
 )
-def test_units_whose_weights_are_all_zero(layer, bias, code, says):
-    net = changed(network(**{f"{layer}_bias": bias}), layer, zero=[1, 2])
+def test_units_whose_weights_are_all_zero(layer, bias, zero, code, severity, says):
+    net = changed(network(**{f"{layer}_bias": bias}), layer, zero=zero)
     (finding,) = findings_of_weights(net.graph)
-    assert (finding.code, finding.severity, finding.layer) == (code, "warning", layer)
-    assert finding.evidence["units"] == 2 and "(1, 2)" in finding.meaning and says in finding.meaning
+    assert (finding.code, finding.severity, finding.layer) == (code, severity, layer)
+    assert finding.evidence["units"] == 2 and f"({zero[0]}, {zero[1]})" in finding.meaning and says in finding.meaning
+
+
+def test_units_of_zero_weights_part_in_training():
+    """So they are no copies of each other, unlike units with equal weights in both directions."""
+    net = changed(network(), "second", zero=[1, 2])
+    x = np.random.default_rng(0).normal(size=(64, 5))
+    net.fit(x, x[:, :2], loss="mse", optimizer=fn.SGD(0.1), epochs=5, verbose=0)
+    w = net["second"].weight.value
+    assert np.abs(w[:, 1] - w[:, 2]).max() > 1e-3
+    assert findings_of_weights(net.graph) == []

@@ -18,7 +18,7 @@ def watched():
 
 def test_figures_are_those_of_the_table(watched):
     table = watched[1].table
-    found = internals_of(table.columns(), table)
+    found = internals_of(table.columns(), table.histograms())
     assert found["looks"] == len(table)
     series = table.series("dense_1.weight", "gradient")
     shown = found["figures"]["gradient"]["dense_1.weight"]
@@ -28,7 +28,7 @@ def test_figures_are_those_of_the_table(watched):
 
 def test_distributions_have_the_last_weights(watched):
     _, monitor = watched
-    found = internals_of(monitor.table.columns(), monitor.table)["histograms"]
+    found = internals_of(monitor.table.columns(), monitor.table.histograms())["histograms"]
     assert list(found["weight"]) == [
         "conv2d_1.weight",
         "dense_1.weight",
@@ -45,7 +45,7 @@ def test_distributions_have_the_last_weights(watched):
 
 def test_an_empty_table():
     table = fn.health.HealthTable()
-    assert internals_of(table.columns(), table)["looks"] == 0
+    assert internals_of(table.columns(), table.histograms())["looks"] == 0
 
 
 def network(layers, shape):

@@ -8,8 +8,11 @@ import pytest
 from html_checks import check_page
 
 import fastnet as fn
+from fastnet import files
 from fastnet.cli import main
-from fastnet.files.runs import FINDINGS, HEALTH, HISTORY, MARK, MODEL
+from fastnet.cli.run_directory import RunDirectory
+from fastnet.files.runs import FINDINGS, HEALTH, HISTOGRAMS, HISTORY, MARK, MODEL
+from fastnet.reports.internals import internals_of
 from fastnet.reports.training import contents
 from fastnet.reports.training_page import page
 
@@ -74,20 +77,59 @@ def test_data_that_is_gone_or_has_changed(run, finished, tmp_path, undrawn):
     assert numbers["results"]["samples"] == 5 and numbers["results"]["classes"] == ["x", "y", "z"]
 
 
-def test_health_and_findings_of_a_run(run, undrawn):
+def watched():
     x = np.random.default_rng(0).normal(size=(200, 3))
     net = fn.Network([fn.Dense(8, activation="relu"), fn.Dense(2)], input_shape=(3,), seed=0)
     monitor = fn.HealthMonitor()
     net.fit(x, (x[:, 0] > 0).astype(int), epochs=3, loss="softmax_cross_entropy", callbacks=[monitor], verbose=0)
+    return monitor
+
+
+def test_health_and_findings_of_a_run(run, undrawn):
+    monitor = watched()
     monitor.table.save(run / HEALTH)
     finding = fn.Finding("dead-relu", "warning", "dense_1", 4, {"dead": 0.5}, "Half of it is off.", "Turn it on.")
     (run / FINDINGS).write_text(json.dumps([finding.to_dict()]))
+    monitor.table.save_histograms(run / HISTOGRAMS)
+    assert contents(run)[0]["health"] == files.plain(internals_of(monitor.table.columns(), monitor.table.histograms()))
+    assert "There are no histograms" not in text_of(*contents(run))
+    (run / HISTOGRAMS).unlink()  # as of a run of an older version
     numbers, pictures = contents(run)
     norms = numbers["health"]["figures"]["gradient"]["dense_1.weight"]["norm"]
     assert norms == monitor.table.series("dense_1.weight", "gradient").values["norm"].tolist()
     text = text_of(numbers, pictures)
     assert "Warning: dead-relu in dense_1 (step 4). Half of it is off. Turn it on." in text
-    assert "Gradients and updates" in text and "has no histograms" in text and "health 1 warning" in text
+    assert "Gradients and updates" in text and "There are no histograms" in text and "health 1 warning" in text
+
+
+def test_findings_with_numbers_that_are_not_finite(run, undrawn, monkeypatch, capsys):
+    evidence = {"ratio": np.float32(np.inf), "dead": np.nan, "units": 3}
+    history = fn.History()
+    history.health = fn.HealthMonitor()
+    finding = fn.Finding("dead-relu", "warning", "dense_1", np.int64(4), evidence, "Half of it is off.", "Turn it on.")
+    monkeypatch.setattr(fn.History, "findings", [finding])
+    net = fn.load(run / MODEL)
+    RunDirectory(str(run), overwrite=True).save(net, history, json.loads((run / MARK).read_text()))
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    saved = json.loads((run / FINDINGS).read_text(), parse_constant=refuse)
+    assert saved[0]["evidence"] == {"ratio": None, "dead": None, "units": 3.0} and saved[0]["step"] == 4
+    assert fn.Finding.from_dict(saved[0]).to_dict() == saved[0]
+    numbers, pictures = contents(run)
+    assert numbers["findings"] == saved
+    assert "ratio not finite, dead not finite, units 3" in text_of(numbers, pictures).lower()
+    assert main(["compare", str(run), str(run)]) == 0
+    assert "warning: dead-relu in dense_1" in capsys.readouterr().out
+
+
+def test_histograms_of_another_table(run):
+    monitor = watched()
+    monitor.table.save(run / HEALTH)
+    files.write_safetensors(run / HISTOGRAMS, {"histograms": monitor.table.histograms()[:-1]}, {})
+    with pytest.raises(ValueError, match="does not hold the histograms of a table of"):
+        contents(run)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +141,7 @@ def test_health_and_findings_of_a_run(run, undrawn):
         (HISTORY, "epoch,loss\n1,x\n", "history.csv is damaged: could not convert"),
         (HEALTH, "step,name\n1,a\n", "health.csv is damaged: it has no column 'bad'"),
         (FINDINGS, '[{"code": "dead-relu"}]', "findings.json is damaged"),
+        (FINDINGS, "[3]", "findings.json is damaged"),
         (MODEL, "", "model.safetensors is empty"),
     ],
 )

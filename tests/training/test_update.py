@@ -400,20 +400,178 @@ def test_stochastic_weight_averaging():
         np.testing.assert_allclose(p.value, np.mean([part[p.name] for part in parts], axis=0), rtol=1e-13)
 
 
-def test_averaging_renews_batch_normalization():
+def normed_network():
+    return fn.Network([fn.Dense(5), fn.BatchNorm(), fn.Dense(2)], input_shape=(3,), dtype="float64", seed=0)
+
+
+def normed_data():
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(24, 3)), rng.normal(size=(24, 2))
-    net = fn.Network([fn.Dense(5), fn.BatchNorm(), fn.Dense(2)], input_shape=(3,), dtype="float64", seed=0)
-    forwards = 3 * 4
-    net.fit(
-        x, y, batch_size=6, epochs=3, loss="mse", optimizer=fn.SGD(0.1), average=fn.SWA(2), shuffle=False, verbose=0
-    )
+    return rng.normal(size=(24, 3)), rng.normal(size=(24, 2))
+
+
+def assert_statistics_fit(net, x):
+    """The running statistics are the mean of those of the batches of six under the present weights."""
     z = net.activations(x, ["dense_1"])["dense_1"].reshape(4, 6, 5)
     norm = net["batch_norm_1"]
     np.testing.assert_allclose(norm.running_mean.value, z.mean(axis=1).mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(norm.running_variance.value, z.var(axis=1, ddof=1).mean(axis=0), rtol=1e-12)
     assert norm.momentum == 0.1
-    assert net.executor.control.forward == forwards
+
+
+OPTIONS = {"batch_size": 6, "loss": "mse", "optimizer": fn.SGD(0.1), "verbose": 0}
+
+
+def test_averaging_renews_batch_normalization():
+    x, y = normed_data()
+    net = normed_network()
+    net.fit(x, y, epochs=3, average=fn.SWA(2), **OPTIONS)
+    assert_statistics_fit(net, x)
+    assert net.executor.control.forward == 3 * 4
+
+
+class StopAfter(fn.Callback):
+    """Ends training at the end of an epoch, as early stopping does."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_epoch_end(self, trainer, logs):
+        if trainer.history.epochs == self.epoch:
+            trainer.stop()
+
+
+class RaiseAfter(fn.Callback):
+    """Raises in the middle of the epoch after this one."""
+
+    def __init__(self, epoch, error):
+        self.epoch, self.error = epoch, error
+
+    def on_batch_end(self, trainer, logs):
+        if trainer.step == 4 * self.epoch + 2:
+            raise self.error
+
+
+def raising_loss(error):
+    """A squared error that raises in the second batch of the fifth epoch; there is no callback then that could look."""
+
+    class Raising(fn.Loss):
+        calls = 0
+
+        def per_sample(self, y_predicted, y):
+            self.calls += 1
+            if self.calls == 18:
+                raise error
+            return ((y_predicted - y) ** 2).mean(axis=1), y_predicted - y
+
+    return Raising()
+
+
+@pytest.mark.parametrize("validated", [False, True])
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt(), RuntimeError("of a callback")], ids=repr)
+def test_averaged_weights_have_their_statistics_however_training_ends(validated, error):
+    x, y = normed_data()
+    net = normed_network()
+    callback = StopAfter(4) if error is None else RaiseAfter(4, error)
+    options = {**OPTIONS, "epochs": 9, "average": fn.SWA(2, every=2), "callbacks": [callback]}
+    options["validation"] = (x, y) if validated else None
+    if error is None:
+        net.fit(x, y, **options)
+    else:
+        with pytest.raises(type(error)):
+            net.fit(x, y, **options)
+    assert_statistics_fit(net, x)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("of a loss")], ids=repr)
+def test_averaged_weights_have_their_statistics_where_nobody_looked(error):
+    x, y = normed_data()
+    net = normed_network()
+    with pytest.raises(type(error)):
+        net.fit(x, y, epochs=9, average=fn.SWA(2), **{**OPTIONS, "loss": raising_loss(error)})
+    assert_statistics_fit(net, x)
+
+
+def test_stopping_at_a_step_that_is_not_finite_leaves_statistics_of_the_averaged_weights():
+    x, y = normed_data()
+    net = normed_network()
+
+    class Explode(fn.Callback):
+        def on_epoch_begin(self, trainer, logs):
+            trainer.rate_factor = 1e200 if trainer.history.epochs == 4 else 1.0
+
+    history = net.fit(x, y, epochs=9, average=fn.SWA(2), on_nonfinite="stop", callbacks=[Explode()], **OPTIONS)
+    assert history.stopped == "not finite" and history.epochs == 4
+    assert_statistics_fit(net, x)
+
+
+def test_what_validation_and_callbacks_see_has_the_statistics_of_the_averaged_weights():
+    x, y = normed_data()
+    net, seen = normed_network(), []
+
+    class Watch(fn.Callback):
+        def on_epoch_end(self, trainer, logs):
+            if trainer.history.epochs >= 2:
+                assert_statistics_fit(trainer.net, x)
+            seen.append((logs["val_loss"], trainer.net.evaluate(x, y)["loss"]))
+
+    net.fit(x, y, epochs=5, average=fn.SWA(2, every=2), validation=(x, y), callbacks=[Watch()], **OPTIONS)
+    assert all(a == b for a, b in seen)
+
+
+def test_early_stopping_goes_back_to_averaged_weights_with_their_statistics():
+    x, y = normed_data()
+    net, best = normed_network(), fn.EarlyStopping(patience=1)
+
+    class Worse(fn.Callback):
+        """Makes the fourth epoch the best one."""
+
+        def on_epoch_end(self, trainer, logs):
+            logs["val_loss"] = abs(trainer.history.epochs - 4)
+
+    history = net.fit(x, y, epochs=9, average=fn.SWA(2), validation=(x, y), callbacks=[Worse(), best], **OPTIONS)
+    assert history.stopped == "early stopping" and history.epochs == 5
+    assert_statistics_fit(net, x)
+    other = normed_network()
+    other.fit(x, y, epochs=4, average=fn.SWA(2), **OPTIONS)
+    np.testing.assert_allclose(net.predict(x), other.predict(x), rtol=1e-12)
+
+
+def test_training_goes_on_from_its_own_statistics():
+    x, y = normed_data()
+    plain, averaged, own = normed_network(), normed_network(), []
+
+    class Own(fn.Callback):
+        def on_epoch_begin(self, trainer, logs):
+            own.append(trainer.net.state_dict())
+
+    plain.fit(x, y, epochs=4, callbacks=[Own()], **OPTIONS)
+    expected, own = own, []
+    averaged.fit(x, y, epochs=4, average=fn.SWA(2), validation=(x, y), callbacks=[Own()], **OPTIONS)
+    for a, b in zip(expected, own, strict=True):
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_statistics_are_as_before_where_their_renewal_is_interrupted():
+    x, y = normed_data()
+    net = normed_network()
+    trainer = fn.Trainer(net, loss="mse", optimizer="sgd", average=fn.SWA(1))
+    trainer.fit(x, y, epochs=1, batch_size=6, verbose=0)
+    before = net.state_dict()
+    average, calls, forward = trainer.update.average, [], net.forward
+
+    def interrupted(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return forward(*arguments, **options)
+
+    net.forward, average.renewed_at = interrupted, 0
+    with pytest.raises(KeyboardInterrupt):
+        average.renew_statistics(net, trainer.feed, 6)
+    for name, value in net.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+    assert net["batch_norm_1"].momentum == 0.1
 
 
 def test_wrong_averages():

@@ -8,10 +8,12 @@ from fastnet.health.findings import Finding
 
 #: Share of a layer's units. Some dead units are common and harmless, half a layer is lost capacity.
 SOME, MOST = 0.5, 0.8
+#: A unit that is off in two looks may be rare.
+LEAST_LOOKS = 3
 
 
 def find(evidence):
-    if len(evidence.table) < 3:
+    if len(evidence.table) < LEAST_LOOKS:
         return
     found = []
     for name in evidence.table.names("activation"):

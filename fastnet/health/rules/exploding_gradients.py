@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnet.health.evidence import median
+from fastnet.health.evidence import NOTHING_LEARNED, median
 from fastnet.health.findings import Finding
+from fastnet.health.scale import LARGE as LARGE_INPUT
 
 #: Norm of the gradient over that of the weights. A network that starts well has about 0.1; at 30 a step of plain gradient
 #: descent with a rate of 0.03 is as large as the weights themselves.
 LARGE, HUGE = 30.0, 1000.0
 #: How much more the first third of the layers gets than the last third.
 BY_DEPTH, MUCH_BY_DEPTH = 1e3, 10**4.5
-#: Growth since the first looks, where the loss hasn't fallen.
-GROWTH = 1e3
+#: What has thirds that are more than single layers.
+LEAST_LAYERS = 5
+#: Growth since the first looks, where the loss hasn't fallen; to the size of the weights at least, and in so many looks that the
+#: first ones are not the last.
+GROWTH, GROWN, LEAST_LOOKS = 1e3, 1.0, 4
 
 REMEDY = (
     "Initialize for the activation (the default init does), or by data (fn.lsuv); put norm layers or residual "
@@ -45,11 +49,11 @@ def find(evidence):
             "as large as those of the last ones.",
             REMEDY,
         )  # fmt: skip
-    elif gradients.shape[1] >= 4:
+    elif gradients.shape[1] >= LEAST_LOOKS:
         greatest = float(np.nanmax(median(gradients, axis=0)))
         growth = greatest / typical if typical > 0 else 0.0
         level = evidence.present_level
-        if growth > GROWTH and greatest > 1 and (level is None or level > 0.95):
+        if growth > GROWTH and greatest > GROWN and (level is None or level > NOTHING_LEARNED):
             step = int(evidence.steps[int(np.nanargmax(median(gradients, axis=0)))])
             yield Finding(
                 "exploding-gradients", "problem", None, step, {"growth": growth},
@@ -60,14 +64,16 @@ def find(evidence):
 
 def _comes_from_the_input(evidence) -> bool:
     """Inputs of a large scale make large gradients in the first layer, which is input-scale's finding."""
-    rms = evidence.beginning.input_rms
-    return rms is not None and not evidence.input_is_normed and float(np.max(rms)) > 10
+    inputs = evidence.beginning.inputs
+    if inputs is None or evidence.input_is_normed:
+        return False
+    return float(np.max(np.hypot(inputs.mean, inputs.std))) > LARGE_INPUT
 
 
 def ratio_by_depth(gradients) -> float | None:
-    """The median relative gradient of the first third of the layers over that of the last third; None for fewer than five."""
+    """The median relative gradient of the first third of the layers over that of the last third; None for too few."""
     n = len(gradients)
-    if n < 5:
+    if n < LEAST_LAYERS:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
         of_layer = median(np.where(gradients > 0, gradients, np.nan), axis=1)

@@ -13,11 +13,13 @@ WORSE, MUCH_WORSE = 3.0, 10.0
 LARGE, HUGE = 0.03, 0.1
 #: From which level of the loss the network does not learn well.
 BAD = 0.5
+#: Two would compare the first step with the second.
+LEAST_LOOKS = 3
 
 
 def find(evidence):
     losses = evidence.losses
-    if not evidence.layers or (len(losses) < 3 and evidence.fault is None):
+    if not evidence.layers or (len(losses) < LEAST_LOOKS and evidence.fault is None):
         return
     first = max(losses[0], evidence.beginning.base_loss or 0.0)
     worst = int(np.nanargmax(np.where(np.isfinite(losses), losses, -np.inf)))

@@ -11,16 +11,20 @@ from fastnet.health.findings import Finding
 SMALL, TINY = 1e-4, 1e-5
 #: The loss after the run over that of its first step: little has been learned.
 LITTLE = 0.75
+#: Norm of a gradient over that of the weights: there is something to follow. Less is vanishing-gradients' finding.
+GRADIENT = 1e-4
+#: Fewer may be those of a warm-up.
+LEAST_LOOKS = 4
 
 
 def find(evidence):
     losses, ratios = evidence.losses, evidence.update_ratios
-    if len(losses) < 4 or not evidence.layers or evidence.fault is not None or not np.isfinite(ratios).any():
+    if len(losses) < LEAST_LOOKS or not evidence.layers or evidence.fault is not None or not np.isfinite(ratios).any():
         return
     moving = float(np.nanmax(median(ratios, axis=1)))
     now = evidence.epoch_losses[-1] if len(evidence.epoch_losses) else float(np.median(losses[-3:]))
     gradients = float(median(evidence.relative_gradients))
-    if moving < SMALL and losses[0] > 0 and now > LITTLE * losses[0] and gradients > 1e-4:
+    if moving < SMALL and losses[0] > 0 and now > LITTLE * losses[0] and gradients > GRADIENT:
         yield Finding(
             "learning-rate-low", "problem" if moving < TINY else "warning", None, int(evidence.steps[-1]),
             {"ratio": moving, "first_loss": losses[0], "loss": now},

@@ -11,22 +11,24 @@ from fastnet.health.findings import Finding
 RISE, DISTANCE, GAP, SINCE = 1.3, 0.15, 2.0, 3
 #: A gap of accuracy that is as telling, where the training samples are fitted so many times better; and one that is by itself.
 ACCURACY_GAP, BY_HEART, WIDE_GAP = 0.1, 20.0, 0.22
+#: Epochs whose median counts, as single ones waver; the best one must lie before them.
+LAST, LEAST_EPOCHS = 3, 4
 
 
 def find(evidence):
     history = evidence.history
-    if "val_loss" not in history or len(history["val_loss"]) < 4:
+    if "val_loss" not in history or len(history["val_loss"]) < LEAST_EPOCHS:
         return
     held_out, training = np.array(history["val_loss"]) - evidence.penalty, evidence.epoch_losses
     best = int(np.nanargmin(held_out))
-    now, fitted = float(np.median(held_out[-3:])), float(np.median(training[-3:]))
+    now, fitted = float(np.median(held_out[-LAST:])), float(np.median(training[-LAST:]))
     fallen = training[-1] < training[best]
     base = evidence.beginning.base_loss
     far = base is None or now - held_out[best] > DISTANCE * base
     rises = len(held_out) - 1 - best >= SINCE and now > RISE * held_out[best] and far and now > GAP * fitted and fallen
     gap = 0.0
     if "accuracy" in history and "val_accuracy" in history:
-        gap = float(np.median(history["accuracy"][-3:]) - np.median(history["val_accuracy"][-3:]))
+        gap = float(np.median(history["accuracy"][-LAST:]) - np.median(history["val_accuracy"][-LAST:]))
     if not rises and not (gap > ACCURACY_GAP and now > (GAP if gap > WIDE_GAP else BY_HEART) * fitted):
         return
     evidence_ = {"val_loss": now, "best_val_loss": float(held_out[best]), "loss": fitted, "accuracy_gap": gap}

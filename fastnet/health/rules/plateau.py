@@ -12,6 +12,8 @@ from fastnet.health.rules.underfitting import HIGH, at_rest
 LEFT, FLAT = 0.15, 0.02
 #: Updates over weights at which nothing moves any more, relative to the run's typical ones and as such.
 STOPPED, SMALL = 0.02, 1e-4
+#: With fewer the last two are half of all.
+LEAST_LOOKS = 4
 
 
 def find(evidence):
@@ -19,7 +21,7 @@ def find(evidence):
     if level is None or level < LEFT or not at_rest(evidence, FLAT) or not evidence.layers:
         return
     ratios = evidence.update_ratios
-    if not np.isfinite(ratios).any() or ratios.shape[1] < 4:
+    if not np.isfinite(ratios).any() or ratios.shape[1] < LEAST_LOOKS:
         return
     typical = median(ratios, axis=0)
     now, before = float(median(typical[-2:])), float(np.nanmax(typical))

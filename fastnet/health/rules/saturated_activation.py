@@ -7,15 +7,17 @@ import numpy as np
 from fastnet.health.evidence import median
 from fastnet.health.findings import Finding
 
-#: Share of a layer's outputs where the slope is below a twentieth of its greatest.
+#: Share of a layer's outputs at flat ends (flat_ends.FLAT_SLOPE).
 SOME, MOST = 0.6, 0.85
+#: One says how the network begins, not how it is trained.
+LEAST_LOOKS = 2
 
 FROM_START = "Scale the inputs to about 1 and the weights for the activation (glorot_uniform), start biases at 0."
 LATER = "Lower the learning rate, which has driven the weights there."
 
 
 def find(evidence):
-    if len(evidence.table) < 2:
+    if len(evidence.table) < LEAST_LOOKS:
         return
     found = []
     for name in evidence.table.names("activation"):

@@ -10,6 +10,8 @@ from fastnet.health.rules.learning_rate_low import SMALL
 
 #: Level of the loss (1 is a constant prediction), and how much it may still fall in the last third of the epochs.
 HIGH, FLAT, EPOCHS = 0.5, 0.08, 8
+#: The regularizers' penalty over the loss of a constant prediction: no longer small beside what there is to learn.
+HEAVY_PENALTY = 0.1
 
 
 def at_rest(evidence, flat: float = FLAT) -> bool:
@@ -32,7 +34,7 @@ def find(evidence):
     penalty = evidence.penalty / evidence.beginning.base_loss
     remedy = (
         "The regularizers weigh much: make them smaller."
-        if penalty > 0.1
+        if penalty > HEAVY_PENALTY
         else "More units or layers, less dropout or weight decay, features that say more; or the targets hold noise that nothing "
         "can predict, and this is all there is."
     )

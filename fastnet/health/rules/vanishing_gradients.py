@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnet.health.evidence import median
+from fastnet.health.evidence import NOTHING_LEARNED, median
 from fastnet.health.findings import Finding
 from fastnet.health.rules.exploding_gradients import ratio_by_depth
 
@@ -12,7 +12,7 @@ from fastnet.health.rules.exploding_gradients import ratio_by_depth
 BY_DEPTH, MUCH_BY_DEPTH = 1e-3, 10**-4.5
 #: Norm of the gradient over that of the weights, in all hidden layers, while the loss is still far from fitted.
 SMALL, TINY = 1e-5, 1e-7
-FAR, NOTHING = 0.5, 0.95
+FAR = 0.5
 
 REMEDY = (
     "Use relu, gelu or silu in place of sigmoid or tanh in deep networks; initialize for the activation (the default init "
@@ -31,7 +31,7 @@ def find(evidence):
     level = evidence.present_level
     if lasting:
         ratio = float(np.median(ratios))
-        nothing_learned = level is not None and level > NOTHING
+        nothing_learned = level is not None and level > NOTHING_LEARNED
         yield Finding(
             "vanishing-gradients", "problem" if ratio < MUCH_BY_DEPTH or nothing_learned else "warning",
             evidence.layers[0].name, int(evidence.steps[1]), {"first_over_last": ratio},
