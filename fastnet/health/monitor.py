@@ -24,7 +24,7 @@ __all__ = ["HealthError", "HealthMonitor", "HealthWarning"]
 SHARE = 0.01
 LOOK_TIME, STEP_TIME, DIAGNOSIS_TIME = 200.0, 3.0, 20_000.0
 STEP_SPEED, LOOK_SPEED = 60_000.0, 3_000.0
-#: Looks are at least this part of the batches so far apart, and diagnoses, which go through all looks: a long run's table stays small.
+#: Looks are at least this part of the batches so far apart, and so are diagnoses, which go through all looks: long runs have few.
 LOOKS_APART, DIAGNOSES_APART = 1 / 1000, 1 / 16
 
 GREATEST_SIDE = 512  # of a matrix (the shorter one) whose effective rank is computed
