@@ -107,12 +107,12 @@ def test_looks_and_diagnoses_are_rarer_in_long_runs(monkeypatch):
     monkeypatch.setattr(monitor, "_tell", lambda trainer, at_end=False: told.append(trainer.history.epochs))
     trainer = fn.Trainer(net, loss="softmax_cross_entropy", optimizer="sgd")
     trainer.fit(X[:320], Y[:320], batch_size=8, epochs=2, callbacks=[monitor], verbose=0)
-    net.executor.control.forward = 5_000_000
+    net.executor.control.forward = 50_000_000
     told.clear()
     trainer.fit(X[:320], Y[:320], batch_size=8, epochs=2000, callbacks=[monitor], verbose=0)
     gap = trainer.state(monitor)["gap"]
-    assert 5_000 <= gap <= 5_080
-    assert np.diff([look.step for look in monitor.table.looks])[-1] >= 5_000
+    assert 32_768 <= gap <= 50_080
+    assert np.diff([look.step for look in monitor.table.looks])[-1] >= 16_384
     # After 3 epochs, as many batches have been seen since, and then for powers of two: 80,000 batches are less than a sixteenth.
     assert told == [3, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2002]
 
