@@ -145,6 +145,25 @@ FN_INLINE void vstore_upto(real *p, vf v, intptr_t n) {
     else vstore_n(p, v, n);
 }
 
+/* A store past the caches, which doesn't read the line first; p starts at a multiple of a vector's size. Other threads see it after
+   `vfence`. Where there is no such store, an ordinary one. */
+FN_INLINE void vstream(real *p, vf v) {
+#if FN_AVX512
+    FN_PICK(_mm512_stream_ps((void *)p, (__m512)v), _mm512_stream_pd((void *)p, (__m512d)v));
+#elif FN_AVX2
+    FN_PICK(_mm256_stream_ps((void *)p, (__m256)v), _mm256_stream_pd((void *)p, (__m256d)v));
+#elif defined(__SSE2__) && FN_VECTOR_BYTES == 16
+    FN_PICK(_mm_stream_ps((void *)p, (__m128)v), _mm_stream_pd((void *)p, (__m128d)v));
+#else
+    vstore(p, v);
+#endif
+}
+FN_INLINE void vfence(void) {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+
 /* The first n lanes of v (0 <= n <= LANES); the others are zero. */
 FN_INLINE vf vfirst(vf v, intptr_t n) {
 #if FN_AVX512

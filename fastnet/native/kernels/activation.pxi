@@ -8,7 +8,8 @@
 # alpha     slope of leaky_relu (at least 0: the sign of y tells that of x), alpha of elu (above 0)
 #
 # One loop serves whole vectors and the last part of one, so an element's bits don't depend on where it
-# is in the array: products call `activate` on rows of their tiles. Threads take whole blocks of 4096 elements.
+# is in the array: products call `activate` on rows of their tiles. Threads take whole blocks of 4096 elements. Large results
+# are stored past the caches (elements.pxi).
 #
 # Accuracy. Nothing cancels on the way to a small result: for negative x, gelu is x Phi(-|x|) with Phi(-|x|) computed as
 # such (math.pxi), and the slopes have 1 - sigmoid(x) as sigmoid(-x). Relative errors, for all x: gelu 4 ulp (float64: 6, or
@@ -223,17 +224,41 @@ cdef void activate_backward(Py_ssize_t kind, double alpha, const real* saved, co
     elif kind == HARD_SWISH: backward_loop(HARD_SWISH, alpha, saved, dy, dx, n)
 
 
+cdef enum:
+    STREAMED_BLOCK = 1024       # elements that lie in L1 between the function and a store past the caches
+
+
 # --- kernels ----------------------------------------------------------------------------------------
 
 cdef void activation(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const ActivationArgs* g = <const ActivationArgs*>args
     cdef Py_ssize_t i = share_start(g.n, thread, n_threads)
     cdef Py_ssize_t end = share_start(g.n, thread + 1, n_threads)
-    activate(g.kind, g.alpha, g.x + i, g.y + i, end - i)
+    cdef real block[STREAMED_BLOCK]
+    cdef Py_ssize_t n
+    if g.x == g.y or not is_streamed(g.y, g.n):
+        activate(g.kind, g.alpha, g.x + i, g.y + i, end - i)
+        return
+    while i < end:
+        n = min(end - i, <Py_ssize_t>STREAMED_BLOCK)
+        activate(g.kind, g.alpha, g.x + i, block, n)
+        stream_row(block, g.y + i, n)
+        i += n
+    vfence()
 
 
 cdef void activation_backward(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const ActivationBackwardArgs* g = <const ActivationBackwardArgs*>args
     cdef Py_ssize_t i = share_start(g.n, thread, n_threads)
     cdef Py_ssize_t end = share_start(g.n, thread + 1, n_threads)
-    activate_backward(g.kind, g.alpha, g.saved + i, g.dy + i, g.dx + i, end - i)
+    cdef real block[STREAMED_BLOCK]
+    cdef Py_ssize_t n
+    if g.dx == g.dy or g.dx == g.saved or not is_streamed(g.dx, g.n):
+        activate_backward(g.kind, g.alpha, g.saved + i, g.dy + i, g.dx + i, end - i)
+        return
+    while i < end:
+        n = min(end - i, <Py_ssize_t>STREAMED_BLOCK)
+        activate_backward(g.kind, g.alpha, g.saved + i, g.dy + i, block, n)
+        stream_row(block, g.dx + i, n)
+        i += n
+    vfence()

@@ -12,7 +12,8 @@
 # statistics      in: those of x in so many parts, from the call that stored it (batch_statistics.pxi); or NULL
 #
 # Algorithm: the tiles of norm.pxi. Phase 1: mean and M2 = sum of (x - mean)^2 of each tile, where they are not given.
-# Phase 2 joins the parts: M2 = sum of M2_p + n_p (mean_p - mean)^2. Phase 3: y.
+# Phase 2 joins the parts: M2 = sum of M2_p + n_p (mean_p - mean)^2. Phase 3: y,
+# from the last tile to the first: a cache has what phase 1 has read last. A large y is stored past the caches (elements.pxi).
 #
 # Order of summation: of a part as in batch_statistics.pxi; parts in order, in double.
 # It depends on the shape alone; threads take whole tiles, in phase 2 whole blocks of 16 channels.
@@ -128,7 +129,7 @@ cdef inline void normalize_part(int g, const NormTile* t, const real* scale, Py_
         y = vfma(vload_upto(t.x + k, n) - mean, scales, shift)
         if t.added != NULL:
             y = y + vload_upto(t.added + k, n)
-        vstore_upto(t.out + k, vmax(floor, y), n)
+        store_or_stream(t.streamed, t.out + k, vmax(floor, y), n)
         k += t.channels
 
 
@@ -148,13 +149,15 @@ cdef void normalize_tiles(const NormTile* m, int thread, int n_threads) noexcept
     cdef real scale[NORM_WIDTH]
     cdef NormTile t
     cdef Py_ssize_t i, r
-    for i in range(thread * m.tiles // n_threads, (thread + 1) * m.tiles // n_threads):
+    for i from (thread + 1) * m.tiles // n_threads > i >= thread * m.tiles // n_threads:
         t = tile_at(m, i)
         tile_scales(&t, scale)
         for r from 0 <= r <= t.rows - 4 by 4:
             normalize_rows(4, &t, scale, r)
         for r in range(t.rows // 4 * 4, t.rows):
             normalize_rows(1, &t, scale, r)
+    if m.streamed:
+        vfence()
 
 
 cdef void batch_norm_normalize(const void* args, int thread, int n_threads) noexcept nogil:
@@ -164,6 +167,7 @@ cdef void batch_norm_normalize(const void* args, int thread, int n_threads) noex
     m.added = b.added
     m.activation, m.alpha = b.activation, b.alpha
     m.out = b.y
+    m.streamed = b.y != b.x and b.y != b.added and b.activation <= RELU and streams_rows(b.y, b.rows, b.channels)
     m.gamma = b.gamma
     m.beta = b.beta
     m.mean = b.mean
@@ -178,6 +182,7 @@ cdef void batch_norm_inference(const void* args, int thread, int n_threads) noex
     m.added = b.added
     m.activation, m.alpha = b.activation, b.alpha
     m.out = b.y
+    m.streamed = b.y != b.x and b.y != b.added and b.activation <= RELU and streams_rows(b.y, b.rows, b.channels)
     m.gamma = b.gamma
     m.beta = b.beta
     m.mean = b.running_mean

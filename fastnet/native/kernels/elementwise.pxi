@@ -11,8 +11,9 @@
 # gate        in [n], or NULL; not y               activation alpha, gate_activation gate_alpha  as in activation.pxi
 #
 # Threads take whole blocks of 4096 elements (copy_2d: of 4096 columns of a row), so that an element is
-# always in the same lane of the same vector. Bound by memory. Nothing is summed. What follows a sum, but for
-# relu and its slope, is done to 1024 elements at a time, while they are in L1; it has the bits of a call of its own.
+# always in the same lane of the same vector. Bound by memory: large sums are stored past the caches (elements.pxi). Nothing is
+# summed up. What follows a sum, but for relu and its slope, is done to 1024 elements at a time, while they are in L1; it has the
+# bits of a call of its own.
 
 cdef enum:
     ELEMENTWISE_BLOCK = 4096
@@ -74,13 +75,15 @@ cdef inline vf sum_part(bint relu, bint gated, const AddArgs* g, Py_ssize_t i, P
     return sum
 
 
-cdef inline void add_range(bint relu, bint gated, const AddArgs* g, Py_ssize_t i, Py_ssize_t end) noexcept nogil:
+cdef inline void add_range(bint relu, bint gated, bint streamed, const AddArgs* g, Py_ssize_t i, Py_ssize_t end) noexcept nogil:
     """With what residual networks mostly have: relu, or its slope."""
     while i + LANES <= end:
-        vstore(g.y + i, sum_part(relu, gated, g, i, LANES))
+        store_or_stream(streamed, g.y + i, sum_part(relu, gated, g, i, LANES), LANES)
         i += LANES
     if i < end:
         vstore_n(g.y + i, sum_part(relu, gated, g, i, end - i), end - i)
+    if streamed:
+        vfence()
 
 
 cdef void add_arrays(const void* args, int thread, int n_threads) noexcept nogil:
@@ -88,16 +91,17 @@ cdef void add_arrays(const void* args, int thread, int n_threads) noexcept nogil
     cdef Py_ssize_t begin = share_start(g.n, thread, n_threads)
     cdef Py_ssize_t end = share_start(g.n, thread + 1, n_threads)
     cdef Py_ssize_t i, n
+    cdef bint streamed = g.y != g.a and g.y != g.b and is_streamed(g.y, g.n)
     if g.activation == LINEAR and g.gate == NULL:
-        add_range(False, False, g, begin, end)
+        add_range(False, False, streamed, g, begin, end)
     elif g.activation == RELU and g.gate == NULL:
-        add_range(True, False, g, begin, end)
+        add_range(True, False, streamed, g, begin, end)
     elif g.activation == LINEAR and g.gate_activation == RELU:
-        add_range(False, True, g, begin, end)
+        add_range(False, True, streamed, g, begin, end)
     else:
         for i from begin <= i < end by ADDED_BLOCK:
             n = min(end - i, <Py_ssize_t>ADDED_BLOCK)
-            add_range(False, False, g, i, i + n)
+            add_range(False, False, False, g, i, i + n)
             if g.activation != LINEAR:
                 activate(g.activation, g.alpha, g.y + i, g.y + i, n)
             if g.gate != NULL:

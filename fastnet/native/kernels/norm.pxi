@@ -28,6 +28,7 @@ cdef struct NormTile:
     double epsilon
     double alpha
     Py_ssize_t activation
+    bint streamed               # `out` is stored past the caches
     Py_ssize_t rows
     Py_ssize_t width
     Py_ssize_t channels
@@ -71,6 +72,11 @@ cdef NormTile tile_at(const NormTile* m, Py_ssize_t i) noexcept nogil:
     t.variance = advanced(m.variance, channel)
     t.partial = <real*>advanced(m.partial, i // m.across * m.channels + channel)
     return t
+
+
+cdef inline bint streams_rows(const real* out, Py_ssize_t rows, Py_ssize_t channels) noexcept nogil:
+    """Whether a matrix, none of whose rows has just been read, is stored past the caches: each row starts at a whole vector."""
+    return channels % LANES == 0 and is_streamed(out, rows * channels)
 
 
 cdef inline vf load_or(const real* p, real absent, Py_ssize_t j, Py_ssize_t n) noexcept nogil:

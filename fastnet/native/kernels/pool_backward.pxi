@@ -8,7 +8,7 @@
 #
 # Algorithm: rows of dx in memory's order; nothing is scattered, so nothing needs clearing. Where windows don't overlap, each
 # vector of dy goes to the taps of its window in this row, and what no window covers is set to zero. Where they do, an
-# element of dx collects from the windows that cover it.
+# element of dx collects from the windows that cover it. A large dx is stored past the caches (elements.pxi).
 #
 # Order of summation: windows in the order of y. Threads take whole rows of dx.
 
@@ -42,6 +42,7 @@ cdef struct PoolBackward:
     Py_ssize_t WP
     Py_ssize_t divisor
     real factor             # 1 / divisor of a window that nothing cuts
+    bint streamed           # dx is stored past the caches
 
 # Windows that cover a row, or a column, of dx: from first up to end.
 cdef struct Cover:
@@ -73,15 +74,17 @@ cdef inline void spread_vector(int kind, const PoolBackward* b, Py_ssize_t taps,
     """One vector of dy to `taps` pixels of dx, the first of which is number `tap` of the window."""
     cdef vf dy = vload_upto(b.dy + source, n)
     cdef vi argmax
+    cdef vf dx_part
     cdef Py_ssize_t s
     if kind == GRADIENT_AVERAGE:
         dy = dy * factor
         for s in range(taps):
-            vstore_upto(dx + s * b.windows.C, dy, n)
+            store_or_stream(b.streamed, dx + s * b.windows.C, dy, n)
     else:
         argmax = load_argmax(kind, b.argmax, source, n)
         for s in range(taps):
-            vstore_upto(dx + s * b.windows.C, vselect(vieq(argmax, visplat(<ireal>(tap + s))), dy, vzero()), n)
+            dx_part = vselect(vieq(argmax, visplat(<ireal>(tap + s))), dy, vzero())
+            store_or_stream(b.streamed, dx + s * b.windows.C, dx_part, n)
 
 
 cdef inline void spread_window(int kind, const PoolBackward* b, Py_ssize_t taps, Py_ssize_t tap, Py_ssize_t source, real* dx,
@@ -144,7 +147,7 @@ cdef inline void collect_vectors(int count, int kind, const PoolBackward* b, con
                     dy = vselect(vieq(load_argmax(kind, b.argmax, k + i * LANES, n), number), dy, vzero())
                     sums[i] = sums[i] + dy
     for i in range(count):
-        vstore_upto(dx + i * LANES, sums[i], n)
+        store_or_stream(b.streamed, dx + i * LANES, sums[i], n)
 
 
 cdef inline Cover cover(Py_ssize_t place, Py_ssize_t size, Py_ssize_t stride, Py_ssize_t windows) noexcept nogil:
@@ -186,6 +189,8 @@ cdef inline void pool_gradient(int kind, const PoolBackward* b, int thread, int 
             spread_row(kind, b, row // w.H, row % w.H, b.dx + row * w.W * w.C)
         else:
             collect_row(kind, b, row // w.H, row % w.H, b.dx + row * w.W * w.C)
+    if b.streamed:
+        vfence()
 
 
 cdef void max_pool_backward(const void* args, int thread, int n_threads) noexcept nogil:
@@ -195,6 +200,7 @@ cdef void max_pool_backward(const void* args, int thread, int n_threads) noexcep
     b.dy = a.dy
     b.argmax = a.argmax
     b.dx = a.dx
+    b.streamed = a.windows.C % LANES == 0 and is_streamed(a.dx, a.windows.N * a.windows.H * a.windows.W * a.windows.C)
     b.windows = a.windows
     if a.wide:
         pool_gradient(GRADIENT_INTS, &b, thread, n_threads)
@@ -208,6 +214,7 @@ cdef void average_pool_backward(const void* args, int thread, int n_threads) noe
     memset(&b, 0, sizeof(b))
     b.dy = a.dy
     b.dx = a.dx
+    b.streamed = a.windows.C % LANES == 0 and is_streamed(a.dx, a.windows.N * a.windows.H * a.windows.W * a.windows.C)
     b.windows = a.windows
     b.HP = a.HP
     b.WP = a.WP
