@@ -197,18 +197,28 @@ def predict():
 # Python threads on one network
 
 
+def count():
+    total = 0
+    for i in range(150):
+        total += i
+
+
 def python_threads(sizes, n, workers, shared):
-    """Predictions a second of each of so many Python threads, on one network or one each."""
-    nets = [network(sizes)] * workers if shared else [network(sizes) for _ in range(workers)]
-    x, _ = data(sizes, n)
-    for net in nets:
-        net.predict(x)
+    """Calls a second of each of so many Python threads: predictions of one network or one each, or a loop of Python."""
+    if sizes is None:
+        calls = [count] * workers
+    else:
+        nets = [network(sizes)] * workers if shared else [network(sizes) for _ in range(workers)]
+        x, _ = data(sizes, n)
+        calls = [lambda net=net: net.predict(x) for net in nets]
+    for call in calls:
+        call()
     rates = [0.0] * workers
     start = threading.Barrier(workers)
 
     def work(i):
         start.wait()
-        rates[i] = rate(lambda: nets[i].predict(x))
+        rates[i] = rate(calls[i])
 
     pool = [threading.Thread(target=work, args=(i,)) for i in range(workers)]
     for thread in pool:
@@ -219,16 +229,14 @@ def python_threads(sizes, n, workers, shared):
 
 
 def threads():
-    table(
-        "predictions a second", "one Python thread", "two, one network", "their sum", "two, a network each", "their sum"
-    )
-    for sizes, n in (((64, 64, 10), 1), ((784, 128, 10), 8), ((784, 512, 512, 10), 128)):
+    table("calls a second", "one Python thread", "two, one network", "their sum", "two, a network each", "their sum")
+    for sizes, n in ((None, 0), ((64, 64, 10), 1), ((784, 128, 10), 8), ((784, 512, 512, 10), 128)):
         (alone,) = child(python_threads, sizes, n, 1, True)
         cells = [f"{alone:,.0f}"]
         for shared in (True, False):
             both = child(python_threads, sizes, n, 2, shared)
             cells += [" and ".join(f"{r:,.0f}" for r in both), f"{sum(both):,.0f}"]
-        row("-".join(map(str, sizes)) + f", {n}", *cells)
+        row("a loop of Python" if sizes is None else "-".join(map(str, sizes)) + f", {n}", *cells)
 
 
 # In a process with torch, and with scikit-learn
@@ -282,7 +290,7 @@ def in_turns(imports, uses):
     made = {name: USES[name]() for name in uses}
     found = {name: [] for name in uses}
     begun = time.perf_counter()
-    while time.perf_counter() - begun < 2 * SECONDS:
+    while time.perf_counter() - begun < SECONDS:
         for name, one in made.items():
             start = time.perf_counter()
             one.use()
@@ -291,16 +299,19 @@ def in_turns(imports, uses):
 
 
 def beside(other, what):
-    table(f"ms, two threads, medians of {SECONDS * 2:g} s", "20 steps of 784-128-10, 128", what)
-    alone = {name: child(in_turns, [name], [name])[name] for name in ("fastnet", other)}
-    row("each in a process of its own", *(f"{alone[name]:.2f}" for name in alone))
-    for imports in (["fastnet", other], [other, "fastnet"]):
-        for users in (["fastnet"], [other], ["fastnet", other]):
-            found = child(in_turns, imports, users)
-            name = f"imported {' before '.join(imports)}, " + ("in turns" if len(users) > 1 else f"{users[0]} runs")
-            row(name, *(f"{found[name]:.2f}" if name in found else "" for name in alone))
-    found = child(in_turns, [other, "fastnet"], ["fastnet", other], FASTNET_SHARE_OPENMP="0")
-    row(f"imported {other} before fastnet, in turns, `FASTNET_SHARE_OPENMP=0`", *(f"{found[n]:.2f}" for n in alone))
+    cases = {f"imported {a} before {b}, in turns": ([a, b], {}) for a, b in (("fastnet", other), (other, "fastnet"))}
+    apart = {"FASTNET_SHARE_OPENMP": "0"}
+    cases[f"imported {other} before fastnet, in turns, `FASTNET_SHARE_OPENMP=0`"] = [other, "fastnet"], apart
+    alone, together = {"fastnet": [], other: []}, {name: [] for name in cases}
+    for _ in range(3):
+        for name, times in alone.items():
+            times.append(child(in_turns, [name], [name])[name])
+        for name, (imports, variables) in cases.items():
+            together[name].append(child(in_turns, imports, ["fastnet", other], **variables))
+    table("ms, two threads; the median of three processes", "20 steps of 784-128-10, 128", what)
+    row("each in a process of its own", *(f"{statistics.median(times):.1f}" for times in alone.values()))
+    for name, found in together.items():
+        row(name, *(f"{statistics.median(one[library] for one in found):.1f}" for library in alone))
 
 
 def torch():

@@ -175,6 +175,9 @@ def test_a_prediction_has_the_same_bits_in_any_batch_and_on_any_threads(name):
             order = np.random.default_rng(threads).permutation(SAMPLES)
             assert net.predict(x[order]).tobytes() == together[order].tobytes()
     assert net.forward(x).tobytes() == together.tobytes()
+    alone = net.activations(x[5:6])
+    for layer, values in net.activations(x).items():
+        assert values[5:6].tobytes() == alone[layer].tobytes(), layer
 
 
 def test_another_process_has_the_same_bits_whatever_its_hashes_and_threads():
