@@ -68,23 +68,22 @@ class Pass:
 class Predictions:
     """Programs and memory of one prediction at a time."""
 
-    def __init__(self, executor: Executor, workspace: Workspace):
-        self.executor = executor
+    def __init__(self, workspace: Workspace):
         self.workspace = workspace
         self.control = ControlBlock()
         self.programs = Programs()
 
-    def run(self, x: np.ndarray, names=()) -> Pass:
-        x = np.ascontiguousarray(x, self.executor.dtype)
+    def run(self, executor: Executor, x: np.ndarray, names=()) -> Pass:
+        x = np.ascontiguousarray(x, executor.dtype)
         n = len(x)
-        run = self.programs.get((n, *names), lambda: Pass(self.executor, self.workspace, self.control, n, False, names))
+        run = self.programs.get((n, *names), lambda: Pass(executor, self.workspace, self.control, n, False, names))
         run.program.bind(run.x, x)
         run.program.run()
         return run
 
-    def output(self, x: np.ndarray) -> np.ndarray:
+    def output(self, executor: Executor, x: np.ndarray) -> np.ndarray:
         """A view of the output in the workspace."""
-        run = self.run(x)
+        run = self.run(executor, x)
         return run.program.view(run.y)
 
 
@@ -105,7 +104,7 @@ class Executor:
         self.workspace = Workspace()
         self.training_workspace = Workspace()
         self.programs = Programs()
-        self._free = [Predictions(self, self.workspace)]
+        self._free = [Predictions(self.workspace)]
         self._one_at_a_time = any(is_numpy_layer(node.layer) for node in graph.nodes)
         self._open: Pass | None = None  # the training forward that waits for its backward
 
@@ -113,19 +112,20 @@ class Executor:
         """Call a function with a `Predictions` that nobody else uses meanwhile."""
         if self._one_at_a_time:
             with self.lock:
-                return function(self._free[0], *arguments)
-        self.lock.begin_prediction()
+                return function(self._free[0], self, *arguments)
+        mark = object()
         try:
+            self.lock.begin_prediction(mark)
             try:
                 predictions = self._free.pop()
             except IndexError:
-                predictions = Predictions(self, Workspace())
+                predictions = Predictions(Workspace())
             try:
-                return function(predictions, *arguments)
+                return function(predictions, self, *arguments)
             finally:
                 self._free.append(predictions)
         finally:
-            self.lock.end_prediction()
+            self.lock.predicting.pop(mark, None)
 
     def predict(self, x: np.ndarray, batch_size: int | None, out: np.ndarray | None = None) -> np.ndarray:
         """Outputs of checked samples, a batch at a time."""
@@ -136,7 +136,7 @@ class Executor:
         if len(x) == 0:
             return np.empty((0, *self.graph.output_shape), self.dtype)
         if not training:
-            return self._predict(lambda predictions: predictions.output(x).copy())
+            return self._predict(lambda predictions, executor: predictions.output(executor, x).copy())
         with self.lock:
             x = np.ascontiguousarray(x, self.dtype)
             run = self.programs.get(
@@ -185,18 +185,17 @@ class Executor:
         return self._predict(_activations, x, names)
 
 
-def _write_outputs(predictions: Predictions, x: np.ndarray, batch_size: int, y: np.ndarray) -> np.ndarray:
+def _write_outputs(predictions: Predictions, executor: Executor, x: np.ndarray, batch_size: int, y: np.ndarray):
     for start in range(0, len(x), batch_size):
-        y[start : start + batch_size] = predictions.output(x[start : start + batch_size])
+        y[start : start + batch_size] = predictions.output(executor, x[start : start + batch_size])
     return y
 
 
-def _activations(predictions: Predictions, x: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
+def _activations(predictions: Predictions, executor: Executor, x: np.ndarray, names: list[str]):
     parts = []
     for start in range(0, len(x), PREDICT_BATCH):
-        run = predictions.run(x[start : start + PREDICT_BATCH], names)
+        run = predictions.run(executor, x[start : start + PREDICT_BATCH], names)
         parts.append([run.program.view(tensor).copy() for tensor in run.named])
     if not parts:
-        graph = predictions.executor.graph
-        return {name: np.empty((0, *graph.shape_of(name)), predictions.executor.dtype) for name in names}
+        return {name: np.empty((0, *executor.graph.shape_of(name)), executor.dtype) for name in names}
     return {name: np.concatenate([p[i] for p in parts]) for i, name in enumerate(names)}

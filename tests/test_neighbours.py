@@ -1,11 +1,13 @@
 """What docs/neighbours.md promises: fastnet beside other libraries, processes and threads, and within limits."""
 
+import gc
 import itertools
 import os
 import shutil
 import subprocess
 import sys
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -416,7 +418,8 @@ def test_one_predicts_while_another_trains_and_neither_gets_other_bits():
 
 
 def test_what_is_alone_waits_for_predictions_and_they_for_it():
-    lock = fn.Network([fn.Dense(1)], input_shape=(1,), seed=0).lock
+    net = fn.Network([fn.Dense(1)], input_shape=(1,), seed=0)
+    lock = net.lock
     seen, inside = [], threading.Event()
 
     def change():
@@ -425,21 +428,26 @@ def test_what_is_alone_waits_for_predictions_and_they_for_it():
             seen.append("changed")
 
     def predict():
-        lock.begin_prediction()
+        lock.begin_prediction("outer")
         inside.set()
         while lock._owner is None:
             pass
-        lock.begin_prediction()  # of the same thread, which the other waits for
+        lock.begin_prediction("inner")  # of the same thread, which the other waits for
         seen.append("predicted")
-        lock.end_prediction()
-        lock.end_prediction()
+        del lock.predicting["inner"], lock.predicting["outer"]
+
+    def interrupted(predictions, executor):
+        raise RuntimeError("interrupted")
 
     together(change, predict)
     assert seen == ["predicted", "changed"]
     with lock:
-        lock.begin_prediction()
-        lock.end_prediction()
-    assert not lock._predicting and lock._owner is None
+        lock.begin_prediction("own")
+        del lock.predicting["own"]
+    assert lock._owner is None
+    with pytest.raises(RuntimeError, match="interrupted"):
+        net.executor._predict(interrupted)
+    assert not lock.predicting and len(net.executor._free) == 1
 
 
 def test_layers_in_numpy_predict_one_at_a_time():
@@ -458,3 +466,18 @@ def test_layers_in_numpy_predict_one_at_a_time():
     x = np.ones((2, 3), "f4")
     together(*[lambda: [net.predict(x) for _ in range(20)]] * 3)
     assert max(most) == 1 and len(most) == 60
+
+
+def test_a_network_that_nobody_keeps_frees_its_memory_at_once():
+    net = fn.Network([fn.Dense(4), fn.BatchNorm(), fn.Dense(2)], input_shape=(3,), seed=0)
+    x, y = np.ones((8, 3), "f4"), np.zeros((8, 2), "f4")
+    net.fit(x, y, loss="mse", verbose=0)
+    together(*[lambda net=net: net.predict(x)] * 3)
+    net.activations(x)
+    kept = weakref.ref(net.executor)
+    gc.disable()
+    try:
+        del net
+        assert kept() is None
+    finally:
+        gc.enable()
