@@ -112,7 +112,7 @@ def shared_cpu(n_threads):
 
 
 def waits():
-    table("after a prediction of 64-64-10, 32 samples", "CPU time in the next 100 ms, ms")
+    table("after a prediction of 64-64-10, 32 samples", "CPU time in the 100 ms after it, ms")
     row("on one thread, as it is done", f"{child(idle_spin, False):.1f}")
     row("in a region of two", f"{child(idle_spin, True):.1f}")
     row("in a region of two, `OMP_WAIT_POLICY=passive`", f"{child(idle_spin, True, OMP_WAIT_POLICY='passive'):.1f}")

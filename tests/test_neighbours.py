@@ -18,7 +18,6 @@ from fastnet.processors import cgroup_quota
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-two_cpus = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two CPUs")
 COUNT = "import fastnet as fn; print(fn.get_num_threads())"
 
 # Other libraries in the process
