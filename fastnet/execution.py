@@ -81,11 +81,6 @@ class Predictions:
         run.program.run()
         return run
 
-    def output(self, executor: Executor, x: np.ndarray) -> np.ndarray:
-        """A view of the output in the workspace."""
-        run = self.run(executor, x)
-        return run.program.view(run.y)
-
 
 class Executor:
     """Owns the recordings of a graph outside of a Trainer.
@@ -113,9 +108,9 @@ class Executor:
         if self._one_at_a_time:
             with self.lock:
                 return function(self._free[0], self, *arguments)
-        mark = object()
+        lock, mark = self.lock, object()
         try:
-            self.lock.begin_prediction(mark)
+            lock.begin_prediction(mark)
             try:
                 predictions = self._free.pop()
             except IndexError:
@@ -125,7 +120,7 @@ class Executor:
             finally:
                 self._free.append(predictions)
         finally:
-            self.lock.predicting.pop(mark, None)
+            lock.predicting.pop(mark, None)
 
     def predict(self, x: np.ndarray, batch_size: int | None, out: np.ndarray | None = None) -> np.ndarray:
         """Outputs of checked samples, a batch at a time."""
@@ -136,7 +131,7 @@ class Executor:
         if len(x) == 0:
             return np.empty((0, *self.graph.output_shape), self.dtype)
         if not training:
-            return self._predict(lambda predictions, executor: predictions.output(executor, x).copy())
+            return self._predict(_output, x)
         with self.lock:
             x = np.ascontiguousarray(x, self.dtype)
             run = self.programs.get(
@@ -187,8 +182,14 @@ class Executor:
 
 def _write_outputs(predictions: Predictions, executor: Executor, x: np.ndarray, batch_size: int, y: np.ndarray):
     for start in range(0, len(x), batch_size):
-        y[start : start + batch_size] = predictions.output(executor, x[start : start + batch_size])
+        run = predictions.run(executor, x[start : start + batch_size])
+        y[start : start + batch_size] = run.program.view(run.y)
     return y
+
+
+def _output(predictions: Predictions, executor: Executor, x: np.ndarray) -> np.ndarray:
+    run = predictions.run(executor, x)
+    return run.program.view(run.y).copy()
 
 
 def _activations(predictions: Predictions, executor: Executor, x: np.ndarray, names: list[str]):

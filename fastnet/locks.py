@@ -6,6 +6,7 @@ import os
 import threading
 import time
 import weakref
+from threading import get_ident
 
 __all__ = ["NetworkLock"]
 
@@ -39,7 +40,7 @@ class NetworkLock:
         self._alone.acquire()
         self._depth += 1
         if self._depth == 1:
-            self._owner = threading.get_ident()
+            self._owner = get_ident()
             if self.predicting:
                 self._wait_for_predictions()
         return self
@@ -63,7 +64,7 @@ class NetworkLock:
 
     def begin_prediction(self, mark) -> None:
         # First the mark, then the look, as an owner does: one of the two sees the other.
-        thread = threading.get_ident()
+        thread = get_ident()
         self.predicting[mark] = thread
         if self._owner is not None and self._owner != thread and list(self.predicting.values()).count(thread) == 1:
             del self.predicting[mark]
@@ -72,7 +73,7 @@ class NetworkLock:
 
     def _after_fork(self) -> None:
         """Of all threads only this one lives on; what others held is free."""
-        thread = threading.get_ident()
+        thread = get_ident()
         for mark, other in list(self.predicting.items()):
             if other != thread:
                 del self.predicting[mark]
