@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import platform
 import sys
@@ -11,6 +10,7 @@ from functools import cache
 
 from fastnet import checks, targets
 from fastnet.native import dispatch, team
+from fastnet.processors import available_cpus, is_pool_worker
 
 __all__ = ["get_num_threads", "isa", "kernel", "set_num_threads", "show_config", "threads"]
 
@@ -47,34 +47,6 @@ def kernel(name: str, dtype: str):
     return _table(dtype)[name]
 
 
-def _cgroup_cpus() -> float:
-    """CPUs that the control group's quota allows, or infinity."""
-    try:
-        with open("/sys/fs/cgroup/cpu.max") as file:
-            quota, period = file.read().split()
-        return math.inf if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):
-        pass
-    try:
-        with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as file:
-            quota = int(file.read())
-        with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as file:
-            period = int(file.read())
-        return math.inf if quota <= 0 else quota / period
-    except (OSError, ValueError):
-        return math.inf
-
-
-def available_cpus() -> int:
-    """CPUs that this process may use: its affinity, and its control group's quota."""
-    if hasattr(os, "sched_getaffinity"):
-        cpus = len(os.sched_getaffinity(0))
-    else:
-        cpus = os.cpu_count() or 1
-    quota = _cgroup_cpus()
-    return cpus if math.isinf(quota) else max(1, min(cpus, math.ceil(quota)))
-
-
 def _default_threads() -> int:
     for variable in ("FASTNET_NUM_THREADS", "OMP_NUM_THREADS"):
         text = os.environ.get(variable, "").split(",")[0].strip()
@@ -84,7 +56,7 @@ def _default_threads() -> int:
                     continue
                 raise ValueError(f"{variable}={text}: expected a whole number of at least 1")
             return int(text)
-    return available_cpus()
+    return 1 if is_pool_worker() else available_cpus()
 
 
 def set_num_threads(n: int) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 
 import numpy as np
 
 from fastnet import labels
 from fastnet.graph import Graph
+from fastnet.layers.base import is_numpy_layer
+from fastnet.locks import NetworkLock
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording, Workspace
 from fastnet.recording.clock import Clock
@@ -43,28 +44,49 @@ class Programs:
 class Pass:
     """A recorded pass over one batch size, with its input and output."""
 
-    def __init__(self, executor: Executor, batch: int, training: bool, names=()):
+    def __init__(
+        self, executor: Executor, workspace: Workspace, control: ControlBlock, batch: int, training: bool, names=()
+    ):
         graph = executor.graph
         recording = Recording(executor.dtype)
         self.x = Memory("x")
         x = recording.outside(self.x, (batch, *graph.input_shape))
-        self.y = recording.keep(graph.record_forward(recording, x, training, executor.seed))
-        self.named = [recording.keep(graph.values[name]) for name in names]
-        if training:
-            recording.commit()
-            recording.mark("backward")
-            self.dy = Memory("dy")
-            dy = recording.outside(self.dy, (batch, *graph.output_shape))
-            self.dx = graph.record_backward(recording, dy)
-            if self.dx is not None:
-                recording.keep(self.dx)
-        workspace = executor.training_workspace if training else executor.workspace
-        self.program = Program(recording, workspace, executor.control, f"a pass over {batch} samples")
+        with executor.lock.recording:
+            self.y = recording.keep(graph.record_forward(recording, x, training, executor.seed))
+            self.named = [recording.keep(graph.values[name]) for name in names]
+            if training:
+                recording.commit()
+                recording.mark("backward")
+                self.dy = Memory("dy")
+                dy = recording.outside(self.dy, (batch, *graph.output_shape))
+                self.dx = graph.record_backward(recording, dy)
+                if self.dx is not None:
+                    recording.keep(self.dx)
+        self.program = Program(recording, workspace, control, f"a pass over {batch} samples")
+
+
+class Predictions:
+    """Programs and memory of one prediction at a time."""
+
+    def __init__(self, workspace: Workspace):
+        self.workspace = workspace
+        self.control = ControlBlock()
+        self.programs = Programs()
+
+    def run(self, executor: Executor, x: np.ndarray, names=()) -> Pass:
+        x = np.ascontiguousarray(x, executor.dtype)
+        n = len(x)
+        run = self.programs.get((n, *names), lambda: Pass(executor, self.workspace, self.control, n, False, names))
+        run.program.bind(run.x, x)
+        run.program.run()
+        return run
 
 
 class Executor:
-    """Owns the recordings of a graph outside of a Trainer. Re-entrant under `lock`.
+    """Owns the recordings of a graph outside of a Trainer.
 
+    Predictions of several Python threads run at the same time, each with a `Predictions` of its own (a network with NumPy
+    layers, whose objects all of them would use, does one at a time); all else is alone, under `lock`.
     `control.forward` counts the training forwards of the network's life.
     """
 
@@ -72,44 +94,56 @@ class Executor:
         self.graph = graph
         self.dtype = dtype
         self.seed = seed
-        self.lock = threading.RLock()
+        self.lock = NetworkLock()
         self.control = ControlBlock()
         self.workspace = Workspace()
         self.training_workspace = Workspace()
         self.programs = Programs()
+        self._free = [Predictions(self.workspace)]
+        self._one_at_a_time = any(is_numpy_layer(node.layer) for node in graph.nodes)
         self._open: Pass | None = None  # the training forward that waits for its backward
+
+    def _predict(self, function, *arguments):
+        """Call a function with a `Predictions` that nobody else uses meanwhile."""
+        if self._one_at_a_time:
+            with self.lock:
+                return function(self._free[0], self, *arguments)
+        lock, mark = self.lock, object()
+        try:
+            lock.begin_prediction(mark)
+            try:
+                predictions = self._free.pop()
+            except IndexError:
+                predictions = Predictions(Workspace())
+            try:
+                return function(predictions, self, *arguments)
+            finally:
+                self._free.append(predictions)
+        finally:
+            lock.predicting.pop(mark, None)
 
     def predict(self, x: np.ndarray, batch_size: int | None, out: np.ndarray | None = None) -> np.ndarray:
         """Outputs of checked samples, a batch at a time."""
-        n = len(x)
-        y = np.empty((n, *self.graph.output_shape), self.dtype) if out is None else out
-        batch_size = batch_size or PREDICT_BATCH
-        with self.lock:
-            for start in range(0, n, batch_size):
-                part = x[start : start + batch_size]
-                y[start : start + batch_size] = self._forward(part, False)
-        return y
+        y = np.empty((len(x), *self.graph.output_shape), self.dtype) if out is None else out
+        return self._predict(_write_outputs, x, batch_size or PREDICT_BATCH, y)
 
-    def _forward(self, x: np.ndarray, training: bool) -> np.ndarray:
-        """A view of the output in the workspace."""
-        x = np.ascontiguousarray(x, self.dtype)
-        run = self.programs.get((len(x), training), lambda: Pass(self, len(x), training))
-        run.program.bind(run.x, x)
-        if training:
+    def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+        if len(x) == 0:
+            return np.empty((0, *self.graph.output_shape), self.dtype)
+        if not training:
+            return self._predict(_output, x)
+        with self.lock:
+            x = np.ascontiguousarray(x, self.dtype)
+            run = self.programs.get(
+                (len(x), "training"), lambda: Pass(self, self.training_workspace, self.control, len(x), True)
+            )
+            run.program.bind(run.x, x)
             self._open = None
             self.control.forward += 1
             self.control.status = 0
             run.program.run(stop="backward")
             self._open = run
-        else:
-            run.program.run()
-        return run.program.view(run.y)
-
-    def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
-        if len(x) == 0:
-            return np.empty((0, *self.graph.output_shape), self.dtype)
-        with self.lock:
-            return self._forward(x, training).copy()
+            return run.program.view(run.y).copy()
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         with self.lock:
@@ -143,15 +177,26 @@ class Executor:
             return self.control.loss
 
     def activations(self, x: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
-        with self.lock:
-            parts = []
-            for start in range(0, len(x), PREDICT_BATCH):
-                part = np.ascontiguousarray(x[start : start + PREDICT_BATCH], self.dtype)
-                n = len(part)
-                run = self.programs.get((n, *names), lambda n=n: Pass(self, n, False, names))
-                run.program.bind(run.x, part)
-                run.program.run()
-                parts.append([run.program.view(tensor).copy() for tensor in run.named])
-            if not parts:
-                return {name: np.empty((0, *self.graph.shape_of(name)), self.dtype) for name in names}
-            return {name: np.concatenate([p[i] for p in parts]) for i, name in enumerate(names)}
+        return self._predict(_activations, x, names)
+
+
+def _write_outputs(predictions: Predictions, executor: Executor, x: np.ndarray, batch_size: int, y: np.ndarray):
+    for start in range(0, len(x), batch_size):
+        run = predictions.run(executor, x[start : start + batch_size])
+        y[start : start + batch_size] = run.program.view(run.y)
+    return y
+
+
+def _output(predictions: Predictions, executor: Executor, x: np.ndarray) -> np.ndarray:
+    run = predictions.run(executor, x)
+    return run.program.view(run.y).copy()
+
+
+def _activations(predictions: Predictions, executor: Executor, x: np.ndarray, names: list[str]):
+    parts = []
+    for start in range(0, len(x), PREDICT_BATCH):
+        run = predictions.run(executor, x[start : start + PREDICT_BATCH], names)
+        parts.append([run.program.view(tensor).copy() for tensor in run.named])
+    if not parts:
+        return {name: np.empty((0, *executor.graph.shape_of(name)), executor.dtype) for name in names}
+    return {name: np.concatenate([p[i] for p in parts]) for i, name in enumerate(names)}

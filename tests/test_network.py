@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import threading
 
 import numpy as np
 import pytest
@@ -300,25 +299,6 @@ def test_predictions():
         net.predict_proba(X)
     with pytest.raises(ValueError, match="out must be an array"):
         net.predict(X, out=np.empty((10, 3)))
-
-
-def test_two_python_threads_may_predict_on_one_network():
-    net = make_net()
-    expected = net.predict(X)
-    wrong = []
-
-    def work():
-        for n in range(1, 60):
-            part = 1 + n % 10
-            if not np.allclose(net.predict(X[:part]), expected[:part], atol=1e-6):
-                wrong.append(n)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
 
 
 @pytest.mark.parametrize("make, text", [

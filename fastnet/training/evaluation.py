@@ -6,6 +6,7 @@ from fastnet import labels
 from fastnet.datasets.images import Images
 from fastnet.execution import PREDICT_BATCH, Programs
 from fastnet.native.plan import ControlBlock
+from fastnet.recording import Program
 from fastnet.training.steps import Feed, Sums, evaluation_step
 
 __all__ = ["Evaluator"]
@@ -48,10 +49,14 @@ class Evaluator:
             control.cursor = control.status = 0
             for batch, steps in ((batch_size, n // batch_size), (n % batch_size, 1)):
                 if batch and steps:
-                    program = self._programs.get(
-                        (batch, feed.key()),
-                        lambda batch=batch: evaluation_step(self.executor, self.loss, self.sums, feed, batch),
-                    )
+                    program = self._program(feed, batch)
                     feed.bind(program)
                     program.run(n_steps=steps)
         return self.sums.result()
+
+    def _program(self, feed: Feed, batch: int) -> Program:
+        def make():
+            with self.executor.lock.recording:
+                return evaluation_step(self.executor, self.loss, self.sums, feed, batch)
+
+        return self._programs.get((batch, feed.key()), make)

@@ -237,7 +237,11 @@ class Trainer:
     # Programs
 
     def _program(self, feed: Feed, batch: int, probes=()) -> Program:
-        return self._programs.get((batch, feed.key(), probes), lambda: training_step(self, feed, batch, probes))
+        def make():
+            with self.net.lock.recording:
+                return training_step(self, feed, batch, probes)
+
+        return self._programs.get((batch, feed.key(), probes), make)
 
     def _run(self, program: Program, steps: int) -> None:
         """Replay `steps` steps; the network's count of training forwards goes in and comes out."""

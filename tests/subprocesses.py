@@ -1,0 +1,25 @@
+"""Python processes that tests start."""
+
+import os
+import subprocess
+import sys
+
+#: Defines `train(n)`, whose steps divide their work among threads.
+TRAIN = """
+import numpy as np, fastnet as fn
+def train(n=512):
+    net = fn.Network([fn.Dense(n, activation="relu"), fn.Dense(10)], input_shape=(n,), seed=0)
+    rng = np.random.default_rng(0)
+    net.fit(rng.random((256, n), dtype=np.float32), rng.integers(0, 10, 256), loss="softmax_cross_entropy",
+            batch_size=128, epochs=3, verbose=0)
+    return net
+"""
+
+
+def run(code, timeout=120, prefix=(), **environment):
+    """What a new Python process prints; it knows nothing of this one's settings of threads."""
+    variables = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "FASTNET_NUM", "FASTNET_SHARE"))}
+    result = subprocess.run([*prefix, sys.executable, "-c", code], env={**variables, **environment}, capture_output=True,
+                            text=True, timeout=timeout, cwd=os.path.dirname(os.path.abspath(__file__)))  # fmt: skip
+    assert result.returncode == 0, result.stderr[-2000:]
+    return result.stdout
