@@ -1,7 +1,7 @@
 """Single convolutions: each pass called on arrays, results in fresh memory.
 
 PyTorch gets tensors that already are in the memory format, contiguous (NCHW) or channels_last; the better one
-is "torch best". Its gradients are asked for one at a time. Floating-point operations are those of the direct sum
+counts. Its gradients are asked for one at a time. Floating-point operations are those of the direct sum
 with the taps outside of the image, whatever a contender does: leaving these taps out, and Winograd's products,
 may exceed the peak of multiply-adds.
 """
@@ -15,15 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench import machine
-from bench.timing import available, repeat, timed
+from bench.agreement import check
+from bench.settings import Case
+from bench.timing import measure, repeat
 
-TOLERANCE = 1e-4  # of the largest result
 LONGEST = 0.5  # seconds of one call, above which JAX is not interleaved but timed once
 PASSES = ("forward", "input gradient", "weight gradient")
 
 
 @dataclass(frozen=True)
-class Case:
+class Convolution:
     channels: int
     filters: int
     kernel: int
@@ -67,73 +68,63 @@ class Case:
 
 
 FIRST = ("forward", "weight gradient")
-CASES = [
-    Case(64, 64, 3, 56, 8),
-    Case(128, 128, 3, 56, 8),
-    Case(64, 64, 3, 28, 32),
-    Case(128, 128, 3, 28, 8),
-    Case(32, 32, 3, 28, 64),
-    Case(64, 64, 3, 14, 64),
-    Case(128, 128, 3, 14, 32),
-    Case(64, 64, 3, 8, 64),
-    Case(16, 16, 3, 32, 64),
-    Case(64, 64, 3, 28, 8, dtype="float64"),
-    Case(32, 32, 3, 28, 16, dtype="float64"),
-    Case(32, 64, 5, 14, 64),
-    Case(64, 128, 3, 56, 8, stride=2),
-    Case(32, 64, 3, 28, 64, stride=2),
-    Case(3, 64, 7, 224, 2, stride=2, passes=FIRST),
-    Case(3, 64, 3, 32, 64, passes=FIRST),
-    Case(1, 32, 5, 28, 64, passes=FIRST),
-    Case(256, 64, 1, 56, 8),
-    Case(64, 64, 3, 56, 32, groups=64),
-    Case(256, 256, 3, 14, 64, groups=256),
+QUICK = (5, 15)  # places of the cases of --quick
+CONVOLUTIONS = [
+    Convolution(64, 64, 3, 56, 8),
+    Convolution(128, 128, 3, 56, 8),
+    Convolution(64, 64, 3, 28, 32),
+    Convolution(128, 128, 3, 28, 8),
+    Convolution(32, 32, 3, 28, 64),
+    Convolution(64, 64, 3, 14, 64),
+    Convolution(128, 128, 3, 14, 32),
+    Convolution(64, 64, 3, 8, 64),
+    Convolution(16, 16, 3, 32, 64),
+    Convolution(64, 64, 3, 28, 8, dtype="float64"),
+    Convolution(32, 32, 3, 28, 16, dtype="float64"),
+    Convolution(32, 64, 5, 14, 64),
+    Convolution(64, 128, 3, 56, 8, stride=2),
+    Convolution(32, 64, 3, 28, 64, stride=2),
+    Convolution(3, 64, 7, 224, 2, stride=2, passes=FIRST),
+    Convolution(3, 64, 3, 32, 64, passes=FIRST),
+    Convolution(1, 32, 5, 28, 64, passes=FIRST),
+    Convolution(256, 64, 1, 56, 8),
+    Convolution(64, 64, 3, 56, 32, groups=64),
+    Convolution(256, 256, 3, 14, 64, groups=256),
 ]
 
 
-def passes(threads: int):
-    """Every pass of every case."""
-    for case in CASES:
-        for direction in case.passes:
-            yield (
-                f"{case.name}, {direction}",
-                lambda seconds, case=case, direction=direction: pass_case(case, direction, seconds, threads),
+def cases(setup):
+    """Every pass of every convolution."""
+    for convolution in setup.some(CONVOLUTIONS, QUICK):
+        for direction in convolution.passes:
+            yield Case(
+                f"{convolution.name}, {direction}",
+                lambda convolution=convolution, direction=direction: pass_of(setup, convolution, direction),
             )
 
 
-def pass_case(case: Case, direction: str, seconds: float, threads: int) -> dict:
+def pass_of(setup, convolution: Convolution, direction: str):
     peers = {
-        "torch contiguous": lambda: torch_pass(case, direction, threads, "contiguous_format"),
-        "torch channels_last": lambda: torch_pass(case, direction, threads, "channels_last"),
-        "jax": lambda: jax_pass(case, direction),
+        "torch contiguous": lambda: torch_pass(convolution, direction, setup.threads, "contiguous"),
+        "torch channels_last": lambda: torch_pass(convolution, direction, setup.threads, "channels_last"),
+        "jax": lambda: jax_pass(convolution, direction),
     }
-    calls = {"fastnet": fastnet_pass(case, direction), "precise": fastnet_pass(case, direction, precise=True)}
-    calls |= {name: make() for name, make in available(peers).items()}
-    compare({name: result() for name, (_, result) in calls.items()})
+    calls = {"fastnet": fastnet_pass(convolution, direction)}
+    precise = () if setup.quick else ("fastnet precise",)
+    calls |= {name: fastnet_pass(convolution, direction, precise=True) for name in precise}
+    calls |= setup.make(peers)
+    check({name: result() for name, (_, result) in calls.items()})
     once = {}
     if "jax" in calls:
         took = timed_once(calls["jax"][0])
         if took > LONGEST:
-            once["jax ms, called once"] = took * 1e3
+            once["jax milliseconds, called once"] = took * 1e3
             del calls["jax"]
-    contenders = {name: repeat(call) for name, (call, _) in calls.items()}
-    contenders["fma"], flops = machine.fma_probe(case.dtype)
-
-    def figures(timing):
-        peak = threads * flops / timing.median("fma")
-        return speeds(timing, case.flops, peak) | once
-
-    return timed(contenders, seconds, figures, best_of=("torch",), ours=("fastnet", "precise"))
-
-
-def speeds(timing, work: int, peak: float) -> dict[str, float]:
-    """GFLOP/s of each contender, and its share of the peak of multiply-adds, from the medians."""
-    rows = {}
-    for name in timing.seconds:
-        if name not in ("fma", "stream"):
-            speed = work / timing.median(name)
-            rows |= {f"GFLOP/s {name}": speed / 1e9, f"share of the FMA peak {name}": speed / peak}
-    return rows | {"FMA peak GFLOP/s": peak / 1e9}
+    return measure(
+        setup, {name: repeat(call) for name, (call, _) in calls.items()}, flops=convolution.flops,
+        fma=machine.fma_probe(setup.threads, convolution.dtype), ours=("fastnet", *precise),
+        figures=lambda timing: once,
+    )  # fmt: skip
 
 
 def timed_once(call) -> float:
@@ -142,23 +133,14 @@ def timed_once(call) -> float:
     return time.perf_counter() - begun
 
 
-def compare(results: dict[str, np.ndarray], tolerance: float = TOLERANCE) -> None:
-    """Refuse contenders that compute something else than fastnet."""
-    ours = results["fastnet"]
-    for name, theirs in results.items():
-        difference, largest = np.abs(theirs - ours).max(), np.abs(ours).max()
-        if theirs.shape != ours.shape or not difference <= tolerance * largest:
-            raise AssertionError(f"{name} differs from fastnet by {difference:.3g}, where the largest is {largest:.3g}")
-
-
 # Contenders: a call without arguments, and a function that gives the same result as an array (NHWC, or HWIO)
 
 
-def fastnet_pass(case: Case, direction: str, precise: bool = False):
+def fastnet_pass(convolution: Convolution, direction: str, precise: bool = False):
     import fastnet as fn
 
-    x, w, dy = case.arrays()
-    options = case.geometry | {"precise": precise}
+    x, w, dy = convolution.arrays()
+    options = convolution.geometry | {"precise": precise}
     call = {
         "forward": lambda: fn.kernels.conv2d(x, w, **options),
         "input gradient": lambda: fn.kernels.conv2d_backward_data(dy, w, x.shape, **options),
@@ -167,22 +149,23 @@ def fastnet_pass(case: Case, direction: str, precise: bool = False):
     return call, call
 
 
-def torch_pass(case: Case, direction: str, threads: int, memory_format: str):
+def torch_pass(convolution: Convolution, direction: str, threads: int, layout: str):
     import torch
 
+    from bench.peers.with_torch import LAYOUTS, images
+
     torch.set_num_threads(threads)
-    layout = getattr(torch, memory_format)
-    x, w, dy = case.arrays()
-    x, dy = (torch.tensor(a).permute(0, 3, 1, 2).contiguous(memory_format=layout) for a in (x, dy))
-    w = torch.tensor(w).permute(3, 2, 0, 1).contiguous(memory_format=layout)
-    stride, padding = [case.stride] * 2, [case.padding] * 2
+    x, w, dy = convolution.arrays()
+    x, dy = images(x, layout), images(dy, layout)
+    w = torch.tensor(w).permute(3, 2, 0, 1).contiguous(memory_format=LAYOUTS[layout])
+    stride, padding = [convolution.stride] * 2, [convolution.padding] * 2
 
     def gradient(*wanted):
-        geometry = (stride, padding, [1, 1], False, [0, 0], case.groups)
+        geometry = (stride, padding, [1, 1], False, [0, 0], convolution.groups)
         return torch.ops.aten.convolution_backward(dy, x, w, None, *geometry, list(wanted))
 
     call = {
-        "forward": lambda: torch.nn.functional.conv2d(x, w, None, stride, padding, 1, case.groups),
+        "forward": lambda: torch.nn.functional.conv2d(x, w, None, stride, padding, 1, convolution.groups),
         "input gradient": lambda: gradient(True, False, False)[0],
         "weight gradient": lambda: gradient(False, True, False)[1],
     }[direction]
@@ -190,20 +173,20 @@ def torch_pass(case: Case, direction: str, threads: int, memory_format: str):
     return call, lambda: call().permute(axes).numpy()
 
 
-def jax_pass(case: Case, direction: str):
+def jax_pass(convolution: Convolution, direction: str):
     import jax
 
     def double():
-        return jax.enable_x64(True) if case.dtype == "float64" else contextlib.nullcontext()
+        return jax.enable_x64(True) if convolution.dtype == "float64" else contextlib.nullcontext()
 
     def forward(x, w):
         return jax.lax.conv_general_dilated(
-            x, w, (case.stride,) * 2, ((case.padding,) * 2,) * 2,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=case.groups,
+            x, w, (convolution.stride,) * 2, ((convolution.padding,) * 2,) * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=convolution.groups,
         )  # fmt: skip
 
     with double():
-        x, w, dy = map(jax.numpy.array, case.arrays())
+        x, w, dy = map(jax.numpy.array, convolution.arrays())
     function, operands = {
         "forward": (forward, (x, w)),
         "input gradient": (lambda x, w, dy: jax.vjp(lambda x: forward(x, w), x)[1](dy)[0], (x, w, dy)),

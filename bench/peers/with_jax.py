@@ -1,218 +1,184 @@
-"""The same training step in fastnet and its peers: an MLP with relu, softmax cross-entropy and Adam.
-
-Each function returns `call(n)`, which does about n steps on batches of the same data and returns how
-many, and the losses of the first steps from the same weights (or None), by which the contenders are
-compared before anything is timed.
-"""
+"""JAX' side: every function jitted, images NHWC, the weights those of `bench.nets`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-LEARNING_RATE = 1e-3
-CHECKED_STEPS = 20
+from bench.nets import ADAM, EPSILON, LEARNING_RATES, MOMENTUM, Net, Training
 
 
-@dataclass(frozen=True)
-class Case:
-    sizes: tuple[int, ...]
-    batch: int
-    samples: int
+def forward_of(net: Net, training: bool = True):
+    """`forward(weights, statistics, x)`: logits, and in training the batch norms' new running statistics from their old."""
 
-    @property
-    def name(self) -> str:
-        return "-".join(map(str, self.sizes)) + f" batch {self.batch}"
+    def forward(weights, statistics, x):
+        weights, statistics, updated = iter(weights), iter(statistics), []
 
-    @property
-    def parameters(self) -> int:
-        return sum(a * b + b for a, b in zip(self.sizes, self.sizes[1:], strict=False))
+        def run(layers, x):
+            for kind, *given in layers:
+                if kind == "residual":
+                    shortcut = run(given[1], x)
+                    x = jax.nn.relu(run(given[0], x) + shortcut)
+                elif kind == "pool":
+                    window = (1, 2, 2, 1)
+                    x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
+                elif kind == "global":
+                    x = x.mean((1, 2))
+                elif kind == "flatten":
+                    x = x.reshape(len(x), -1)
+                elif kind == "norm":
+                    x = batch_norm(x, next(weights), next(weights))
+                elif kind == "dense":
+                    x = x @ next(weights) + next(weights)
+                else:
+                    stride, padding, bias = given[2:5]
+                    x = jax.lax.conv_general_dilated(
+                        x, next(weights), (stride, stride), [(padding, padding)] * 2,
+                        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+                    )  # fmt: skip
+                    x = x + next(weights) if bias else x
+                if kind in ("norm", "conv", "dense") and given[-1]:
+                    x = jax.nn.relu(x)
+            return x
 
-    @property
-    def flops(self) -> int:
-        """Of the products of one step: forward, weight gradients, and input gradients but for the first layer."""
-        products = [a * b for a, b in zip(self.sizes, self.sizes[1:], strict=False)]
-        return 2 * self.batch * (3 * sum(products) - products[0])
+        def batch_norm(x, gamma, beta):
+            if not training:
+                mean, variance = next(statistics)
+                return (x - mean) * jax.lax.rsqrt(variance + EPSILON) * gamma + beta
+            mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+            samples = x.size // x.shape[-1]
+            unbiased = variance * (samples / (samples - 1))
+            for old, new in zip(next(statistics), (mean, unbiased), strict=True):
+                updated.append((1 - MOMENTUM) * old + MOMENTUM * new)
+            return (x - mean) * jax.lax.rsqrt(variance + EPSILON) * gamma + beta
 
-    def data(self):
-        rng = np.random.default_rng(0)
-        x = rng.random((self.samples, self.sizes[0]), dtype=np.float32)
-        y = rng.integers(0, self.sizes[-1], self.samples)
-        return x, y
+        return run(net.layers, x), list(zip(updated[::2], updated[1::2], strict=True))
 
-    def weights(self):
-        rng = np.random.default_rng(1)
-        return [
-            (rng.normal(0, np.sqrt(2 / a), (a, b)).astype(np.float32), np.zeros(b, np.float32))
-            for a, b in zip(self.sizes, self.sizes[1:], strict=False)
-        ]
-
-
-def _fastnet_trainer(case: Case):
-    import fastnet as fn
-
-    layers = [fn.Dense(n, activation="relu") for n in case.sizes[1:-1]] + [fn.Dense(case.sizes[-1])]
-    net = fn.Network(layers, input_shape=(case.sizes[0],), seed=0)
-    for layer, (w, b) in zip(net.layers, case.weights(), strict=True):
-        layer.weight.assign(w)
-        layer.bias.assign(b)
-    return fn.Trainer(net, loss="softmax_cross_entropy", optimizer=fn.Adam(LEARNING_RATE))
-
-
-def fastnet_fit(case: Case):
-    """Steps inside of `fit`: at least five whole epochs, shuffled, with the checks of all data before the first."""
-    x, y = case.data()
-    trainer = _fastnet_trainer(case)
-    steps = case.samples // case.batch
-
-    def call(n):
-        epochs = max(5, round(n / steps))
-        trainer.fit(x, y, epochs=epochs, batch_size=case.batch, verbose=0)
-        return epochs * steps
-
-    return call, None
+    return forward
 
 
-def fastnet_batches(case: Case):
-    """Steps through `train_on_batch`, with its checks."""
-    x, y = case.data()
-    trainer = _fastnet_trainer(case)
-    batches = _batches(case, x, y)
-    first = [trainer.train_on_batch(*batches[i % len(batches)])["loss"] for i in range(CHECKED_STEPS)]
+def norm_channels(net: Net) -> list[int]:
+    """Of each batch norm, in the order of the walk."""
+    channels = []
 
-    def call(n):
-        for i in range(n):
-            trainer.train_on_batch(*batches[i % len(batches)])
+    def walk(layers, seen):
+        for kind, *given in layers:
+            if kind == "residual":
+                walk(given[1], seen)
+                seen = walk(given[0], seen)
+            elif kind == "conv":
+                seen = given[0]
+            elif kind == "norm":
+                channels.append(seen)
+        return seen
 
-    return call, first
-
-
-def _batches(case, x, y):
-    return [(x[i : i + case.batch], y[i : i + case.batch]) for i in range(0, case.samples - case.batch + 1, case.batch)]
-
-
-def torch_eager(case: Case, compiled: bool = False):
-    import torch
-
-    x, y = case.data()
-    layers = []
-    for i, (w, b) in enumerate(case.weights()):
-        linear = torch.nn.Linear(*w.shape)
-        linear.weight.data[:] = torch.tensor(w.T)
-        linear.bias.data[:] = torch.tensor(b)
-        layers += [linear] if i == len(case.sizes) - 2 else [linear, torch.nn.ReLU()]
-    net = torch.nn.Sequential(*layers)
-    optimizer = torch.optim.Adam(net.parameters(), lr=LEARNING_RATE, fused=True)
-    batches = [(torch.tensor(a), torch.tensor(b)) for a, b in _batches(case, x, y)]
-
-    def forward(a, b):
-        return torch.nn.functional.cross_entropy(net(a), b)
-
-    if compiled:
-        forward = torch.compile(forward)
-
-    def step(i):
-        optimizer.zero_grad(set_to_none=True)
-        loss = forward(*batches[i % len(batches)])
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    first = [float(step(i)) for i in range(CHECKED_STEPS)]
-
-    def call(n):
-        for i in range(n):
-            step(i)
-
-    return call, first
+    walk(net.layers, net.input_shape[-1])
+    return channels
 
 
-def torch_compiled(case: Case):
-    return torch_eager(case, compiled=True)
+def statistics_of(net: Net):
+    return [(jnp.zeros(n), jnp.ones(n)) for n in norm_channels(net)]
 
 
-def jax_steps(case: Case, scanned: bool = False):
-    import jax
-    import jax.numpy as jnp
+def start(net: Net):
+    """Weights, running statistics, the optimizer's moments, and the count of steps."""
+    weights = [jnp.array(w) for w in net.weights()]
+    m = jax.tree.map(jnp.zeros_like, weights)
+    v = jax.tree.map(jnp.zeros_like, weights) if net.optimizer == ADAM else []
+    return weights, statistics_of(net), m, v, jnp.zeros(())
 
-    x, y = case.data()
-    parameters = [(jnp.array(w), jnp.array(b)) for w, b in case.weights()]
-    zeros = jax.tree.map(jnp.zeros_like, parameters)
-    state = (parameters, zeros, jax.tree.map(jnp.copy, zeros), jnp.zeros((), jnp.float32))
 
-    def loss_of(parameters, a, b):
-        for i, (w, bias) in enumerate(parameters):
-            a = a @ w + bias
-            if i < len(parameters) - 1:
-                a = jax.nn.relu(a)
-        return -jnp.take_along_axis(jax.nn.log_softmax(a), b[:, None], axis=1).mean()
+def step_of(net: Net):
+    """`step(state, (x, y))`: the state after it, and the loss."""
+    forward, rate = forward_of(net), LEARNING_RATES[net.optimizer]
+
+    def loss_of(weights, statistics, x, y):
+        logits, updated = forward(weights, statistics, x)
+        return -jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=1).mean(), updated
 
     def step(state, batch):
-        parameters, m, v, t = state
-        loss, g = jax.value_and_grad(loss_of)(parameters, *batch)
+        weights, statistics, m, v, t = state
+        (loss, statistics), g = jax.value_and_grad(loss_of, has_aux=True)(weights, statistics, *batch)
         t = t + 1
-        m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
-        v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
-        correction_1, correction_2 = 1 - 0.9**t, 1 - 0.999**t
-        parameters = jax.tree.map(
-            lambda p, m, v: p - LEARNING_RATE * (m / correction_1) / (jnp.sqrt(v / correction_2) + 1e-8),
-            parameters, m, v,
-        )  # fmt: skip
-        return (parameters, m, v, t), loss
+        if net.optimizer == ADAM:
+            m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+            v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+            scale = jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+            epsilon = 1e-8 * jnp.sqrt(1 - 0.999**t)
+            weights = jax.tree.map(lambda w, m, v: w - rate * scale * m / (jnp.sqrt(v) + epsilon), weights, m, v)
+        else:
+            m = jax.tree.map(lambda m, g: 0.9 * m + g, m, g)
+            weights = jax.tree.map(lambda w, m: w - rate * m, weights, m)
+        return (weights, statistics, m, v, t), loss
 
-    batches = [(jnp.array(a), jnp.array(b.astype(np.int32))) for a, b in _batches(case, x, y)]
-    if not scanned:
-        jitted = jax.jit(step, donate_argnums=0)
-        first = []
-        for i in range(CHECKED_STEPS):
-            state, loss = jitted(state, batches[i % len(batches)])
-            first.append(float(loss))
-        holder = [state]
+    return step
 
-        def call(n):
-            state = holder[0]
-            for i in range(n):
-                state, loss = jitted(state, batches[i % len(batches)])
-            loss.block_until_ready()
-            holder[0] = state
 
-        return call, first
-    stacked = (jnp.stack([a for a, _ in batches]), jnp.stack([b for _, b in batches]))
+def steps(training: Training):
+    """A jitted call for each step."""
+    jitted = jax.jit(step_of(training.net), donate_argnums=0)
+    batches = [(jnp.array(x), jnp.array(y.astype(np.int32))) for x, y in training.batches()]
+    holder = [start(training.net)]
+
+    def step(*batch):
+        holder[0], loss = jitted(holder[0], batch)
+        return loss
+
+    first = training.first_losses(step, batches)
+
+    def call(n):
+        for i in range(n):
+            loss = step(*batches[i % len(batches)])
+        loss.block_until_ready()
+
+    return call, first
+
+
+def scanned(training: Training):
+    """A jitted `lax.scan` over the batches of an epoch, which are not shuffled."""
+    batches = training.batches()
+    stacked = (
+        jnp.array(np.stack([x for x, _ in batches])),
+        jnp.array(np.stack([y.astype(np.int32) for _, y in batches])),
+    )
+    step = step_of(training.net)
     epoch = jax.jit(lambda state, data: jax.lax.scan(step, state, data), donate_argnums=0)
+    state, losses = epoch(start(training.net), stacked)
     holder = [state]
 
     def call(n):
-        state = holder[0]
-        epochs = max(1, round(n / len(batches)))
-        for _ in range(epochs):
-            state, losses = epoch(state, stacked)
+        count = max(1, round(n / len(batches)))
+        for _ in range(count):
+            holder[0], losses = epoch(holder[0], stacked)
         losses.block_until_ready()
-        holder[0] = state
-        return epochs * len(batches)
+        return count * len(batches)
 
-    return call, None
-
-
-def jax_scan(case: Case):
-    return jax_steps(case, scanned=True)
+    return call, np.asarray(losses)[: training.checked[0]].tolist()
 
 
-def sklearn_epochs(case: Case):
-    import warnings
+def epochs(training: Training, count: int):
+    """Shuffled epochs in `lax.scan`, the permutation and gather within; compiled before. And an unshuffled epoch's loss."""
+    x, y = (jnp.array(a) for a in training.data())
+    y = y.astype(jnp.int32)
+    step, used = step_of(training.net), training.steps * training.batch
 
-    from sklearn.neural_network import MLPClassifier
+    def epoch(state, order):
+        rows = order[:used].reshape(training.steps, training.batch)
+        return jax.lax.scan(lambda state, rows: step(state, (x[rows], y[rows])), state, rows)
 
-    x, y = case.data()
-    net = MLPClassifier(case.sizes[1:-1], batch_size=case.batch, learning_rate_init=LEARNING_RATE, alpha=0.0)
-    warnings.simplefilter("ignore")
-    net.partial_fit(x, y, classes=np.arange(case.sizes[-1]))
-    steps = case.samples // case.batch
+    @jax.jit
+    def shuffled(state, key):
+        return jax.lax.scan(
+            lambda s, k: epoch(s, jax.random.permutation(k, len(x))), state, jax.random.split(key, count)
+        )
 
-    def call(n):
-        epochs = max(1, round(n / steps))
-        for _ in range(epochs):
-            net.partial_fit(x, y)
-        return epochs * steps
+    _, losses = jax.jit(epoch)(start(training.net), jnp.arange(len(x)))
+    state, key = start(training.net), jax.random.key(0)
+    return lambda: shuffled(state, key)[1].block_until_ready(), float(losses.mean())
 
-    return call, None
+
+def predictor(net: Net, x: np.ndarray):
+    weights, statistics, image = [jnp.array(w) for w in net.weights()], statistics_of(net), jnp.array(x)
+    forward = jax.jit(lambda x: forward_of(net, training=False)(weights, statistics, x)[0])
+    return lambda: np.asarray(forward(image))

@@ -1,80 +1,50 @@
-"""A network of `conv_nets` in fastnet, PyTorch, JAX and ONNX, with the same weights.
+"""PyTorch's side, in all of its ways: eager and compiled, contiguous and channels_last, fused optimizers.
 
-PyTorch's and ONNX' images are NCHW, so their kernels are OIHW, and the matrix behind Flatten has its rows in the
-order of channels first.
+Its images are NCHW, so its kernels are OIHW, and the matrix behind Flatten has its rows in the order of channels first.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import nn
 
-from bench.conv_nets import EPSILON, MOMENTUM, Net
+from bench.nets import ADAM, EPSILON, LEARNING_RATES, MOMENTUM, Net, Training
+from bench.peers.channels import channels_first
+
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
-def fastnet_net(net: Net):
-    import fastnet as fn
+def ways(net: Net, setup, compiled: bool = True) -> list[tuple[str, str, str]]:
+    """Names of contenders, how they run, and their memory format: of images there are two."""
+    hows = ["eager"]
+    # Held to AVX2, what torch 2.13 compiles for these steps fails, or writes out of bounds: it reads int64 indices wrongly.
+    if compiled and not (net.of_images and setup.isa == "avx2"):
+        hows.append("compiled")
+    layouts = list(LAYOUTS) if net.of_images else [""]
+    return [(f"torch {how} {layout}".strip(), how, layout) for how in hows for layout in layouts]
 
-    weighted = []
 
-    def build(layers):
-        built = []
-        for kind, *given in layers:
-            if kind == "residual":
-                shortcut = build(given[1])
-                built.append(fn.Residual(build(given[0]), shortcut=shortcut, activation="relu"))
-            elif kind == "pool":
-                built.append(fn.MaxPool2D(2))
-            elif kind == "global":
-                built.append(fn.GlobalAvgPool2D())
-            elif kind == "flatten":
-                built.append(fn.Flatten())
-            elif kind == "norm":
-                built.append(fn.BatchNorm(momentum=MOMENTUM, epsilon=EPSILON))
-                weighted.append(built[-1])
-                built += [fn.Activation("relu")] if given[0] else []
-            else:
-                activation = "relu" if given[-1] else None
-                if kind == "dense":
-                    built.append(fn.Dense(given[0], activation=activation))
-                else:
-                    filters, kernel, stride, padding, bias, _ = given
-                    geometry = {"stride": stride, "padding": padding}
-                    built.append(fn.Conv2D(filters, kernel, **geometry, use_bias=bias, activation=activation))
-                weighted.append(built[-1])
-        return built
+def images(x: np.ndarray, layout: str) -> torch.Tensor:
+    """Images in a memory format; other samples as they are."""
+    if x.ndim != 4:
+        return torch.tensor(x)
+    return torch.tensor(x).permute(0, 3, 1, 2).contiguous(memory_format=LAYOUTS[layout])
 
-    network = fn.Network(build(net.layers), input_shape=net.input_shape, seed=0)
+
+class Residual(nn.Module):
+    def __init__(self, inner, shortcut):
+        super().__init__()
+        self.inner, self.shortcut = inner, shortcut
+
+    def forward(self, x):
+        return torch.relu(self.inner(x) + self.shortcut(x))
+
+
+def build(net: Net, layout: str = "") -> nn.Module:
     weights = iter(net.weights())
-    for layer in weighted:
-        for parameter in (layer.weight, layer.bias):
-            if parameter is not None:
-                parameter.assign(next(weights))
-    return network
-
-
-def channels_first(w: np.ndarray, channels: int | None) -> np.ndarray:
-    """A kernel as OIHW; a matrix as (outputs, inputs), its inputs in channels of images if `channels` says how many."""
-    if w.ndim == 4:
-        return np.ascontiguousarray(w.transpose(3, 2, 0, 1))
-    if channels:
-        w = w.reshape(-1, channels, w.shape[1]).transpose(1, 0, 2).reshape(w.shape)
-    return np.ascontiguousarray(w.T)
-
-
-def torch_net(net: Net):
-    import torch
-    from torch import nn
-
-    weights = iter(net.weights())
+    inputs_of_dense = [w.shape[0] for w in net.weights() if w.ndim == 2]
     seen = {"channels": net.input_shape[-1], "flattened": None}
-
-    class Residual(nn.Module):
-        def __init__(self, inner, shortcut):
-            super().__init__()
-            self.inner, self.shortcut = inner, shortcut
-
-        def forward(self, x):
-            return torch.relu(self.inner(x) + self.shortcut(x))
 
     def assign(module):
         for parameter in (module.weight, module.bias):
@@ -83,14 +53,14 @@ def torch_net(net: Net):
                 parameter.data[:] = torch.tensor(w if w.ndim == 1 else channels_first(w, seen["flattened"]))
         return module
 
-    def build(layers):
+    def made(layers):
         modules = []
         for kind, *given in layers:
             channels = seen["channels"]
             if kind == "residual":
-                shortcut = build(given[1])
+                shortcut = made(given[1])
                 seen["channels"] = channels
-                modules.append(Residual(build(given[0]), shortcut))
+                modules.append(Residual(made(given[0]), shortcut))
             elif kind == "pool":
                 modules.append(nn.MaxPool2d(2))
             elif kind == "global":
@@ -105,79 +75,78 @@ def torch_net(net: Net):
                 modules.append(assign(nn.Conv2d(channels, filters, kernel, stride, padding, bias=bias)))
                 seen["channels"] = filters
             else:
-                inputs = inputs_of_dense.pop(0)
-                modules.append(assign(nn.Linear(inputs, given[0])))
+                modules.append(assign(nn.Linear(inputs_of_dense.pop(0), given[0])))
                 seen["flattened"] = None
             if kind in ("norm", "conv", "dense") and given[-1]:
                 modules.append(nn.ReLU())
         return nn.Sequential(*modules)
 
-    inputs_of_dense = [w.shape[0] for w in net.weights() if w.ndim == 2]
-    return build(net.layers)
+    return made(net.layers).to(memory_format=LAYOUTS[layout or "contiguous"])
 
 
-def jax_forward(net: Net):
-    """`forward(weights, x)` in training: logits, and the batch norms' new running statistics from their old."""
-    import jax
-    import jax.numpy as jnp
+def stepper(net: Net, how: str, layout: str):
+    """A function that does a step on a batch, and returns the loss."""
+    module, rate = build(net, layout).train(), LEARNING_RATES[net.optimizer]
+    if net.optimizer == ADAM:
+        optimizer = torch.optim.Adam(module.parameters(), lr=rate, fused=True)
+    else:
+        optimizer = torch.optim.SGD(module.parameters(), lr=rate, momentum=0.9, fused=True)
 
-    def forward(weights, statistics, x):
-        weights, statistics, updated = iter(weights), iter(statistics), []
+    def forward(x, y):
+        return nn.functional.cross_entropy(module(x), y)
 
-        def run(layers, x):
-            for kind, *given in layers:
-                if kind == "residual":
-                    shortcut = run(given[1], x)
-                    x = jax.nn.relu(run(given[0], x) + shortcut)
-                elif kind == "pool":
-                    window = (1, 2, 2, 1)
-                    x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
-                elif kind == "global":
-                    x = x.mean((1, 2))
-                elif kind == "flatten":
-                    x = x.reshape(len(x), -1)
-                elif kind == "norm":
-                    x = batch_norm(x, next(weights), next(weights))
-                elif kind == "dense":
-                    x = x @ next(weights) + next(weights)
-                else:
-                    stride, padding, bias = given[2:5]
-                    x = jax.lax.conv_general_dilated(
-                        x, next(weights), (stride, stride), [(padding, padding)] * 2,
-                        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-                    )  # fmt: skip
-                    x = x + next(weights) if bias else x
-                if kind in ("norm", "conv", "dense") and given[-1]:
-                    x = jax.nn.relu(x)
-            return x
+    if how == "compiled":
+        torch._dynamo.reset()
+        forward = torch.compile(forward)
 
-        def batch_norm(x, gamma, beta):
-            mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
-            samples = x.size // x.shape[-1]
-            unbiased = variance * (samples / (samples - 1))
-            for old, new in zip(next(statistics), (mean, unbiased), strict=True):
-                updated.append((1 - MOMENTUM) * old + MOMENTUM * new)
-            return (x - mean) * jax.lax.rsqrt(variance + EPSILON) * gamma + beta
+    def step(x, y):
+        optimizer.zero_grad(set_to_none=True)
+        loss = forward(x, y)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
 
-        return run(net.layers, x), list(zip(updated[::2], updated[1::2], strict=True))
-
-    return forward
+    return step
 
 
-def norm_channels(net: Net) -> list[int]:
-    """Of each batch norm, in the order of the walk."""
-    channels = []
+def steps(training: Training, threads: int, how: str = "eager", layout: str = ""):
+    """As `ours.steps`; the batches are tensors in the memory format before."""
+    torch.set_num_threads(threads)
+    step = stepper(training.net, how, layout)
+    batches = [(images(x, layout), torch.tensor(y)) for x, y in training.batches()]
+    first = training.first_losses(step, batches)
 
-    def walk(layers, seen):
-        for kind, *given in layers:
-            if kind == "residual":
-                walk(given[1], seen)
-                seen = walk(given[0], seen)
-            elif kind == "conv":
-                seen = given[0]
-            elif kind == "norm":
-                channels.append(seen)
-        return seen
+    def call(n):
+        for i in range(n):
+            step(*batches[i % len(batches)])
 
-    walk(net.layers, net.input_shape[-1])
-    return channels
+    return call, first
+
+
+def epochs(training: Training, count: int, threads: int, how: str = "eager"):
+    """As `ours.epochs`: each batch is picked by its part of a permutation."""
+    torch.set_num_threads(threads)
+    x, y = training.data()
+    x, y = images(x, "contiguous"), torch.tensor(y)
+    step = stepper(training.net, how, "contiguous" if training.net.of_images else "")
+
+    def epoch(order):
+        return [step(x[rows], y[rows]) for rows in order.split(training.batch)[: training.steps]]
+
+    first = float(torch.stack(epoch(torch.arange(len(x)))).mean())
+    return lambda: [epoch(torch.randperm(len(x))) for _ in range(count)], first
+
+
+def predictor(net: Net, x: np.ndarray, threads: int, how: str = "eager", layout: str = ""):
+    torch.set_num_threads(threads)
+    module, samples = build(net, layout).eval(), images(x, layout)
+    if how == "compiled":
+        torch._dynamo.reset()
+        module = torch.compile(module)
+
+    def call():
+        with torch.inference_mode():
+            return module(samples).numpy()
+
+    call()
+    return call
