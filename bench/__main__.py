@@ -76,6 +76,7 @@ def main() -> int:
         run = part if run is None else run.join(part)
     for line in run.crossovers():
         print(line)
+    status = 2 if run.failed else 0
     if arguments.json:
         if arguments.update and os.path.exists(arguments.json):
             run = results.Run.read(arguments.json).join(run)
@@ -83,8 +84,8 @@ def main() -> int:
     if arguments.plot:
         plots.draw(run, arguments.plot)
     if arguments.compare:
-        return compare.report(results.Run.read(arguments.compare), run, arguments.max_slowdown)
-    return 0
+        status = max(status, compare.report(results.Run.read(arguments.compare), run, arguments.max_slowdown))
+    return status
 
 
 if __name__ == "__main__":

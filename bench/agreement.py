@@ -28,7 +28,7 @@ def agreeing(made: dict, reference, tolerance: float, notes: list[str]) -> dict:
     """
     calls = {}
     for name, (call, losses) in made.items():
-        if losses is not None and not np.allclose(losses, reference, rtol=tolerance):
+        if losses is not None and not np.allclose(losses, reference[: len(losses)], rtol=tolerance):
             message = f"{name} computes something else: losses {losses}, ours {reference}"
             if "compiled" not in name:
                 raise AssertionError(message)

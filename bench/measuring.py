@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import traceback
 
 from bench import machine
 from bench.groups import GROUPS, cases_of
@@ -35,18 +36,34 @@ def child(arguments, command: list[str]) -> None:
     described = machine.describe(command[: command.index("--child")])
     print(f"\n{setup.threads} thread{'s' if setup.threads > 1 else ''}: {described['cpu_model']}, {described['isa']}; "
           + ", ".join(f"{name} {version}" for name, version in described["versions"].items()), flush=True)  # fmt: skip
-    Run(described, rows(setup, *arguments.filter)).write(arguments.child)
+    failed: list[str] = []
+    found = rows(setup, *arguments.filter, failed=failed)
+    for name in failed:
+        print(f"failed: {name}, {setup.threads} thread(s)", flush=True)
+    Run(described, found, failed).write(arguments.child)
 
 
-def rows(setup: Setup, *texts: str) -> list[Row]:
-    """The rows of all cases; or of those whose group and name, with a space between, have one of the texts."""
+def rows(setup: Setup, *texts: str, failed: list[str] | None = None) -> list[Row]:
+    """The rows of all cases; or of those whose group and name, with a space between, have one of the texts.
+
+    A case that raises ends all; with a list `failed` it is told, its name is appended, and the next one runs.
+    """
     found = []
     for group in GROUPS:
         for case in cases_of(group, setup):
-            if not texts or any(part in f"{group} {case.name}" for part in texts):
+            name = f"{group} {case.name}"
+            if texts and not any(part in name for part in texts):
+                continue
+            try:
                 row = case.run()
-                row.group, row.case = group, case.name
-                print(text(row), flush=True)
-                found.append(row)
-                gc.collect()
+            except Exception:
+                if failed is None:
+                    raise
+                traceback.print_exc()
+                failed.append(name)
+                continue
+            row.group, row.case = group, case.name
+            print(text(row), flush=True)
+            found.append(row)
+            gc.collect()
     return found

@@ -36,7 +36,7 @@ def training(side: str, threads: int) -> dict:
 
 
 def batch_sizes(side: str, threads: int) -> dict:
-    """What SIZES - 1 further batch sizes add, the largest of which came first: LeNet's training."""
+    """What SIZES - 1 further batch sizes add to the most that LeNet's training takes; the largest size came first."""
     if side == "fastnet":
         import fastnet
         from bench.peers import ours
@@ -59,11 +59,11 @@ def batch_sizes(side: str, threads: int) -> dict:
     x, y = Training(NETS["LeNet"], BATCH, BATCH).data()
     for _ in range(3):
         step(x, y)
-    before = resident_megabytes()
+    before = resident_megabytes("VmHWM")
     workspace = trainer.workspace.block.size if side == "fastnet" else 0
     for n in range(BATCH - SIZES + 1, BATCH):
         step(x[:n], y[:n])
-    found = {"megabytes": resident_megabytes() - before}
+    found = {"megabytes": resident_megabytes("VmHWM") - before}
     if side == "fastnet":
         found["workspace_megabytes"] = (trainer.workspace.block.size - workspace) / 2**20
     return found

@@ -7,11 +7,13 @@ through that list, as fastnet has them: kernels (height, width, channels, filter
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
 
 EPSILON = 1e-5
+PATIENCE = 10.0  # seconds for the steps that are compared
 MOMENTUM = 0.1  # of running statistics
 ADAM, SGD = "Adam", "SGD with momentum"
 LEARNING_RATES = {ADAM: 1e-3, SGD: 0.01}
@@ -154,8 +156,9 @@ class Training:
 
     @property
     def checked(self) -> tuple[int, float]:
-        """How many steps' losses must agree before anything is timed, and within what."""
-        return (5, 1e-3) if self.net.of_images else (20, 2e-3)
+        """How many steps' losses must agree before anything is timed, and within what: rounding grows with depth."""
+        deep = self.net.of_images or len(self.net.layers) > 4
+        return (5 if deep else 20), 1e-3 if self.net.of_images else 2e-3
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(0)
@@ -167,5 +170,9 @@ class Training:
         return [(x[i : i + self.batch], y[i : i + self.batch]) for i in range(0, self.steps * self.batch, self.batch)]
 
     def first_losses(self, step, batches) -> list[float]:
-        """Of the first steps, by which contenders are compared."""
-        return [float(step(*batches[i % len(batches)])) for i in range(self.checked[0])]
+        """Of the first steps, by which contenders are compared: of two at least, where a step takes seconds."""
+        losses = [float(step(*batches[0]))]  # compiles
+        begun = time.perf_counter()
+        while len(losses) < self.checked[0] and (len(losses) < 2 or time.perf_counter() - begun < PATIENCE):
+            losses.append(float(step(*batches[len(losses) % len(batches)])))
+        return losses

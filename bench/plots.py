@@ -60,8 +60,8 @@ def _bars(run: Run, group: str, threads: int, isa: str, folder: Path) -> Path:
     height = 0.8 / len(peers)
     figure, axes = pyplot.subplots(figsize=(8, 1 + 0.18 * len(rows) * (1 + len(peers))), layout="constrained")
     for i, peer in enumerate(peers):
-        known = [(at + i * height, _ratios(row)[peer]) for at, row in enumerate(rows) if peer in _ratios(row)]
-        axes.barh(*zip(*known, strict=True), height=height, label=peer)
+        known = [(at + i * height, _ratios(row)[peer] - 1) for at, row in enumerate(rows) if peer in _ratios(row)]
+        axes.barh(*zip(*known, strict=True), height=height, left=1, label=peer)
     axes.set(xscale="log", xlabel="peer's time / fastnet's", title=f"{group}, {threads} thread(s) {isa}")
     axes.set_yticks([at + 0.4 - height / 2 for at in range(len(rows))], [row.case for row in rows], fontsize="small")
     axes.axvline(1, color="black", linewidth=1)

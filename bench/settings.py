@@ -36,10 +36,6 @@ class Setup:
     isa: str = ""
     first: bool = True
 
-    @property
-    def pause(self) -> float:
-        return 0.05 if self.threads > 1 else 0.0
-
     def has(self, name: str) -> bool:
         """Whether a contender's peer, the first word of its name, takes part."""
         return name.split()[0] in self.peers

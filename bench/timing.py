@@ -48,7 +48,7 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
 
 
 def interleave(
-    contenders: dict, *, seconds: float = 3.0, slice_seconds: float = 0.02, least: int = 9, pause: float = 0.0
+    contenders: dict, *, seconds: float = 3.0, slice_seconds: float = 0.02, least: int = 9, settled: bool = False
 ) -> Timing:
     """Time each contender in turn, in slices, until `seconds` have gone.
 
@@ -56,9 +56,9 @@ def interleave(
     ----------
     contenders : dict of str to callable
         ``call(n)`` does the work about n times, and returns how often (None: n times).
-    pause : float
-        Seconds of sleep before each slice, and then a call that is not timed: the idle threads of the
-        contender before (OpenBLAS' for 20 ms) spin on the cores that this one needs.
+    settled : bool
+        Before each slice wait until the process is idle, and then make a call that is not timed: the idle threads of the
+        contender before spin on the cores that this one needs (libgomp's for 8 ms, onnxruntime's for 45, OpenBLAS' for 100).
     """
     counts = {}
     for name, call in contenders.items():
@@ -80,8 +80,8 @@ def interleave(
     deadline = time.perf_counter() + seconds
     while time.perf_counter() < deadline or len(next(iter(rounds.values()))) < least:
         for name, call in contenders.items():
-            if pause:
-                time.sleep(pause)
+            if settled:
+                settle()
                 call(1)
             begun, busy_before = time.perf_counter(), time.process_time()
             done = call(counts[name]) or counts[name]
@@ -95,6 +95,16 @@ def interleave(
     )
 
 
+def settle(most: float = 0.5) -> None:
+    """Sleep until this process has used hardly any CPU for some milliseconds, or `most` seconds have gone."""
+    deadline = time.perf_counter() + most
+    while time.perf_counter() < deadline:
+        busy = time.process_time()
+        time.sleep(0.004)
+        if time.process_time() - busy < 0.0005:
+            return
+
+
 def repeat(function):
     """A contender from a function that does its work once."""
 
@@ -103,6 +113,20 @@ def repeat(function):
             function()
 
     return call
+
+
+def fast_enough(contenders: dict, longest: float, notes: list[str]) -> dict:
+    """Without peers whose call takes more than `longest` seconds: they would take most of the time; a note has it."""
+    kept = {}
+    for name, call in contenders.items():
+        begun = time.perf_counter()
+        done = call(1) or 1
+        took = time.perf_counter() - begun
+        if took > longest and not name.startswith("fastnet"):
+            notes.append(f"not interleaved: {name} took {took / done:.3g} s, once")
+        else:
+            kept[name] = call
+    return kept
 
 
 class Latencies:
@@ -151,7 +175,7 @@ def measure(
     probes = {name: probe for name, probe in (("fma", fma), ("stream", stream)) if probe is not None}
     timing = interleave(
         contenders | {name: call for name, (call, _) in probes.items()},
-        seconds=setup.seconds, slice_seconds=setup.slice_seconds, least=setup.least, pause=setup.pause,
+        seconds=setup.seconds, slice_seconds=setup.slice_seconds, least=setup.least, settled=setup.threads > 1,
     )  # fmt: skip
     speeds = {name: amount / timing.median(name) / 1e9 for name, (_, amount) in probes.items()}
     row = Row("", "", setup.threads, {name: timing.figures(name) for name in contenders}, isa=setup.isa)

@@ -5,6 +5,8 @@ import json
 import shlex
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,8 @@ sys.path.append(str(Path(__file__).parents[1]))
 pytest.importorskip("bench", reason="only in a checkout")
 
 import fastnet as fn
-from bench import compare, measuring, memory_child, plots, processes
-from bench.groups import GROUPS, memory, ops, train
+from bench import compare, measuring, memory_child, plots, processes, timing
+from bench.groups import GROUPS, gemm, memory, ops, scaling, train
 from bench.nets import NETS, Training, mlp
 from bench.peers import choose, ours
 from bench.results import Run
@@ -111,6 +113,51 @@ def test_two_threads_have_a_speedup():
     rows = measuring.rows(setup, "scaling threads, LeNet")
     assert [row.case for row in rows] == ["threads, LeNet batch 64"]
     assert rows[0].figures["speedup of fastnet"] == rows[0].contenders["fastnet one thread"].ratio
+
+
+def test_torch_on_one_thread_does_not_limit_fastnet():
+    """torch lowers the limit of the OpenMP runtime that both share, and fastnet obeys it."""
+    pytest.importorskip("torch")
+    tiny = Training(mlp(4, 4, 2), 2, 8)
+    sides = scaling.sides_of(Setup(2, choose("torch")[0]), tiny)
+    for name, expected in (
+        ("fastnet", 2),
+        ("torch one thread", 1),
+        ("fastnet", 2),
+        ("fastnet one thread", 1),
+        ("torch", 1),
+    ):
+        sides[name](1)
+        assert fn.get_num_threads() == expected, name
+
+
+def test_a_slice_begins_when_the_process_is_idle():
+    spinning = threading.Thread(target=lambda: sum(range(6_000_000)))
+    spinning.start()
+    timing.settle()
+    assert not spinning.is_alive()
+
+
+def test_a_case_that_fails_is_named(monkeypatch, capsys):
+    def broken(*arguments):
+        raise AssertionError("other differs")
+
+    monkeypatch.setattr(gemm, "check", broken)
+    with pytest.raises(AssertionError):
+        measuring.rows(SHORT, "gemm")
+    failed = []
+    assert [row.group for row in measuring.rows(SHORT, "gemm", "optimizers Adam, 100,000", failed=failed)] == [
+        "optimizers"
+    ]
+    assert failed == ["gemm 32x64x64", "gemm 1024x1024x1024"]
+    assert "other differs" in capsys.readouterr().err
+
+
+def test_what_takes_too_long_is_not_interleaved():
+    notes = []
+    kept = timing.fast_enough({"quick": lambda n: None, "slow": lambda n: time.sleep(0.02)}, 0.01, notes)
+    assert list(kept) == ["quick"]
+    assert len(notes) == 1 and "slow took 0.02" in notes[0]
 
 
 def test_every_group_has_all_cases_without_quick():
@@ -255,6 +302,9 @@ def a_line():
 
 def test_crossovers_are_named():
     assert Run(MACHINE, a_line()).crossovers() == ["width, 1 thread: torch is faster from about 100"]
+    unsure = a_line()
+    unsure[0].contenders["torch eager"].ratio_low, unsure[0].contenders["torch eager"].ratio_high = 0.3, 1.1
+    assert Run(MACHINE, unsure).crossovers() == ["width, 1 thread: torch takes 3.16 to 3.16 times as long, at 10 to 10"]
     slower = [row for row in a_line() if row.position == 10]
     assert Run(MACHINE, slower).crossovers() == ["width, 1 thread: torch takes 3.16 to 3.16 times as long, at 10 to 10"]
 

@@ -13,7 +13,7 @@ pytest.importorskip("bench", reason="only in a checkout")
 pytest.importorskip("torch")
 
 import fastnet as fn
-from bench import accuracy, agreement
+from bench import accuracy, agreement, nets
 from bench.groups import conv
 from bench.nets import ADAM, FLATTEN, GLOBAL, NETS, SGD, Net, Training, dense, mlp, norm, residual
 from bench.nets import conv as convolution
@@ -68,6 +68,13 @@ def test_steps_agree_with_jax(training):
     for make in (with_jax.steps, with_jax.scanned):
         losses = make(training)[1]
         np.testing.assert_allclose(losses, reference[: len(losses)], rtol=training.checked[1])
+
+
+def test_steps_that_take_seconds_are_compared_less_often(monkeypatch):
+    monkeypatch.setattr(nets, "PATIENCE", 0.0)
+    assert len(TINY.first_losses(lambda x, y: 1.0, TINY.batches())) == 2
+    monkeypatch.setattr(nets, "PATIENCE", 10.0)
+    assert len(TINY.first_losses(lambda x, y: 1.0, TINY.batches())) == 20
 
 
 def test_epochs_agree():

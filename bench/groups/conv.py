@@ -9,7 +9,6 @@ may exceed the peak of multiply-adds.
 from __future__ import annotations
 
 import contextlib
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +16,9 @@ import numpy as np
 from bench import machine
 from bench.agreement import check
 from bench.settings import Case
-from bench.timing import measure, repeat
+from bench.timing import fast_enough, measure, repeat
 
-LONGEST = 0.5  # seconds of one call, above which JAX is not interleaved but timed once
+LONGEST = 0.5  # seconds of a call
 PASSES = ("forward", "input gradient", "weight gradient")
 
 
@@ -114,23 +113,13 @@ def pass_of(setup, convolution: Convolution, direction: str):
     calls |= {name: fastnet_pass(convolution, direction, precise=True) for name in precise}
     calls |= setup.make(peers)
     check({name: result() for name, (_, result) in calls.items()})
-    once = {}
-    if "jax" in calls:
-        took = timed_once(calls["jax"][0])
-        if took > LONGEST:
-            once["jax milliseconds, called once"] = took * 1e3
-            del calls["jax"]
-    return measure(
-        setup, {name: repeat(call) for name, (call, _) in calls.items()}, flops=convolution.flops,
-        fma=machine.fma_probe(setup.threads, convolution.dtype), ours=("fastnet", *precise),
-        figures=lambda timing: once,
+    notes: list[str] = []
+    row = measure(
+        setup, fast_enough({name: repeat(call) for name, (call, _) in calls.items()}, LONGEST, notes),
+        flops=convolution.flops, fma=machine.fma_probe(setup.threads, convolution.dtype), ours=("fastnet", *precise),
     )  # fmt: skip
-
-
-def timed_once(call) -> float:
-    begun = time.perf_counter()
-    call()
-    return time.perf_counter() - begun
+    row.notes = notes
+    return row
 
 
 # Contenders: a call without arguments, and a function that gives the same result as an array (NHWC, or HWIO)

@@ -42,7 +42,7 @@ def processes(setup, what: str) -> Row:
     if torch:
         row.best["torch"] = min(torch, key=torch.get)
         for side, used in torch.items():
-            row.contenders[side].ratio = used / least if least > 0 else None
+            row.contenders[side].ratio = used / least if least else None
     return row
 
 

@@ -14,11 +14,12 @@ from typing import NamedTuple
 from bench import machine
 from bench.agreement import agreeing
 from bench.nets import ADAM, GLOBAL, NETS, POOL, Net, Training, conv, dense, mlp
-from bench.rows import Row
+from bench.rows import Figures, Row
 from bench.settings import Case
-from bench.timing import measure
+from bench.timing import fast_enough, measure
 
 EPOCH = 8  # batches
+LONGEST = 1.0  # seconds of a call
 
 
 class Axis(NamedTuple):
@@ -75,8 +76,10 @@ def point(setup, axis: Axis, position: int) -> Row:
     if setup.has("jax"):
         from bench.peers import with_jax
 
-        made |= {"jax": with_jax.steps(training)} | ({} if setup.quick else {"jax scan": with_jax.scanned(training)})
-    calls = agreeing(made, reference, training.checked[1], notes)
+        made |= {"jax": with_jax.steps(training)} | (
+            {} if setup.quick or training.net.of_images else {"jax scan": with_jax.scanned(training)}
+        )
+    calls = fast_enough(agreeing(made, reference, training.checked[1], notes), LONGEST, notes)
     row = measure(setup, {"fastnet": call, **calls}, flops=training.flops, fma=machine.fma_probe(setup.threads))
     row.series, row.position, row.notes = axis.name, position, notes
     return row
@@ -85,20 +88,34 @@ def point(setup, axis: Axis, position: int) -> Row:
 def threads(setup, training: Training) -> Row:
     """The same step on one thread and on all, in turn; figures have the speedup. torch can change its threads in a process, too."""
     import fastnet as fn
+
+    def speedups(timing):
+        sides = [name for name in ("fastnet", "torch") if name in timing.seconds]
+        return {f"speedup of {name}": timing.ratio(f"{name} one thread", name)[0] for name in sides}
+
+    try:
+        row = measure(setup, sides_of(setup, training), figures=speedups)
+    finally:
+        fn.set_num_threads(setup.threads)
+    row.best.clear()
+    return row
+
+
+def sides_of(setup, training: Training) -> dict:
+    """Contenders that set their number of threads: all, and one."""
+    import fastnet as fn
     from bench.peers import ours
 
-    def limited(call, limit, n_threads):
+    def limited(call, *limits):
         def limited_call(n):
-            limit(n_threads)
+            for limit, n_threads in limits:
+                limit(n_threads)
             return call(n)
 
         return limited_call
 
     step, reference = ours.steps(training)
-    contenders = {
-        "fastnet": limited(step, fn.set_num_threads, setup.threads),
-        "fastnet one thread": limited(step, fn.set_num_threads, 1),
-    }
+    opened, sides = [], {}
     if setup.has("torch"):
         import torch
 
@@ -107,27 +124,26 @@ def threads(setup, training: Training) -> Row:
         layout = "channels_last" if training.net.of_images else ""
         made = {"torch": with_torch.steps(training, setup.threads, "eager", layout)}
         theirs = agreeing(made, reference, training.checked[1], [])["torch"]
-        contenders["torch"] = limited(theirs, torch.set_num_threads, setup.threads)
-        contenders["torch one thread"] = limited(theirs, torch.set_num_threads, 1)
-    try:
-        row = measure(
-            setup, contenders,
-            figures=lambda t: {f"speedup of {name}": t.ratio(f"{name} one thread", name)[0]
-                               for name in ("fastnet", "torch") if name in contenders},
-        )  # fmt: skip
-    finally:
-        fn.set_num_threads(setup.threads)
-    row.best.clear()
-    return row
+        sides["torch"] = limited(theirs, (torch.set_num_threads, setup.threads))
+        sides["torch one thread"] = limited(theirs, (torch.set_num_threads, 1))
+        opened = [(torch.set_num_threads, setup.threads)]  # torch's limit is OpenMP's, which fastnet obeys
+    return {
+        "fastnet": limited(step, *opened, (fn.set_num_threads, setup.threads)),
+        "fastnet one thread": limited(step, *opened, (fn.set_num_threads, 1)),
+        **sides,
+    }
 
 
 def crossovers(rows: list[Row]) -> list[str]:
-    """Where, along each axis, a peer (in its best setting at each point) becomes faster than fastnet, or slower."""
+    """Where, along each axis, a peer (in its best setting at each point) becomes faster than fastnet, or slower.
+
+    Points at which neither is, within the interval of the ratio, are passed over.
+    """
     found = []
     for key in dict.fromkeys((row.series, row.threads, row.isa) for row in rows if row.series):
         line = sorted((r for r in rows if (r.series, r.threads, r.isa) == key), key=lambda r: r.position)
         for peer in dict.fromkeys(name.split()[0] for row in line for name in row.contenders if name != "fastnet"):
-            known = [(row.position, row.ratio(peer)) for row in line if row.ratio(peer)]
+            known = [(row.position, row.ratio(peer)) for row in line if row.ratio(peer) and decided(row.of(peer))]
             where = f"{key[0]}, {key[1]} thread{'s' if key[1] > 1 else ''}: {peer}"
             crossed = False
             for (x0, r0), (x1, r1) in itertools.pairwise(known):
@@ -142,3 +158,8 @@ def crossovers(rows: list[Row]) -> list[str]:
                     f"{where} takes {low:.3g} to {high:.3g} times as long, at {known[0][0]:g} to {known[-1][0]:g}"
                 )
     return found
+
+
+def decided(peer: Figures) -> bool:
+    """Whether 1 lies outside of the interval of a ratio."""
+    return peer.ratio_low is None or not peer.ratio_low <= 1 <= peer.ratio_high
