@@ -118,6 +118,6 @@ def text(row: Row) -> str:
 
 def duration(seconds: float) -> str:
     """With three digits, in the unit that suits it."""
-    unit, size = next((pair for pair in (("s", 1.0), ("ms", 1e-3)) if seconds >= pair[1]), ("us", 1e-6))
+    unit, size = next((pair for pair in (("s", 1.0), ("ms", 1e-3)) if abs(seconds) >= pair[1]), ("us", 1e-6))
     value = seconds / size
-    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+    return f"{value:,.0f} {unit}" if abs(value) >= 100 else f"{value:.3g} {unit}"

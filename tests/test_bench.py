@@ -1,7 +1,9 @@
 """Each group of the suite runs in its smallest form, and what is made of its rows: comparisons, pictures, tables."""
 
 import copy
+import importlib.util
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -22,7 +24,7 @@ from bench.groups import GROUPS, gemm, memory, ops, scaling, train
 from bench.nets import NETS, Training, mlp
 from bench.peers import choose, ours
 from bench.results import Run
-from bench.rows import Figures, Row, text
+from bench.rows import Figures, Row, duration, text
 from bench.settings import Setup
 
 #: JAX' compilation would take longer than all else; its contenders are in test_contenders.
@@ -173,6 +175,10 @@ def test_bytes_are_counted_as_the_docstring_says():
     assert ops.Op("softmax cross-entropy", (8, 10)).moved == 2 * 4 * 80
 
 
+def test_durations_have_the_unit_that_suits():
+    assert [duration(x) for x in (2.5, 0.012, 1.5e-5, 0.4567, -0.002)] == ["2.5 s", "12 ms", "15 us", "457 ms", "-2 ms"]
+
+
 def test_peers_are_skipped_with_a_line():
     found, lines = choose("numpy,skorch")
     assert "numpy" in found
@@ -316,3 +322,40 @@ def test_pictures(tmp_path):
     paths = plots.draw(run, tmp_path / "figures")
     assert sorted(path.name for path in paths) == ["gemm-1.svg", "scaling-width-1.svg"]
     assert all("<svg" in path.read_text(encoding="utf-8") for path in paths)
+
+
+@pytest.fixture(scope="module")
+def script():
+    path = f"{processes.CHECKOUT}/scripts/make_benchmark_tables.py"
+    spec = importlib.util.spec_from_file_location("make_benchmark_tables", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_pages_have_the_tables_of_the_committed_run(script):
+    run = Run.read(script.MEASURED)
+    found = set()
+    for page in script.PAGES:
+        page_text = (script.ROOT / page).read_text(encoding="utf-8")
+        assert page_text == script.rewritten(page_text, run), f"{page}: run scripts/make_benchmark_tables.py"
+        found |= {name for _, name, _ in script.BLOCK.findall(page_text)}
+    assert found == set(script.TABLES)
+
+
+def test_the_committed_run_names_its_machine(script):
+    run = Run.read(script.MEASURED)
+    assert re.search(r"family \d+, model \d+", run.machine["cpu_model"])
+    assert all(line.startswith("python -m bench") for line in run.machine["command"].split("\n"))
+    assert not run.failed
+    missing = [title for title, (group, case) in script.README.items() if run.find(group, case) is None]
+    assert not missing
+
+
+def test_a_table_shows_the_case_that_is_lost(script):
+    run = a_run(2.0)
+    run.rows[0].contenders["numpy"] = figures(1.0, ratio=0.5, ratio_high=0.6)
+    text = script.rewritten("<!-- table losses -->\nold\n<!-- end -->\n<!-- table readme -->\n<!-- end -->\n", run)
+    assert "| gemm | a | 2 s | NumPy | numpy | 0.50x |" in text
+    assert "| lost by most, to NumPy (0.50x): gemm, a | 2 s |" in text
+    assert "faster in 1" in text and "old" not in text

@@ -15,7 +15,7 @@ from bench.settings import Case
 from bench.timing import Timing
 
 #: Of ours and of peers, whose imports take seconds.
-ROUNDS, QUICK_ROUNDS = (15, 5), (7, 1)
+ROUNDS, QUICK_ROUNDS = (51, 5), (7, 1)
 #: Contender -> what is imported behind NumPy. scikit-learn's cost is that of what a network takes from it.
 MODULES = {
     "fastnet": "import fastnet",

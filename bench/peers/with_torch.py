@@ -18,7 +18,7 @@ LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 def ways(net: Net, setup, compiled: bool = True) -> list[tuple[str, str, str]]:
     """Names of contenders, how they run, and their memory format: of images there are two."""
     hows = ["eager"]
-    # Held to AVX2, what torch 2.13 compiles for these steps fails, or writes out of bounds: it reads int64 indices wrongly.
+    # Held to AVX2, what torch 2.13 compiles of pools fails, or writes out of bounds: it reads int64 indices wrongly.
     if compiled and not (net.of_images and setup.isa == "avx2"):
         hows.append("compiled")
     layouts = list(LAYOUTS) if net.of_images else [""]
@@ -92,16 +92,15 @@ def stepper(net: Net, how: str, layout: str):
     else:
         optimizer = torch.optim.SGD(module.parameters(), lr=rate, momentum=0.9, fused=True)
 
-    def forward(x, y):
-        return nn.functional.cross_entropy(module(x), y)
-
+    run = module
     if how == "compiled":
+        # Without the loss: what torch 2.13 makes of one with int64 labels writes outside of its memory, for 10 classes say.
         torch._dynamo.reset()
-        forward = torch.compile(forward)
+        run = torch.compile(module)
 
     def step(x, y):
         optimizer.zero_grad(set_to_none=True)
-        loss = forward(x, y)
+        loss = nn.functional.cross_entropy(run(x), y)
         loss.backward()
         optimizer.step()
         return loss.detach()
