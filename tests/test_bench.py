@@ -179,6 +179,14 @@ def test_durations_have_the_unit_that_suits():
     assert [duration(x) for x in (2.5, 0.012, 1.5e-5, 0.4567, -0.002)] == ["2.5 s", "12 ms", "15 us", "457 ms", "-2 ms"]
 
 
+def test_torch_is_compiled_where_that_does_no_harm():
+    both = ("eager", "compiled")
+    for kind, isa, expected in (
+        ("tanh", "", both), ("relu", "", both[:1]), ("max pool 2x2", "", both), ("max pool 2x2", "avx2", both[:1]),
+    ):  # fmt: skip
+        assert ops.hows_of_torch(Setup(isa=isa), ops.Op(kind, ops.INSIDE)) == expected
+
+
 def test_peers_are_skipped_with_a_line():
     found, lines = choose("numpy,skorch")
     assert "numpy" in found
