@@ -47,3 +47,15 @@ def test_a_fused_block_is_the_sum_of_its_parts():
     values = net.activations(x)
     total = values["residual_1.batch_norm_2"] + x
     np.testing.assert_array_equal(y, np.maximum(total, 0))
+
+
+def test_lifetimes_reach_from_the_first_use_to_the_last():
+    recording = Recording("float32")
+    x = recording.outside(Memory("x"), (8,))
+    values = [recording.tensor((8,)) for _ in range(3)]
+    for source, target in zip([x, *values], values, strict=False):
+        recording.call("activation", reads={"x": source}, writes={"y": target}, n=8, kind=passes.RELU, alpha=0.0)
+    recording.keep(values[2])
+    found = passes.lifetimes(recording, {})
+    assert [found[tensor.storage] for tensor in values] == [(0, 1), (1, 2), (2, 3)]
+    assert x.storage not in found

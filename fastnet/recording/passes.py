@@ -309,21 +309,18 @@ def last_use_of_root(storage: Storage, last_use: dict[Storage, int]) -> int:
     return max(last_use[storage], last_use[storage.root])
 
 
-def lay_out(recording: Recording, shared: dict[int, Storage]) -> int:
-    """Give every workspace storage its offset; storages that are not live together share bytes.
+def lifetimes(recording: Recording, shared: dict[int, Storage]) -> dict[Storage, tuple[int, int]]:
+    """Of each storage in the workspace: the first and the last node that uses it.
 
-    `shared` maps a node's index to the working memory of that call. Returns the workspace's size.
-    Greedy by size (Pisarchyk & Lee 2020): the largest first, each at the lowest place
-    where no storage that is live at the same time lies.
+    `shared` maps a node's index to the working memory of that call.
     """
-    first: dict[Storage, int] = {}
-    last: dict[Storage, int] = {}
+    found: dict[Storage, tuple[int, int]] = {}
 
     def use(storage: Storage, index: int) -> None:
         storage = storage.root
         if storage.memory is None:
-            first.setdefault(storage, index)
-            last[storage] = max(last.get(storage, index), index)
+            first, last = found.get(storage, (index, index))
+            found[storage] = first, max(last, index)
 
     for index, node in enumerate(recording.nodes):
         for tensor in (*node.inputs(), *node.outputs()):
@@ -332,14 +329,24 @@ def lay_out(recording: Recording, shared: dict[int, Storage]) -> int:
             use(shared[index], index)
     for tensor in recording.kept:
         use(tensor.storage, len(recording.nodes))
+    return found
+
+
+def lay_out(recording: Recording, shared: dict[int, Storage]) -> int:
+    """Give every workspace storage its offset; storages that are not live together share bytes. Returns the workspace's size.
+
+    Greedy by size (Pisarchyk & Lee 2020): the largest first, each at the lowest place
+    where no storage that is live at the same time lies.
+    """
+    live = lifetimes(recording, shared)
+
+    def together(storage: Storage, other: Storage) -> bool:
+        return live[other][0] <= live[storage][1] and live[storage][0] <= live[other][1]
 
     placed: list[Storage] = []
     size = 0
-    for storage in sorted(first, key=lambda s: (-s.nbytes, first[s])):
-        beside = sorted(
-            (other for other in placed if first[other] <= last[storage] and first[storage] <= last[other]),
-            key=lambda s: s.offset,
-        )
+    for storage in sorted(live, key=lambda s: (-s.nbytes, live[s][0])):
+        beside = sorted((other for other in placed if together(storage, other)), key=lambda s: s.offset)
         offset = 0
         for other in beside:
             if offset + storage.nbytes <= other.offset:

@@ -72,6 +72,7 @@ class Program:
                 shared[index] = Storage(call.shared_bytes)
             calls.append(call)
         self.workspace_bytes = passes.lay_out(recording, shared)
+        self.shared = shared  # node -> working memory of its call
         workspace.require(self.workspace_bytes, purpose)
         self._number_memories()
         self._build_plan(calls, shared)

@@ -1,4 +1,4 @@
-"""The networks of the benchmarks of convolutions, described once, and built alike in fastnet and its peers.
+"""The networks of the benchmarks, described once, and built alike in fastnet and its peers.
 
 A network is a list of layers: tuples of a kind, and what it needs. Weights are drawn in the order of the walk
 through that list, as fastnet has them: kernels (height, width, channels, filters), matrices (inputs, outputs).
@@ -7,12 +7,16 @@ through that list, as fastnet has them: kernels (height, width, channels, filter
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
 
 EPSILON = 1e-5
+PATIENCE = 10.0  # seconds for the steps that are compared
 MOMENTUM = 0.1  # of running statistics
+ADAM, SGD = "Adam", "SGD with momentum"
+LEARNING_RATES = {ADAM: 1e-3, SGD: 0.01}
 
 
 def conv(filters, kernel, *, stride=1, padding=None, bias=True, relu=False):
@@ -52,13 +56,26 @@ RESNET_20 = [
 class Net:
     name: str
     layers: list
-    input_shape: tuple[int, int, int]
-    optimizer: str
+    input_shape: tuple[int, ...]
+    optimizer: str = ADAM
     classes: int = 10
     seed: int = 1  # of the weights
 
+    @property
+    def of_images(self) -> bool:
+        return len(self.input_shape) == 3
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Units of a dense network's hidden layers."""
+        return tuple(layer[1] for layer in self.layers[:-1])
+
     def weights(self) -> list[np.ndarray]:
         return self._walk()[0]
+
+    @property
+    def parameters(self) -> int:
+        return sum(w.size for w in self.weights())
 
     @property
     def multiply_adds(self) -> tuple[int, int]:
@@ -100,3 +117,62 @@ class Net:
 
         walk(self.layers, self.input_shape)
         return arrays, products
+
+
+def mlp(*sizes: int) -> Net:
+    """Of dense layers with relu, named by its sizes from input to output."""
+    layers = [*(dense(units, relu=True) for units in sizes[1:-1]), dense(sizes[-1])]
+    return Net("-".join(map(str, sizes)), layers, sizes[:1], ADAM, sizes[-1])
+
+
+NETS = {
+    "LeNet": Net("LeNet", LENET, (28, 28, 1), ADAM),
+    "VGG-small": Net("VGG-small", VGG_SMALL, (32, 32, 3), ADAM),
+    "ResNet-20": Net("ResNet-20", RESNET_20, (32, 32, 3), SGD),
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """A network, and the batches on which it is trained: softmax cross-entropy, in float32."""
+
+    net: Net
+    batch: int
+    samples: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.net.name} batch {self.batch}"
+
+    @property
+    def steps(self) -> int:
+        """Of an epoch; what is left over makes no batch."""
+        return self.samples // self.batch
+
+    @property
+    def flops(self) -> int:
+        """Of the products of a step, as direct sums."""
+        return 2 * self.batch * self.net.multiply_adds[1]
+
+    @property
+    def checked(self) -> tuple[int, float]:
+        """How many steps' losses must agree before anything is timed, and within what: rounding grows with depth."""
+        deep = self.net.of_images or len(self.net.layers) > 4
+        return (5 if deep else 20), 1e-3 if self.net.of_images else 2e-3
+
+    def data(self) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(0)
+        x = rng.random((self.samples, *self.net.input_shape), np.float32)
+        return x, rng.integers(0, self.net.classes, self.samples)
+
+    def batches(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        x, y = self.data()
+        return [(x[i : i + self.batch], y[i : i + self.batch]) for i in range(0, self.steps * self.batch, self.batch)]
+
+    def first_losses(self, step, batches) -> list[float]:
+        """Of the first steps, by which contenders are compared: of two at least, where a step takes seconds."""
+        losses = [float(step(*batches[0]))]  # compiles
+        begun = time.perf_counter()
+        while len(losses) < self.checked[0] and (len(losses) < 2 or time.perf_counter() - begun < PATIENCE):
+            losses.append(float(step(*batches[len(losses) % len(batches)])))
+        return losses

@@ -1,6 +1,6 @@
 """The accuracy of ResNet-20 on a folder of 32 x 32 images such as CIFAR-10's, in fastnet and in PyTorch.
 
-    python -m bench.conv_accuracy DIRECTORY --epochs 10 --seeds 0,1,2 --threads 2
+    python -m bench.accuracy DIRECTORY --epochs 10 --seeds 0,1,2 --threads 2
 
 Both sides start from the same weights, and have the same schedule and the same kinds of augmentation: a crop out of
 4 pixels of padding, and a flip. Order and augmentation are drawn by each side for itself, so single runs differ, and
@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 
-from bench.conv_nets import RESNET_20, Net
+from bench.nets import RESNET_20, SGD, Net
 
 BATCH, PADDING = 128, 4
 RATE, MOMENTUM, DECAY = 0.1, 0.9, 5e-4
@@ -29,7 +29,7 @@ def rate(epoch: int, epochs: int) -> float:
 
 def train_fastnet(net: Net, data, epochs: int, threads: int) -> float:
     import fastnet as fn
-    from bench.conv_peers import fastnet_net
+    from bench.peers import ours
 
     fn.set_num_threads(threads)
 
@@ -37,7 +37,7 @@ def train_fastnet(net: Net, data, epochs: int, threads: int) -> float:
         def on_epoch_begin(self, trainer, logs):
             trainer.optimizer.learning_rate = rate(trainer.history.epochs, epochs)
 
-    network = fastnet_net(net)
+    network = ours.build(net)
     network.fit(
         data.x, data.y, epochs=epochs, batch_size=BATCH, loss="softmax_cross_entropy", metrics=["accuracy"],
         optimizer=fn.SGD(RATE, momentum=MOMENTUM, weight_decay=DECAY), callbacks=[Schedule()], verbose=0,
@@ -49,11 +49,11 @@ def train_fastnet(net: Net, data, epochs: int, threads: int) -> float:
 def train_torch(net: Net, data, epochs: int, threads: int) -> float:
     import torch
 
-    from bench.conv_peers import torch_net
+    from bench.peers import with_torch
 
     torch.set_num_threads(threads)
     draw = torch.Generator().manual_seed(net.seed)
-    module = torch_net(net).to(memory_format=torch.channels_last).train()
+    module = with_torch.build(net, "channels_last").train()
     optimizer = torch.optim.SGD(module.parameters(), lr=RATE, momentum=MOMENTUM, weight_decay=DECAY, fused=True)
     x, y = torch.tensor(np.asarray(data.x)).permute(0, 3, 1, 2), torch.tensor(data.y)
     size = x.shape[-1]
@@ -87,7 +87,7 @@ def main() -> None:
     from fastnet.datasets import image_folder
 
     sides = {"fastnet": train_fastnet, "torch": train_torch}
-    parser = argparse.ArgumentParser(prog="python -m bench.conv_accuracy", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m bench.accuracy", description=__doc__.split("\n")[0])
     parser.add_argument("directory")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", default="0,1,2")
@@ -100,7 +100,7 @@ def main() -> None:
     for side in arguments.sides.split(","):
         accuracies = []
         for seed in map(int, arguments.seeds.split(",")):
-            net = Net("ResNet-20", RESNET_20, data.x.shape[1:], "SGD", len(data.classes), seed)
+            net = Net("ResNet-20", RESNET_20, data.x.shape[1:], SGD, len(data.classes), seed)
             begun = time.perf_counter()
             accuracies.append(sides[side](net, data, arguments.epochs, arguments.threads))
             print(f"{side} seed {seed}: {accuracies[-1]:.4f} in {time.perf_counter() - begun:.0f} s", flush=True)

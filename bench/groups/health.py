@@ -6,14 +6,19 @@ import time
 
 import numpy as np
 
+from bench.rows import Row
+from bench.settings import Case
+from bench.timing import Timing
+
 # Looks and seconds of each part of the training that is timed: a look is rare, so that each part must have some.
-LEAST_LOOKS, PART = 2, 2.0
+LEAST_LOOKS, PART, QUICK_PART = 2, 2.0, 0.2
 
 
-def cases(threads: int):
+def cases(setup):
     """A dense network whose steps take microseconds, and a convolutional one."""
-    yield "64-64-10, batch 32", lambda seconds: watched(dense, digits(), 32, seconds)
-    yield "ResNet-20, batch 64", lambda seconds: watched(residual, images(), 64, seconds)
+    yield Case("64-64-10 batch 32", lambda: watched(setup, dense, digits(), 32))
+    if not setup.quick:
+        yield Case("ResNet-20 batch 64", lambda: watched(setup, residual, images(), 64))
 
 
 def dense():
@@ -39,8 +44,8 @@ def images(n=256):
     return rng.normal(size=(n, 32, 32, 3)).astype(np.float32), rng.integers(0, 10, n)
 
 
-def watched(make, data, batch: int, seconds: float) -> dict:
-    """Time two trainings of the same network, one of them watched, until each has run for `seconds`."""
+def watched(setup, make, data, batch: int) -> Row:
+    """Time two trainings of the same network, one of them watched, until each has run for the case's seconds."""
     import fastnet as fn
 
     monitor = fn.HealthMonitor(on_problem="stop")
@@ -62,18 +67,17 @@ def watched(make, data, batch: int, seconds: float) -> dict:
         interval, epochs = gap, max(1, -(-2 * gap * batch // len(data[0])))
     part = max(1, -(-LEAST_LOOKS * interval * batch // len(data[0])))
     alone, _ = (fit(name, part) for name in sides)
-    part = max(part, round(part * PART / alone))
+    part = max(part, round(part * (QUICK_PART if setup.quick else PART) / alone))
     taken, looks = {name: [] for name in sides}, len(monitor.table)
-    while sum(taken["fastnet"]) < seconds or len(taken["fastnet"]) < 5:
+    while sum(taken["fastnet"]) < setup.seconds or len(taken["fastnet"]) < (3 if setup.quick else 5):
         for name in sides:
             taken[name].append(fit(name, part))
     for a, b in zip(*(trainer.net.parameters() for trainer in trainers.values()), strict=True):
         np.testing.assert_array_equal(a.value, b.value)
     steps = part * -(-len(data[0]) // batch)
-    ratios = np.array(taken["watched"]) / np.array(taken["fastnet"])
-    return {
-        "median": {name: float(np.median(values)) / steps for name, values in taken.items()},
-        "best": {name: min(values) / steps for name, values in taken.items()},
-        "ratio": {"watched": np.percentile(ratios, [50, 25, 75]).tolist()},
-        "figures": {"batches from look to look": interval, "looks": len(monitor.table) - looks},
-    }
+    timing = Timing({name: np.array(values) / steps for name, values in taken.items()})
+    row = Row("", "", setup.threads, {name: timing.figures(name) for name in sides}, isa=setup.isa)
+    f = row.contenders["watched"]
+    f.ratio, f.ratio_low, f.ratio_high = timing.ratio("watched")
+    row.figures = {"batches from look to look": interval, "looks": len(monitor.table) - looks}
+    return row

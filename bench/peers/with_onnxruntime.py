@@ -1,15 +1,15 @@
-"""A network of `conv_nets` as an ONNX model, for onnxruntime."""
+"""onnxruntime's side: a network of `bench.nets` as an ONNX model, and its predictions."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from bench.conv_nets import EPSILON, Net
-from bench.conv_peers import channels_first
+from bench.nets import EPSILON, Net
+from bench.peers.channels import channels_first
 
 
-def onnx_model(net: Net) -> bytes:
-    """In prediction, with fresh running statistics, of one image (1, channels, height, width)."""
+def onnx_model(net: Net, batch: int) -> bytes:
+    """In prediction, with fresh running statistics; of images (batch, channels, height, width)."""
     from onnx import TensorProto, helper, numpy_helper
 
     weights = iter(net.weights())
@@ -53,12 +53,22 @@ def onnx_model(net: Net) -> bytes:
                 x = node("Relu", x)
         return x, channels
 
-    height, width, channels = net.input_shape
+    channels = net.input_shape[-1]
     last, _ = run(net.layers, "x", channels)
     of = TensorProto.FLOAT
     graph = helper.make_graph(
-        nodes, "net", [helper.make_tensor_value_info("x", of, [1, channels, height, width])],
-        [helper.make_tensor_value_info(last, of, [1, net.classes])], constants,
+        nodes, "net", [helper.make_tensor_value_info("x", of, [batch, channels, *net.input_shape[:-1]])],
+        [helper.make_tensor_value_info(last, of, [batch, net.classes])], constants,
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     return model.SerializeToString()
+
+
+def predictor(net: Net, x: np.ndarray, threads: int):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(onnx_model(net, len(x)), options, providers=["CPUExecutionProvider"])
+    samples = {"x": np.ascontiguousarray(x.transpose(0, 3, 1, 2) if x.ndim == 4 else x)}
+    return lambda: session.run(None, samples)[0]
