@@ -130,6 +130,7 @@ def fastnet_kernels(op: Op):
 def fastnet_recorded(op: Op):
     import fastnet as fn
     from fastnet.execution import Pass
+    from fastnet.native.arena import Block
 
     x, dy = op.arrays()
     layer = {
@@ -138,11 +139,15 @@ def fastnet_recorded(op: Op):
         "avg pool 2x2": lambda: fn.AvgPool2D(2),
     }.get(op.kind, lambda: fn.Activation(op.kind))()
     net = fn.Network([layer], input_shape=op.shape[1:], seed=0)
-    recorded = Pass(net.executor, len(x), True)
-    recorded.program.bind(recorded.x, x)
-    recorded.program.bind(recorded.dy, dy)
+    recorded = Pass(net.executor, net.executor.training_workspace, net.executor.control, len(x), True)
+    # As the workspace has them: huge pages, and every row at a multiple of a vector's size.
+    inputs = {recorded.x: Block(x.nbytes), recorded.dy: Block(dy.nbytes)}
+    for (memory, block), values in zip(inputs.items(), (x, dy), strict=True):
+        array = np.frombuffer(block, x.dtype).reshape(values.shape)
+        array[...] = values
+        recorded.program.bind(memory, array)
 
-    def call(net=net):  # the network keeps what the program reads
+    def call(kept=(net, inputs)):  # what the program reads
         recorded.program.run()
 
     def result():

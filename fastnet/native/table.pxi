@@ -30,6 +30,7 @@ cdef extern from "vec.h" nogil:
     void vfence()
     vf vzero()
     vf vset(real x)
+    vf vheld(vf v)
     vf vfirst(vf v, Py_ssize_t n)
     real vlane(vf v, int i)
     void prefetch(const void* p)

@@ -86,6 +86,14 @@ FN_INLINE void vstore(real *p, vf v) { *(vf_memory *)p = v; }
 FN_INLINE vf vzero(void) { return (vf){0}; }
 /* `x - zero` folds into a broadcast; `zero + x` cannot, because of -0. */
 FN_INLINE vf vset(real x) { return x - (vf){0}; }
+/* v in a register: a load that the compiler joined with a mask would wait for the mask. */
+#if FN_VECTOR_BYTES == 64
+FN_INLINE vf vheld(vf v) { __asm__("" : "+v"(v)); return v; }
+#elif defined(__x86_64__)
+FN_INLINE vf vheld(vf v) { __asm__("" : "+x"(v)); return v; }
+#else
+FN_INLINE vf vheld(vf v) { return v; }
+#endif
 FN_INLINE void prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 FN_INLINE void prefetch_l2(const void *p) { __builtin_prefetch(p, 0, 2); }
 

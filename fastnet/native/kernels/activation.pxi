@@ -187,7 +187,7 @@ cdef inline void backward_loop(Py_ssize_t kind, double alpha, const real* saved,
     cdef Py_ssize_t i
     cdef vf dx_part
     for i from 0 <= i < n by LANES:
-        dx_part = gradient(kind, parameter, vload_upto(saved + i, n - i), vload_upto(dy + i, n - i))
+        dx_part = gradient(kind, parameter, vload_upto(saved + i, n - i), vheld(vload_upto(dy + i, n - i)))
         vstore_upto(dx + i, dx_part, n - i)
 
 

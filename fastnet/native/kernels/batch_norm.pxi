@@ -12,8 +12,8 @@
 # statistics      in: those of x in so many parts, from the call that stored it (batch_statistics.pxi); or NULL
 #
 # Algorithm: the tiles of norm.pxi. Phase 1: mean and M2 = sum of (x - mean)^2 of each tile, where they are not given.
-# Phase 2 joins the parts: M2 = sum of M2_p + n_p (mean_p - mean)^2. Phase 3: y,
-# from the last tile to the first: a cache has what phase 1 has read last. A large y is stored past the caches (elements.pxi).
+# Phase 2 joins the parts: M2 = sum of M2_p + n_p (mean_p - mean)^2. Phase 3: y;
+# a large one is stored past the caches (elements.pxi).
 #
 # Order of summation: of a part as in batch_statistics.pxi; parts in order, in double.
 # It depends on the shape alone; threads take whole tiles, in phase 2 whole blocks of 16 channels.
@@ -123,14 +123,20 @@ cdef inline void normalize_part(int g, const NormTile* t, const real* scale, Py_
     cdef vf shift = load_or(t.beta, <real>0, j, n)
     cdef vf floor = vset(<real>0 if t.activation == RELU else -<real>INFINITY)
     cdef Py_ssize_t k = r * t.channels + j
+    # What the stores could change, for all that a compiler knows, is read once.
+    cdef const real* x = t.x
+    cdef const real* added = t.added
+    cdef real* out = t.out
+    cdef Py_ssize_t channels = t.channels
+    cdef bint streamed = t.streamed
     cdef vf y
     cdef int i
     for i in range(g):
-        y = vfma(vload_upto(t.x + k, n) - mean, scales, shift)
-        if t.added != NULL:
-            y = y + vload_upto(t.added + k, n)
-        store_or_stream(t.streamed, t.out + k, vmax(floor, y), n)
-        k += t.channels
+        y = vfma(vload_upto(x + k, n) - mean, scales, shift)
+        if added != NULL:
+            y = y + vload_upto(added + k, n)
+        store_or_stream(streamed, out + k, vmax(floor, y), n)
+        k += channels
 
 
 cdef inline void normalize_rows(int g, const NormTile* t, const real* scale, Py_ssize_t r) noexcept nogil:
@@ -149,10 +155,11 @@ cdef void normalize_tiles(const NormTile* m, int thread, int n_threads) noexcept
     cdef real scale[NORM_WIDTH]
     cdef NormTile t
     cdef Py_ssize_t i, r
-    for i from (thread + 1) * m.tiles // n_threads > i >= thread * m.tiles // n_threads:
+    for i in range(thread * m.tiles // n_threads, (thread + 1) * m.tiles // n_threads):
         t = tile_at(m, i)
         tile_scales(&t, scale)
         for r from 0 <= r <= t.rows - 4 by 4:
+            fetch_rows(m.x, m, i // m.across * m.height + r, 4, i % m.across * NORM_WIDTH, t.width)
             normalize_rows(4, &t, scale, r)
         for r in range(t.rows // 4 * 4, t.rows):
             normalize_rows(1, &t, scale, r)

@@ -13,8 +13,8 @@
 # statistics      in: the sums of dy and of dy (x - mean) in so many parts, from the call that stored dy (batch_statistics.pxi); or NULL
 #
 # Algorithm: the tiles of norm.pxi. Phase 1: sums of dy and of dy (x - mean) in each tile, where they are not given. Phase 2: of
-# all rows. Phase 3: dx, from the two totals, from the last tile to the first, and past the caches where it is large, as
-# forward. With constant statistics dx comes along in phase 1.
+# all rows. Phase 3: dx, from the two totals; a large one is stored past the caches (elements.pxi). With constant statistics dx comes
+# along in phase 1.
 #
 # Order of summation: of a part as in batch_statistics.pxi; parts in order, in double. It depends on the
 # shape alone; threads take whole tiles, in phase 2 whole blocks of 16 channels.
@@ -187,12 +187,18 @@ cdef inline void dx_part(int g, const NormTile* t, const real* scale, Py_ssize_t
     cdef vf constant = vload_upto(t.beta + j, n)
     cdef vf slope = vneg(vload_upto(t.variance + j, n))
     cdef Py_ssize_t k = r * t.channels + j
+    # What the stores could change, for all that a compiler knows, is read once.
+    cdef const real* x = t.x
+    cdef const real* dy = t.dy
+    cdef real* out = t.out
+    cdef Py_ssize_t channels = t.channels
+    cdef bint streamed = t.streamed
     cdef vf d
     cdef int i
     for i in range(g):
-        d = vfma(vload_upto(t.x + k, n) - mean, slope, vload_upto(t.dy + k, n) - constant)
-        store_or_stream(t.streamed, t.out + k, scales * d, n)
-        k += t.channels
+        d = vfma(vload_upto(x + k, n) - mean, slope, vload_upto(dy + k, n) - constant)
+        store_or_stream(streamed, out + k, scales * d, n)
+        k += channels
 
 
 cdef inline void dx_rows(int g, const NormTile* t, const real* scale, Py_ssize_t r) noexcept nogil:
@@ -221,10 +227,12 @@ cdef void batch_norm_backward_dx(const void* args, int thread, int n_threads) no
     m.inverse_std = b.inverse_std
     m.beta = b.shared
     m.variance = m.beta + m.channels
-    for i from (thread + 1) * m.tiles // n_threads > i >= thread * m.tiles // n_threads:
+    for i in range(thread * m.tiles // n_threads, (thread + 1) * m.tiles // n_threads):
         t = tile_at(&m, i)
         tile_scales(&t, scale)
         for r from 0 <= r <= t.rows - 4 by 4:
+            fetch_rows(m.x, &m, i // m.across * m.height + r, 4, i % m.across * NORM_WIDTH, t.width)
+            fetch_rows(m.dy, &m, i // m.across * m.height + r, 4, i % m.across * NORM_WIDTH, t.width)
             dx_rows(4, &t, scale, r)
         for r in range(t.rows // 4 * 4, t.rows):
             dx_rows(1, &t, scale, r)

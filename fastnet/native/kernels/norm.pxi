@@ -12,6 +12,9 @@
 cdef enum:
     NORM_WIDTH = 1024
     NORM_JOINED = 16            # channels of a block, where the results of tiles are joined
+    NORM_AHEAD = 16             # rows that are fetched before they are read, where they are short and the matrix is not in L2:
+    NORM_SHORT = 256            # channels
+    NORM_FAR = 1 << 22          # bytes
 
 # Of the whole matrix; `tile_at` gives the same with all pointers at one tile.
 cdef struct NormTile:
@@ -29,6 +32,7 @@ cdef struct NormTile:
     double alpha
     Py_ssize_t activation
     bint streamed               # `out` is stored past the caches
+    bint far                    # rows are fetched ahead
     Py_ssize_t rows
     Py_ssize_t width
     Py_ssize_t channels
@@ -44,6 +48,7 @@ cdef NormTile norm_tiles(Py_ssize_t rows, Py_ssize_t channels) noexcept nogil:
     m.rows = rows
     m.width = channels
     m.channels = channels
+    m.far = channels <= NORM_SHORT and rows * channels * <Py_ssize_t>sizeof(real) >= NORM_FAR
     m.height = 256 if channels <= 64 else 128 if channels <= 128 else 64
     m.down = (rows + m.height - 1) // m.height
     m.across = (channels + NORM_WIDTH - 1) // NORM_WIDTH
@@ -77,6 +82,14 @@ cdef NormTile tile_at(const NormTile* m, Py_ssize_t i) noexcept nogil:
 cdef inline bint streams_rows(const real* out, Py_ssize_t rows, Py_ssize_t channels) noexcept nogil:
     """Whether a matrix, none of whose rows has just been read, is stored past the caches: each row starts at a whole vector."""
     return channels % LANES == 0 and is_streamed(out, rows * channels)
+
+
+cdef inline void fetch_rows(const real* x, const NormTile* m, Py_ssize_t row, Py_ssize_t n, Py_ssize_t k, Py_ssize_t width) noexcept nogil:
+    """Fetch n rows that are read some time after `row`: vectors of a group of short rows are read in an order that no core foresees."""
+    cdef Py_ssize_t i
+    if m.far and row + NORM_AHEAD + n <= m.rows:
+        for i in range(n):
+            prefetch_elements(x + (row + NORM_AHEAD + i) * m.channels + k, width)
 
 
 cdef inline vf load_or(const real* p, real absent, Py_ssize_t j, Py_ssize_t n) noexcept nogil:
