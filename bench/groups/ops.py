@@ -4,9 +4,10 @@
 layer's two passes as one program, whose results lie in a workspace that is used again.
 
 The bandwidth that a share refers to is that of `machine.stream_probe`, which walks through as many bytes at the same time.
-Counted is each array once for each pass that must read or write it, whether a contender keeps it in a cache or reads it twice:
+Counted is each array once for each pass that must read or write it, whether a contender keeps it in a cache or reads it more often:
 
-- activations, batch norm: x and y forward; one array that was kept, dy and dx backward: five arrays of x's size,
+- activations: x and y forward; one array that was kept, dy and dx backward: five arrays of x's size,
+- batch norm: eight, as its sums over x, and over x and dy backward, have to be known before the first result,
 - pools: x and y forward, dy and dx backward; the places of the maxima are not counted,
 - softmax and cross-entropy: logits read, their gradient written, by one kernel.
 
@@ -45,7 +46,7 @@ class Op:
     @property
     def moved(self) -> int:
         """Bytes, as the module's docstring counts them."""
-        arrays = 2 if self.kind == "softmax cross-entropy" else 2.5 if "pool" in self.kind else 5
+        arrays = {"softmax cross-entropy": 2, "batch norm": 8, "max pool 2x2": 2.5, "avg pool 2x2": 2.5}.get(self.kind, 5)
         return round(arrays * 4 * np.prod(self.shape))
 
     @property
