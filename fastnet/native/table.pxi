@@ -18,7 +18,7 @@ cdef extern from "vec.h" nogil:
     ctypedef int vm
     enum:
         IS_DOUBLE, MANTISSA_BITS, EXPONENT_BIAS, LANES, LANES32, EIGHT
-        MR, MR_NARROW, NV, NV_ROW, NR, KC, PACKED_BYTES, COPY_AHEAD, TOGETHER
+        MR, MR_NARROW, NV, NR, KC, PACKED_BYTES, COPY_AHEAD, TOGETHER
     real REAL_MAX, REAL_MIN, REAL_EPSILON, ROUND
     ireal MANTISSA_MASK
     vf vload(const real* p)

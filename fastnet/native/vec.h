@@ -59,7 +59,6 @@ enum {
     EIGHT = 64 / FN_VECTOR_BYTES, /* vectors that hold eight doubles */
     NV = FN_NV,
     NR = FN_NV * (FN_VECTOR_BYTES / sizeof(real)),
-    NV_ROW = FN_NV == 4 ? 16 : 12, /* vectors of a tile that is one row high */
     TOGETHER = FN_NV == 4 ? 2 : 1, /* vectors of each array that Adam has in registers: of 32, or of 16 */
     KC = FN_KC,
     PACKED_BYTES = FN_PACKED_BYTES,

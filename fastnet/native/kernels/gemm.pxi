@@ -18,8 +18,8 @@
 # transposed, vector by vector squares, where B is; before a transposed A; or else by the first tile while
 # it computes, which costs nothing. With few rows, and where it stays in L1, B is read in place, but for a panel
 # that is not whole. A is read in place, along its rows or, where it is transposed, along h neighbours of a row.
-# A strip of tiles, one for each panel of the group, is one call; a row alone (batch 1) has wider tiles, as it
-# streams B. Threads divide tiles and panels: rows first for a transposed A, a weight gradient, so that a thread
+# A strip of tiles, one for each panel of the group, is one call; a row alone (batch 1) has its sums in L1
+# and streams B. Threads divide tiles and panels: rows first for a transposed A, a weight gradient, so that a thread
 # updates the weights whose gradients it has computed.
 #
 # Order of summation: k ascending within a block, starting from the bias (or from C). A depth from LEAST_HALVED to 2 KC
