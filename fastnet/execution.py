@@ -74,7 +74,7 @@ class Predictions:
         self.programs = Programs()
 
     def run(self, executor: Executor, x: np.ndarray, names=()) -> Pass:
-        x = np.ascontiguousarray(x, executor.dtype)
+        x = np.ascontiguousarray(x, executor.array_dtype)
         n = len(x)
         run = self.programs.get((n, *names), lambda: Pass(executor, self.workspace, self.control, n, False, names))
         run.program.bind(run.x, x)
@@ -93,6 +93,7 @@ class Executor:
     def __init__(self, graph: Graph, dtype: str, seed: int):
         self.graph = graph
         self.dtype = dtype
+        self.array_dtype = np.dtype(dtype)
         self.seed = seed
         self.lock = NetworkLock()
         self.control = ControlBlock()
@@ -124,7 +125,7 @@ class Executor:
 
     def predict(self, x: np.ndarray, batch_size: int | None, out: np.ndarray | None = None) -> np.ndarray:
         """Outputs of checked samples, a batch at a time."""
-        y = np.empty((len(x), *self.graph.output_shape), self.dtype) if out is None else out
+        y = np.empty((len(x), *self.graph.output_shape), self.array_dtype) if out is None else out
         return self._predict(_write_outputs, x, batch_size or PREDICT_BATCH, y)
 
     def forward(self, x: np.ndarray, training: bool) -> np.ndarray:

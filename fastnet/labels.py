@@ -10,6 +10,9 @@ import numpy as np
 from fastnet import checks
 from fastnet.kernels.batch import KINDS
 
+#: The same in the machine's order of bytes: to look up a dtype takes a tenth of the time that its name does.
+NATIVE = frozenset(map(np.dtype, KINDS))
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -27,7 +30,7 @@ class Targets:
 def real_array(argument: str, value) -> np.ndarray:
     """`value` as an array of real numbers, of any dtype that can be cast."""
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
-    if array.dtype.name not in KINDS:
+    if array.dtype not in NATIVE and array.dtype.name not in KINDS:
         if array.dtype.kind == "f":  # long double
             return array.astype(np.float64)
         hint = "; encode texts as class numbers 0, 1, 2, ..." if array.dtype.kind in "OUS" else ""
