@@ -119,6 +119,28 @@ print(threads_started(128, 32), threads_started(512, 256))
 
 
 @linux
+def test_threads_that_move_apart_keep_their_affinity():
+    """Threads that wake on one CPU go to different ones; what they may use stays as it was."""
+    found = run(
+        """
+import os, time
+import numpy as np, fastnet as fn
+fn.set_num_threads(2)
+a, b = np.ones((1, 1024), np.float32), np.ones((1024, 4096), np.float32)
+for _ in range(20):
+    time.sleep(0.02)
+    fn.kernels.matmul(a, b)
+print(len(os.listdir("/proc/self/task")))
+print(*{str(sorted(os.sched_getaffinity(int(task)))) for task in os.listdir("/proc/self/task")}, sep="\\n")
+print(sorted(os.sched_getaffinity(0)))
+""",
+        OPENBLAS_NUM_THREADS="1",
+    ).splitlines()
+    assert int(found[0]) >= 2
+    assert found[1:] == [found[-1]] * 2
+
+
+@linux
 def test_threads_that_share_a_cpu_give_it_to_one_another():
     code = """
 import os, time

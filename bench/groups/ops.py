@@ -46,7 +46,9 @@ class Op:
     @property
     def moved(self) -> int:
         """Bytes, as the module's docstring counts them."""
-        arrays = {"softmax cross-entropy": 2, "batch norm": 8, "max pool 2x2": 2.5, "avg pool 2x2": 2.5}.get(self.kind, 5)
+        arrays = {"softmax cross-entropy": 2, "batch norm": 8, "max pool 2x2": 2.5, "avg pool 2x2": 2.5}.get(
+            self.kind, 5
+        )
         return round(arrays * 4 * np.prod(self.shape))
 
     @property

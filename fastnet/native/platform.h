@@ -117,6 +117,32 @@ static inline void fn_barrier_wait(fn_barrier *b, int n_threads) {
     }
 }
 
+/* Threads that have slept may wake on the CPU of the thread that woke them, and take turns there for 10 ms before Linux moves
+ * one. A thread of a region that finds itself on the CPU of an earlier one goes to another CPU of its affinity, which stays as it is. */
+enum { FN_PLACES = 256 };
+
+static inline void fn_take_place(int32_t *places, int thread) {
+#if defined(__linux__)
+    if (thread >= FN_PLACES) return;
+    int cpu = sched_getcpu();
+    for (int i = 0; i < thread; i++) {
+        if (__atomic_load_n(&places[i], __ATOMIC_RELAXED) != cpu) continue;
+        cpu_set_t allowed, others;
+        if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) break;
+        others = allowed;
+        for (int j = 0; j < thread; j++) CPU_CLR(__atomic_load_n(&places[j], __ATOMIC_RELAXED), &others);
+        if (CPU_COUNT(&others) && sched_setaffinity(0, sizeof(others), &others) == 0)
+            sched_setaffinity(0, sizeof(allowed), &allowed);
+        cpu = sched_getcpu();
+        break;
+    }
+    __atomic_store_n(&places[thread], cpu, __ATOMIC_RELAXED);
+#else
+    (void)places;
+    (void)thread;
+#endif
+}
+
 static inline int fn_try_lock(int32_t *lock) {
     return __atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) == 0;
 }

@@ -21,12 +21,16 @@ cdef extern from "platform.h" nogil:
     int fn_omp_thread()
     int fn_omp_team()
     void fn_barrier_wait(fn_barrier* b, int n_threads)
+    enum:
+        FN_PLACES
+    void fn_take_place(int32_t* places, int thread)
     bint fn_try_lock(int32_t* lock)
     void fn_unlock(int32_t* lock)
     uint64_t fn_flush_denormals_enter()
     void fn_flush_denormals_leave(uint64_t mode)
 
 cdef fn_barrier barrier
+cdef int32_t places[FN_PLACES]      # the CPU of each thread of the present region, and of those before it
 cdef int32_t region_lock = 0
 cdef int32_t is_forked_child = 0
 
@@ -75,7 +79,10 @@ cdef void replay_in_region(const Op* ops, Py_ssize_t n_ops, Py_ssize_t n_steps, 
                            int n_threads) noexcept nogil:
     cdef uint64_t mode = 0
     barrier.arrived = 0
+    fn_take_place(places, 0)
     with parallel(num_threads=n_threads):
+        if fn_omp_thread():
+            fn_take_place(places, fn_omp_thread())
         mode = fn_flush_denormals_enter()
         replay_as_team(ops, n_ops, n_steps, control, fn_omp_thread(), fn_omp_team())
         fn_flush_denormals_leave(mode)
