@@ -9,6 +9,19 @@ os.environ["PYTHONSAFEPATH"] = "1"
 
 
 @pytest.fixture
+def torch_threads():
+    """PyTorch's number of threads is afterwards what it was: it limits all that uses the same OpenMP."""
+    try:
+        import torch
+    except ImportError:
+        yield
+        return
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def undrawn(monkeypatch):
     """Figures are made, but not drawn: for tests of texts."""
     from fastnet.reports import images

@@ -46,7 +46,7 @@ def rows_of(group, setup=SHORT):
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
+def one_thread(torch_threads):
     with fn.threads(1):
         yield
 

@@ -23,6 +23,7 @@ from bench.peers import choose, ours, with_torch
 LAYERS = [convolution(8, 3, bias=False), norm(relu=True), residual(8, 1), residual(16, 2), FLATTEN, dense(10)]
 SMALL = [Training(Net("small", LAYERS, (8, 8, 3), optimizer), 8, 32) for optimizer in (ADAM, SGD)]
 TINY = Training(mlp(6, 5, 3), 4, 20)
+pytestmark = pytest.mark.usefixtures("torch_threads")
 
 
 @pytest.mark.parametrize("direction", conv.PASSES)
