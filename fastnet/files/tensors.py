@@ -18,6 +18,8 @@ FORMAT = "fastnet"
 VERSION = 1
 # safetensors refuses headers above 100 MB; the rest of the header describes the tensors.
 LARGEST_DOCUMENT = 64 << 20
+# As safetensors names what `write_safetensors` writes.
+DTYPES = {"BOOL", "F16", "F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64"}
 
 
 def write_safetensors(path, tensors: dict[str, np.ndarray], metadata: dict) -> None:
@@ -78,7 +80,12 @@ def read_safetensors(path) -> tuple[dict[str, np.ndarray], dict]:
     try:
         with safe_open(path, framework="np") as file:
             document = _checked_document(path, file.metadata())
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+            names = sorted(file.keys())
+            # With JAX in the process NumPy knows types of its own, and safetensors reads them.
+            unknown = {file.get_slice(name).get_dtype() for name in names} - DTYPES
+            if unknown:
+                raise TypeError(", ".join(sorted(unknown)))
+            tensors = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file, or damaged or cut short ({error})") from None
     except (TypeError, KeyError, AttributeError) as error:
