@@ -151,15 +151,16 @@ cdef inline void normalize_rows(int g, const NormTile* t, const real* scale, Py_
             activate(t.activation, t.alpha, t.out + i * t.channels, t.out + i * t.channels, t.width)
 
 
-cdef void normalize_tiles(const NormTile* m, int thread, int n_threads) noexcept nogil:
+cdef void normalize_tiles(NormTile* m, int thread, int n_threads) noexcept nogil:
     cdef real scale[NORM_WIDTH]
     cdef NormTile t
     cdef Py_ssize_t i, r
+    m.streamed = m.out != m.x and m.out != m.added and m.activation <= RELU and streams_rows(m)
     for i in range(thread * m.tiles // n_threads, (thread + 1) * m.tiles // n_threads):
         t = tile_at(m, i)
         tile_scales(&t, scale)
         for r from 0 <= r <= t.rows - 4 by 4:
-            fetch_rows(m.x, m, i // m.across * m.height + r, 4, i % m.across * NORM_WIDTH, t.width)
+            fetch_rows(t.x + r * t.channels, m, 4)
             normalize_rows(4, &t, scale, r)
         for r in range(t.rows // 4 * 4, t.rows):
             normalize_rows(1, &t, scale, r)
@@ -174,7 +175,6 @@ cdef void batch_norm_normalize(const void* args, int thread, int n_threads) noex
     m.added = b.added
     m.activation, m.alpha = b.activation, b.alpha
     m.out = b.y
-    m.streamed = b.y != b.x and b.y != b.added and b.activation <= RELU and streams_rows(b.y, b.rows, b.channels)
     m.gamma = b.gamma
     m.beta = b.beta
     m.mean = b.mean
@@ -189,7 +189,6 @@ cdef void batch_norm_inference(const void* args, int thread, int n_threads) noex
     m.added = b.added
     m.activation, m.alpha = b.activation, b.alpha
     m.out = b.y
-    m.streamed = b.y != b.x and b.y != b.added and b.activation <= RELU and streams_rows(b.y, b.rows, b.channels)
     m.gamma = b.gamma
     m.beta = b.beta
     m.mean = b.running_mean

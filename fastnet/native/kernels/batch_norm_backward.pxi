@@ -221,7 +221,7 @@ cdef void batch_norm_backward_dx(const void* args, int thread, int n_threads) no
     m.x = b.x
     m.dy = b.dy
     m.out = b.dx
-    m.streamed = b.dx != b.dy and streams_rows(b.dx, b.rows, b.channels)
+    m.streamed = b.dx != b.dy and streams_rows(&m)
     m.gamma = b.gamma
     m.mean = b.mean
     m.inverse_std = b.inverse_std
@@ -231,8 +231,8 @@ cdef void batch_norm_backward_dx(const void* args, int thread, int n_threads) no
         t = tile_at(&m, i)
         tile_scales(&t, scale)
         for r from 0 <= r <= t.rows - 4 by 4:
-            fetch_rows(m.x, &m, i // m.across * m.height + r, 4, i % m.across * NORM_WIDTH, t.width)
-            fetch_rows(m.dy, &m, i // m.across * m.height + r, 4, i % m.across * NORM_WIDTH, t.width)
+            fetch_rows(t.x + r * t.channels, &m, 4)
+            fetch_rows(t.dy + r * t.channels, &m, 4)
             dx_rows(4, &t, scale, r)
         for r in range(t.rows // 4 * 4, t.rows):
             dx_rows(1, &t, scale, r)

@@ -198,15 +198,14 @@ cdef inline Py_ssize_t own_statistics_bytes(Py_ssize_t rows, Py_ssize_t channels
 cdef inline void collect_tile_rows(Collector* c, const NormTile* m, Py_ssize_t i, Py_ssize_t row, Py_ssize_t n) noexcept nogil:
     """Of tile i, n rows from its row `row` on."""
     cdef Py_ssize_t k = i % m.across * NORM_WIDTH
-    cdef Py_ssize_t width = min(m.channels - k, <Py_ssize_t>NORM_WIDTH)
     cdef Py_ssize_t first, r
     c.part, c.before = i // m.across, row
     first = c.part * m.height + row
     for r from 0 <= r < n by COLLECTED:
-        fetch_rows(c.y, m, first + r, COLLECTED, k, width)
+        fetch_rows(c.y + (first + r) * m.channels, m, COLLECTED)
         if c.x != NULL:
-            fetch_rows(c.x, m, first + r, COLLECTED, k, width)
-        collect_rows(c, first + r, min(n - r, <Py_ssize_t>COLLECTED), k, k + width)
+            fetch_rows(c.x + (first + r) * m.channels, m, COLLECTED)
+        collect_rows(c, first + r, min(n - r, <Py_ssize_t>COLLECTED), k, min(m.channels, k + NORM_WIDTH))
 
 
 cdef void collect_tiles(const NormTile* m, real* statistics, const real* y, const real* x, const real* mean, int thread,

@@ -13,7 +13,7 @@ cdef enum:
     NORM_WIDTH = 1024
     NORM_JOINED = 16            # channels of a block, where the results of tiles are joined
     NORM_AHEAD = 16             # rows that are fetched before they are read, where they are short and the matrix is not in L2:
-    NORM_SHORT = 256            # channels
+    NORM_SHORT = 256            # channels, fewer than a tile's
     NORM_FAR = 1 << 22          # bytes
 
 # Of the whole matrix; `tile_at` gives the same with all pointers at one tile.
@@ -79,17 +79,15 @@ cdef NormTile tile_at(const NormTile* m, Py_ssize_t i) noexcept nogil:
     return t
 
 
-cdef inline bint streams_rows(const real* out, Py_ssize_t rows, Py_ssize_t channels) noexcept nogil:
-    """Whether a matrix, none of whose rows has just been read, is stored past the caches: each row starts at a whole vector."""
-    return channels % LANES == 0 and is_streamed(out, rows * channels)
+cdef inline bint streams_rows(const NormTile* m) noexcept nogil:
+    """Whether `out`, of whose rows none has just been read, is stored past the caches: each row starts at a whole vector."""
+    return m.channels % LANES == 0 and is_streamed(m.out, m.rows * m.channels)
 
 
-cdef inline void fetch_rows(const real* x, const NormTile* m, Py_ssize_t row, Py_ssize_t n, Py_ssize_t k, Py_ssize_t width) noexcept nogil:
-    """Fetch n rows that are read some time after `row`: vectors of a group of short rows are read in an order that no core foresees."""
-    cdef Py_ssize_t i
-    if m.far and row + NORM_AHEAD + n <= m.rows:
-        for i in range(n):
-            prefetch_elements(x + (row + NORM_AHEAD + i) * m.channels + k, width)
+cdef inline void fetch_rows(const real* x, const NormTile* m, Py_ssize_t n) noexcept nogil:
+    """Fetch n rows that are read NORM_AHEAD rows after x: vectors of a group of short rows are read in an order that no core foresees."""
+    if m.far:
+        prefetch_elements(x + NORM_AHEAD * m.channels, n * m.channels)
 
 
 cdef inline vf load_or(const real* p, real absent, Py_ssize_t j, Py_ssize_t n) noexcept nogil:
