@@ -6,13 +6,18 @@ import numpy as np
 
 from fastnet import losses
 
-__all__ = ["best_constant", "constant_loss", "perfect_loss"]
+__all__ = ["avoidable_share", "best_constant", "constant_loss", "perfect_loss"]
 
 LEAST_PROBABILITY = 1e-9  # whose logit is finite
 BISECTIONS = 60  # of the range of targets, to the rounding of float64
 DESCENTS = 200  # evaluations, at most, of a loss whose best constant has no formula
 SETTLED = 1e-9  # of the loss: steps that promise less are not taken
 KEPT = 0.1  # of what a step promises: less means that it goes too far
+
+
+def avoidable_share(value: float, constant: float, perfect: float) -> float:
+    """What is left, at a loss, of what a prediction can better the best constant one by: 1 is nothing learned, 0 perfect."""
+    return (value - perfect) / (constant - perfect)
 
 
 def constant_loss(loss, targets, output_shape, weights=None) -> float:

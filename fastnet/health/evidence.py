@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from fastnet.health.baseline import constant_loss, perfect_loss
+from fastnet.health.baseline import avoidable_share, constant_loss, perfect_loss
+from fastnet.health.flat_ends import activation_of
 from fastnet.health.scale import Scale, first_scalings
 from fastnet.labels import Targets
 
@@ -127,16 +128,12 @@ def weight_layers(graph) -> list[Hidden]:
         if weight is None or not weight.trainable or any(hidden.weight is weight for hidden in found):
             continue
         readers = graph.readers(node.name)
-        activation = getattr(getattr(node.layer, "activation", None), "name", None)
-        if activation in (None, "linear"):
+        activation = activation_of(node.layer)
+        if activation == "linear":
             activation = node.layer.activation_behind
         normed = len(readers) == 1 and readers[0].layer.is_norm and activation_of(node.layer) == "linear"
         found.append(Hidden(node.name, weight, activation, normed, node.name == graph.output))
     return found
-
-
-def activation_of(layer) -> str:
-    return getattr(getattr(layer, "activation", None), "name", "linear")
 
 
 class Evidence:
@@ -207,7 +204,7 @@ class Evidence:
     def level(self, loss: float) -> float | None:
         """The share of the best constant prediction's avoidable loss that is left: 1 is nothing learned, 0 perfect."""
         base, perfect = self.beginning.base_loss, self.beginning.perfect_loss
-        return None if base is None or not base > perfect else (loss - perfect) / (base - perfect)
+        return None if base is None or not base > perfect else avoidable_share(loss, base, perfect)
 
     @property
     def present_level(self) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-__all__ = ["FLAT_SLOPE", "Ends", "ends_of"]
+__all__ = ["FLAT_SLOPE", "Ends", "activation_of", "ends_of"]
 
 #: Of the greatest slope: an update moves a unit 20 times less there.
 FLAT_SLOPE = 0.05
@@ -23,6 +23,11 @@ class Ends(NamedTuple):
     @property
     def has_flat(self) -> bool:
         return math.isfinite(self.low) or math.isfinite(self.high)
+
+
+def activation_of(layer) -> str:
+    """The name of a layer's activation; "linear" if it has none."""
+    return getattr(getattr(layer, "activation", None), "name", "linear")
 
 
 def ends_of(activation) -> Ends | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnet import labels, losses
-from fastnet.health.baseline import constant_loss, perfect_loss
+from fastnet.health.baseline import avoidable_share, constant_loss, perfect_loss
 from fastnet.health.findings import Finding
 from fastnet.health.preflight_report import Check
 
@@ -60,7 +60,7 @@ class Levels:
 
     def left(self, value: float) -> float:
         """The share of the best constant prediction's avoidable loss that is left: 0 where all is learned, 1 at the constant."""
-        return (value - self.perfect) / (self.constant - self.perfect)
+        return avoidable_share(value, self.constant, self.perfect)
 
     @property
     def tells_apart(self) -> bool:

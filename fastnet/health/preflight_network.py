@@ -11,7 +11,7 @@ from fastnet import initializers
 from fastnet.graph import INPUT, Node
 from fastnet.health.evidence import difference_of_units
 from fastnet.health.findings import Finding
-from fastnet.health.flat_ends import FLAT_SLOPE, ends_of
+from fastnet.health.flat_ends import FLAT_SLOPE, activation_of, ends_of
 from fastnet.health.preflight_loss import Levels
 from fastnet.health.preflight_report import Check
 from fastnet.layers import BatchNorm, Dropout
@@ -153,7 +153,7 @@ def check_activation_spread(first: FirstPass) -> Check:
             continue
         gain = after / before
         # Of large inputs tanh and sigmoid make ends of their range, which is the units' fault.
-        least = 0 if getattr(getattr(node.layer, "activation", None), "name", None) in BOUNDED else 1 / LAYER_FACTOR
+        least = 0 if activation_of(node.layer) in BOUNDED else 1 / LAYER_FACTOR
         if not least <= gain <= LAYER_FACTOR:
             found.append(Finding(
                 "initialization-scale", "warning", node.name, None, {"gain": gain, "std before": before, "std after": after},
@@ -239,7 +239,7 @@ def check_units(first: FirstPass) -> Check:
                 f"Draw the weights of {node.name!r} at random: leave init= to its default.",
             ))  # fmt: skip
     for node in first.net.graph.nodes:
-        activation = getattr(getattr(node.layer, "activation", None), "name", None)
+        activation = activation_of(node.layer)
         values = first.outputs[node.name]
         if activation in ("relu", "relu6"):
             found += _dead(node, values, numbers)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnet.graph import INPUT
+from fastnet.health.flat_ends import activation_of
 from fastnet.layers import Normalize
 
 __all__ = ["Scale", "first_scalings"]
@@ -90,12 +91,8 @@ def first_scalings(graph) -> list:
         layer = node.layer
         if layer.is_norm or isinstance(layer, Normalize):
             found[node.name] = node
-        elif layer.parameters() or _bends(layer) or node.name == graph.output:
+        elif layer.parameters() or activation_of(layer) != "linear" or node.name == graph.output:
             return []
         else:
             raw.add(node.name)
     return list(found.values())
-
-
-def _bends(layer) -> bool:
-    return getattr(getattr(layer, "activation", None), "name", "linear") != "linear"
