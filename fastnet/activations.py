@@ -17,14 +17,15 @@ class Activation:
         self.name = name
         self.kind = row.kind
         self.saves = row.saves
+        self.has_slope = row.has_slope
         self.alpha = row.alpha if alpha is None else alpha
 
     def record_forward(self, ctx, x):
         return ctx.activation(self, x)
 
     def record_backward(self, ctx, dy, x, y):
-        """dy times the slope at x, from what the function saves: its output y or its input x."""
-        return ctx.activation_backward(self, dy, y if self.saves == "output" else x)
+        """dy times the slope at x, where y = activation(x) was recorded with this context."""
+        return ctx.activation_backward(self, dy, x, y)
 
     def config(self):
         return self.name

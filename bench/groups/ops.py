@@ -1,7 +1,7 @@
 """What a network does between products: a pass forward and one backward, in memory that fits into a cache, and that doesn't.
 
 "fastnet" calls the kernels on arrays, with results in fresh memory, as the peers do. "fastnet recorded" is what training runs: the
-layer's two passes as one program, whose results lie in a workspace that is used again.
+layer's two passes, or the loss with its gradient, as one program, whose results lie in a workspace that is used again.
 
 The bandwidth that a share refers to is that of `machine.stream_probe`, which walks through as many bytes at the same time.
 Counted is each array once for each pass that must read or write it, whether a contender keeps it in a cache or reads it more often:
@@ -71,11 +71,8 @@ def cases(setup):
 
 
 def both_passes(setup, op: Op):
-    calls = {"fastnet": fastnet_kernels(op)}
-    ours = ("fastnet",)
-    if op.kind != "softmax cross-entropy":
-        calls["fastnet recorded"] = fastnet_recorded(op)
-        ours += ("fastnet recorded",)
+    recorded = recorded_loss if op.kind == "softmax cross-entropy" else recorded_layer
+    calls = {"fastnet": fastnet_kernels(op), "fastnet recorded": recorded(op)}
     layouts = ("contiguous", "channels_last") if len(op.shape) == 4 else ("contiguous",)
     calls |= setup.make(
         {
@@ -90,7 +87,7 @@ def both_passes(setup, op: Op):
         check({name: pair[i] for name, pair in results.items()})
     return measure(
         setup, {name: repeat(call) for name, (call, _) in calls.items()}, moved=op.moved,
-        stream=machine.stream_probe(setup.threads, op.moved), ours=ours,
+        stream=machine.stream_probe(setup.threads, op.moved), ours=("fastnet", "fastnet recorded"),
     )  # fmt: skip
 
 
@@ -130,10 +127,9 @@ def fastnet_kernels(op: Op):
     return call, call
 
 
-def fastnet_recorded(op: Op):
+def recorded_layer(op: Op):
     import fastnet as fn
     from fastnet.execution import Pass
-    from fastnet.native.arena import Block
 
     x, dy = op.arrays()
     layer = {
@@ -143,12 +139,7 @@ def fastnet_recorded(op: Op):
     }.get(op.kind, lambda: fn.Activation(op.kind))()
     net = fn.Network([layer], input_shape=op.shape[1:], seed=0)
     recorded = Pass(net.executor, net.executor.training_workspace, net.executor.control, len(x), True)
-    # As the workspace has them: huge pages, and every row at a multiple of a vector's size.
-    inputs = {recorded.x: Block(x.nbytes), recorded.dy: Block(dy.nbytes)}
-    for (memory, block), values in zip(inputs.items(), (x, dy), strict=True):
-        array = np.frombuffer(block, x.dtype).reshape(values.shape)
-        array[...] = values
-        recorded.program.bind(memory, array)
+    inputs = bind(recorded.program, {recorded.x: x, recorded.dy: dy})
 
     def call(kept=(net, inputs)):  # what the program reads
         recorded.program.run()
@@ -158,6 +149,44 @@ def fastnet_recorded(op: Op):
         return tuple(recorded.program.view(tensor).copy() for tensor in (recorded.y, recorded.dx))
 
     return call, result
+
+
+def recorded_loss(op: Op):
+    import fastnet as fn
+    from fastnet.native.plan import ControlBlock
+    from fastnet.recording import Memory, Program, Recording, Workspace
+
+    logits, labels = op.arrays()
+    recording = Recording("float32")
+    x, y = Memory("logits"), Memory("labels")
+    target = recording.outside(y, labels.shape, "int32")
+    gradient = fn.SoftmaxCrossEntropy().record(recording, recording.outside(x, logits.shape), target, None, True)
+    recording.keep(gradient)
+    control = ControlBlock()
+    program = Program(recording, Workspace(), control)
+    inputs = bind(program, {x: logits, y: labels.astype(np.int32)})
+
+    def call(kept=inputs):
+        program.run()
+
+    def result():
+        call()
+        return np.float32(control.loss), program.view(gradient).copy()
+
+    return call, result
+
+
+def bind(program, arrays: dict) -> list:
+    """Bind the arrays as the workspace has them: in huge pages, and every row at a multiple of a vector's size."""
+    from fastnet.native.arena import Block
+
+    blocks = []
+    for memory, values in arrays.items():
+        blocks.append(Block(values.nbytes))
+        array = np.frombuffer(blocks[-1], values.dtype).reshape(values.shape)
+        array[...] = values
+        program.bind(memory, array)
+    return blocks
 
 
 def hows_of_torch(setup, op: Op) -> tuple[str, ...]:

@@ -25,13 +25,15 @@ class ActivationRow:
     """One elementwise activation.
 
     `kind` is its number in `activation.pxi`; `saves` says what its backward pass reads, its "output" or its "input";
-    `alpha` is the default of its parameter, `alpha_rule` what `checks.real_number` asks of one (None: there is none);
+    `has_slope` tells of those that can give the slope beside the output at little cost, which training keeps instead of
+    the input; `alpha` is the default of its parameter, `alpha_rule` what `checks.real_number` asks of one (None: there is none);
     `work` is the cost of an element, in elementary operations.
     """
 
     name: str
     kind: int
     saves: str = "output"
+    has_slope: bool = False
     alpha: float = 0.0
     alpha_rule: dict | None = field(default=None, hash=False)
     work: int = 32
@@ -53,16 +55,19 @@ ACTIVATIONS: dict[str, ActivationRow] = {
         ActivationRow("leaky_relu", 2, alpha=0.01, alpha_rule={"least": 0}, work=8),
         ActivationRow("elu", 3, alpha=1.0, alpha_rule={"above": 0}),
         ActivationRow("selu", 4),
-        ActivationRow("gelu", 5, saves="input"),
-        ActivationRow("gelu_tanh", 6, saves="input"),
-        ActivationRow("silu", 7, saves="input"),
+        ActivationRow("gelu", 5, saves="input", has_slope=True),
+        ActivationRow("gelu_tanh", 6, saves="input", has_slope=True),
+        ActivationRow("silu", 7, saves="input", has_slope=True),
         ActivationRow("sigmoid", 8),
         ActivationRow("tanh", 9),
-        ActivationRow("softplus", 10, saves="input"),
+        ActivationRow("softplus", 10, saves="input", has_slope=True),
         ActivationRow("relu6", 11, work=8),
         ActivationRow("hard_swish", 12, saves="input", work=8),
     )
 }
+
+#: The kind of a backward pass that reads slopes.
+SLOPE = 13
 
 
 def _pair(first: str, first_value, dy) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +79,7 @@ def _pair(first: str, first_value, dy) -> tuple[np.ndarray, np.ndarray]:
     return saved, dy
 
 
-def activate(x, kind: str, *, alpha: float | None = None, out=None) -> np.ndarray:
+def activate(x, kind: str, *, alpha: float | None = None, return_slope: bool = False, out=None):
     """y = f(x), element by element.
 
     Parameters
@@ -86,19 +91,22 @@ def activate(x, kind: str, *, alpha: float | None = None, out=None) -> np.ndarra
         "sigmoid", "tanh", "softplus", "relu6" or "hard_swish".
     alpha : float, optional
         The slope of leaky_relu below 0 (at least 0; default 0.01), or where elu ends, -alpha (above 0; default 1).
+    return_slope : bool, default False
+        Return f'(x), too. For gelu, gelu_tanh, silu and softplus, whose slope costs little beside y and much alone: the gradient
+        with respect to x is then ``dy * slope``, which is what training does, with the bits of `activate_backward`.
     out : ndarray, optional
         C-contiguous array of x's shape and dtype; it may be x.
 
     Returns
     -------
-    ndarray
+    ndarray, or two of them with `return_slope`
         `out`, or a new array. A few units in the last place off, for small results too; NaN stays NaN.
 
     Raises
     ------
     TypeError, ValueError
-        An unknown `kind`; an `alpha` out of its bounds, or for an activation that has none; x is not real;
-        an `out` of another form, or one that overlaps x in part.
+        An unknown `kind`; an `alpha` out of its bounds, or for an activation that has none; `return_slope` for one that
+        keeps something else; x is not real; an `out` of another form, or one that overlaps x in part.
 
     Examples
     --------
@@ -108,15 +116,22 @@ def activate(x, kind: str, *, alpha: float | None = None, out=None) -> np.ndarra
     array([-1.,  0.,  2.], dtype=float32)
     """
     row = ACTIVATIONS[checks.choice("kind", kind, ACTIVATIONS)]
-    return _forward(row, row.checked_alpha(alpha), x, out)
+    if not checks.flag("return_slope", return_slope):
+        return _forward(row, row.checked_alpha(alpha), x, out)
+    if not row.has_slope:
+        having = ", ".join(repr(name) for name, other in ACTIVATIONS.items() if other.has_slope)
+        raise ValueError(f"return_slope is for {having}, whose slope has most of its work in y; got kind {kind!r}")
+    x = call.real_array("x", x)
+    slope = np.empty_like(x)
+    return _forward(row, row.checked_alpha(alpha), x, out, slope), slope
 
 
-def _forward(row: ActivationRow, alpha: float, x, out) -> np.ndarray:
+def _forward(row: ActivationRow, alpha: float, x, out, slope=None) -> np.ndarray:
     x = call.real_array("x", x)
     out = call.output("out", out, x.shape, x.dtype)
     checks.same_or_apart("out", out, x=x)
     numbers = {"n": x.size, "kind": row.kind, "alpha": alpha}
-    call.run("activation", x.dtype.name, {"x": x}, {"y": out}, numbers, row.work * x.size)
+    call.run("activation", x.dtype.name, {"x": x}, {"y": out, "slope": slope}, numbers, row.work * x.size)
     return out
 
 

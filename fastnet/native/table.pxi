@@ -230,7 +230,7 @@ add("depthwise_weights",
     " | N H W C P Q K R S sh sw eh ew ph pw G accumulate accumulate_bias scratch_stride |",
     sizeof(ConvWeightsArgs), depthwise_weights, depthwise_weights_end, NULL, depthwise_weights_scratch, depthwise_weights_shared)
 
-add("activation", "x y | n kind | alpha", sizeof(ActivationArgs), activation)
+add("activation", "x y slope | n kind | alpha", sizeof(ActivationArgs), activation)
 add("activation_backward", "saved dy dx | n kind | alpha", sizeof(ActivationBackwardArgs), activation_backward)
 add("prelu", "x slope y | rows channels single |", sizeof(PreluArgs), prelu)
 add("prelu_backward", "x slope dy dx dslope shared | rows channels single accumulate |",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fastnet.kernels.activation import SLOPE
 from fastnet.native.plan import ControlBlock
 from fastnet.recording.recording import Recording, Tensor
 
@@ -19,6 +20,7 @@ class Context:
         self.place = place
         self.training = training
         self.frozen = frozen
+        self.slopes: dict[Tensor, Tensor | None] = {}  # of each activated tensor, where its activation computes it
 
     def keep(self, y, **saved):
         """Keep tensors (or anything) for the backward pass, as attributes; returns `y`, kept too."""
@@ -132,20 +134,25 @@ class Context:
         if activation is None or activation.kind == 0:
             return x
         y = self.tensor(x.shape)
+        slope = self.slopes[y] = self.tensor(x.shape) if activation.has_slope else None
         self.call(
-            "activation", reads={"x": x}, writes={"y": y}, in_place=("x", "y"), work=8 * x.size,
-            n=x.size, kind=activation.kind, alpha=activation.alpha,
+            "activation", reads={"x": x}, writes={"y": y, "slope": slope}, optional=("slope",), in_place=("x", "y"),
+            work=8 * x.size, n=x.size, kind=activation.kind, alpha=activation.alpha,
         )  # fmt: skip
         return y
 
-    def activation_backward(self, activation, dy: Tensor, saved: Tensor) -> Tensor:
-        """dy times the slope; `saved` is the activation's output or input, as its table row says."""
+    def activation_backward(self, activation, dy: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """dy times the slope of y = activation(x), from what its table row says: y, x, or the slope that `activation` left."""
         if activation is None or activation.kind == 0:
             return dy
+        if activation.has_slope:
+            kind, saved = SLOPE, self.slopes[y]
+        else:
+            kind, saved = activation.kind, y if activation.saves == "output" else x
         dx = self.tensor(dy.shape)
         self.call(
             "activation_backward", reads={"saved": saved, "dy": dy}, writes={"dx": dx}, in_place=("dy", "dx"),
-            work=8 * dy.size, n=dy.size, kind=activation.kind, alpha=activation.alpha,
+            work=8 * dy.size, n=dy.size, kind=kind, alpha=activation.alpha,
         )  # fmt: skip
         return dx
 

@@ -185,6 +185,8 @@ def _fuse_into(call: Node, node: Node, source: str) -> bool:
         return False
     overwritten = None if call.in_place is None else call.reads[call.in_place[0]].storage
     if node.kernel == "activation":
+        if "slope" in node.writes:
+            return False
         numbers.update(activation=node.numbers["kind"], alpha=node.numbers["alpha"])
         call.writes[store.output] = node.writes["y"]
     elif node.kernel == "add":

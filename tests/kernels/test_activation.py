@@ -92,6 +92,30 @@ def test_backward(kind, dtype):
     np.testing.assert_array_less(np.abs(dx - true), 6 * epsilon(dtype) * np.abs(dy) + np.finfo(dtype).tiny)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["gelu", "gelu_tanh", "silu", "softplus"])
+@pytest.mark.parametrize("n", [0, 1, 77, 9000])
+def test_slopes_beside_outputs_have_the_bits_of_both_passes(kind, dtype, n):
+    x, dy = 3 * np.random.default_rng(n).standard_normal((2, n)).astype(dtype)
+    x[: n // 10] *= 1000
+    y, slope = activate(x, kind, return_slope=True)
+    np.testing.assert_array_equal(y, activate(x, kind))
+    np.testing.assert_array_equal(dy * slope, activate_backward(x, dy, kind))
+    out = x.copy()
+    found, in_place = activate(out, kind, return_slope=True, out=out)
+    assert found is out
+    np.testing.assert_array_equal(out, y)
+    np.testing.assert_array_equal(in_place, slope)
+
+
+def test_slopes_are_for_those_that_do_not_keep_the_output():
+    for kind in set(KINDS) - {"gelu", "gelu_tanh", "silu", "softplus"}:
+        with pytest.raises(ValueError, match=f"return_slope is for 'gelu', .*got kind '{kind}'"):
+            activate(np.ones(3, "float32"), kind, return_slope=True)
+    with pytest.raises(TypeError, match="return_slope"):
+        activate(np.ones(3, "float32"), "gelu", return_slope=2)
+
+
 @pytest.mark.parametrize("kind", ["gelu", "silu", "sigmoid", "softplus"])
 def test_small_slopes_are_right(kind):
     """Left of where slopes cross zero they go to 0 with a small relative error."""

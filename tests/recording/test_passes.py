@@ -43,14 +43,30 @@ def test_an_activation_moves_into_the_sum_before_it(kind):
     assert np.array_equal(found, kernels.activate(case.arrays["a"] + case.arrays["b"], kind))
 
 
-@pytest.mark.parametrize("kind", ["relu", "gelu", "leaky_relu"])
+@pytest.mark.parametrize("kind", ["relu", "leaky_relu", "hard_swish"])
 def test_a_slope_moves_into_the_sum_before_it(kind):
     case = Case()
-    dx = case.ctx.activation_backward(activations.get(kind), case.ctx.add(case.a, case.b), case.c)
+    dx = case.ctx.activation_backward(activations.get(kind), case.ctx.add(case.a, case.b), x=case.c, y=case.c)
     (found,) = case.run(dx)
     assert case.kernels == ["add"]
     expected = kernels.activate_backward(case.arrays["c"], case.arrays["a"] + case.arrays["b"], kind)
     assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("kind", ["gelu", "gelu_tanh", "silu", "softplus"])
+def test_a_slope_that_shares_an_exponential_is_computed_with_the_output(kind):
+    """And multiplied by in the store of the gradient before it; what was activated is not kept."""
+    case = Case()
+    activation = activations.get(kind)
+    z = case.ctx.add(case.a, case.b)
+    y = case.ctx.activation(activation, z)
+    dx = case.ctx.activation_backward(activation, case.ctx.add(case.c, y), z, y)
+    found_y, found_dx = case.run(y, dx)
+    assert case.kernels == ["add", "activation", "add"]
+    assert all(tensor.storage is not z.storage for tensor in case.recording.nodes[-1].inputs())
+    a, b, c = case.arrays.values()
+    assert np.array_equal(found_y, kernels.activate(a + b, kind))
+    assert np.array_equal(found_dx, kernels.activate_backward(a + b, c + found_y, kind))
 
 
 def test_what_is_read_elsewhere_stays():
@@ -83,13 +99,13 @@ def test_a_slope_at_what_comes_later_or_is_overwritten_stays():
     total = case.arrays["a"] + case.arrays["b"]
     dy = case.ctx.add(case.a, case.b)
     later = case.ctx.add(case.a, case.c)
-    (found,) = case.run(case.ctx.activation_backward(activations.get("relu"), dy, later))
+    (found,) = case.run(case.ctx.activation_backward(activations.get("relu"), dy, later, later))
     assert case.kernels == ["add", "add", "activation_backward"]
     assert np.array_equal(found, np.where(case.arrays["a"] + case.arrays["c"] > 0, total, 0))
     case = Case()
     saved = case.ctx.add(case.a, case.b)
     dy = case.ctx.add(saved, case.c)
-    (found,) = case.run(case.ctx.activation_backward(activations.get("relu"), dy, saved))
+    (found,) = case.run(case.ctx.activation_backward(activations.get("relu"), dy, saved, saved))
     assert np.array_equal(found, np.where(total > 0, total + case.arrays["c"], 0))
 
 

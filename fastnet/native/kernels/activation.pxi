@@ -2,9 +2,11 @@
 #
 #   y = f(x)        dx = dy f'(x)
 #
-# n         elements; all arrays contiguous. x and y may be the same memory, and so may dy and dx
+# n         elements; all arrays contiguous. x and y or slope may be the same memory, and so may dy and dx
 # saved     in: y where f' follows from it (linear, relu, leaky_relu, elu, selu, sigmoid, tanh, relu6),
-#           x where it doesn't (gelu, gelu_tanh, silu, softplus, hard_swish)
+#           x where it doesn't (gelu, gelu_tanh, silu, softplus, hard_swish), or f'(x) itself (SLOPE)
+# slope     out, or NULL: f'(x) of gelu, gelu_tanh, silu and softplus. It shares its exponential with f(x), so training keeps it
+#           instead of x, and the backward pass is a multiplication
 # alpha     slope of leaky_relu (at least 0: the sign of y tells that of x), alpha of elu (above 0)
 #
 # One loop serves whole vectors and the last part of one, so an element's bits don't depend on where it
@@ -12,10 +14,10 @@
 # are stored past the caches (elements.pxi).
 #
 # Accuracy. Nothing cancels on the way to a small result: for negative x, gelu is x Phi(-|x|) with Phi(-|x|) computed as
-# such (math.pxi), and the slopes have 1 - sigmoid(x) as sigmoid(-x). Relative errors, for all x: gelu 4 ulp (float64: 6, or
-# 9 without FMA), the others 3. But gelu_tanh takes the rounding of its argument z along into e^2z, some 2 |z| ulp for
-# negative x: 20 at x = -5, where y is 2e-7. Slopes of gelu, gelu_tanh, silu and hard_swish cross zero once; around there
-# their error is absolute, 2 ulp of 1. A result below 1e-36 (float32; 1e-305 in float64) may be 0, where a factor of it is denormal.
+# such (math.pxi), and the slopes have 1 - sigmoid(x) as sigmoid(-x). Relative errors, for all x: gelu and silu 4 ulp (gelu in
+# float64: 6, or 9 without FMA), the others 3. But gelu_tanh takes the rounding of its argument z along into e^2z, some 2 |z| ulp
+# for negative x: 20 at x = -5, where y is 2e-7. Slopes of gelu, gelu_tanh, silu and hard_swish cross zero once; around there their
+# error is absolute, 2 ulp of 1. A result below 1e-36 (float32; 1e-305 in float64) may be 0, where a factor of it is denormal.
 #
 # Sources: the formulas are PyTorch's. Maas, Hannun & Ng 2013 (leaky_relu); Clevert, Unterthiner & Hochreiter 2016 (elu);
 # Klambauer et al. 2017 (selu); Hendrycks & Gimpel 2016 (gelu, silu); Dugas et al. 2001 (softplus); Krizhevsky 2010
@@ -35,10 +37,12 @@ cdef enum Activation:
     SOFTPLUS = 10
     RELU6 = 11          # min(max(x, 0), 6)
     HARD_SWISH = 12     # x relu6(x + 3) / 6
+    SLOPE = 13          # no activation: backward, by slopes that were computed with y
 
 cdef struct ActivationArgs:
     const real* x
     real* y
+    real* slope
     Py_ssize_t n
     Py_ssize_t kind
     double alpha
@@ -73,42 +77,40 @@ cdef inline vf gelu_distance(vf x) noexcept nogil:
     return vmin(vset(<real>(39 if IS_DOUBLE else 14.5)), vabs(x))
 
 
-cdef inline vf gelu(vf x) noexcept nogil:
+cdef inline vf gelu(vf x, vf* slope) noexcept nogil:
+    """x Phi(x), with the slope Phi(x) + x phi(x)."""
     cdef vf a = gelu_distance(x)
-    cdef vf tail = mills(a) * exp_minus_square(a, <real>0.5)
-    return x * vselect(vlt(x, vzero()), tail, vset(<real>1) - tail)
+    cdef vf ratio = mills(a)
+    cdef vf e = exp_minus_square(a, <real>0.5)
+    cdef vf slope_ratio = vfma(a, vset(-NORMAL_DENSITY_0), ratio)
+    cdef vm negative = vlt(x, vzero())
+    slope[0] = vselect(negative, slope_ratio * e, vfma(vneg(slope_ratio), e, vset(<real>1)))
+    return x * vselect(negative, ratio * e, vfma(vneg(ratio), e, vset(<real>1)))
 
 
-cdef inline vf gelu_slope(vf x) noexcept nogil:
-    """Phi(x) + x phi(x)"""
-    cdef vf a = gelu_distance(x)
-    cdef vf tail = vfma(a, vset(-NORMAL_DENSITY_0), mills(a)) * exp_minus_square(a, <real>0.5)
-    return vselect(vlt(x, vzero()), tail, vset(<real>1) - tail)
-
-
-cdef inline vf gelu_tanh(vf x) noexcept nogil:
-    return x * vsigmoid(x * vfma(x * x, vset(GELU_TANH_3), vset(GELU_TANH_1)))
-
-
-cdef inline vf gelu_tanh_slope(vf x) noexcept nogil:
+cdef inline vf gelu_tanh(vf x, vf* slope) noexcept nogil:
     cdef vf square, s, other
-    # So far out the slope is 0 or 1; x^2 or Inf would make it NaN.
-    x = vmin(vset(<real>40), vmax(vset(<real>-40), x))
-    square = x * x
-    s = sigmoid_pair(x * vfma(square, vset(GELU_TANH_3), vset(GELU_TANH_1)), &other)
-    return s * vfma(x * vfma(square, vset(GELU_TANH_SLOPE), vset(GELU_TANH_1)), other, vset(<real>1))
+    # So far out sigmoid is 0 or 1; x^2 or Inf would make the slope NaN.
+    cdef vf near = vmin(vset(<real>40), vmax(vset(<real>-40), x))
+    square = near * near
+    s = sigmoid_pair(near * vfma(square, vset(GELU_TANH_3), vset(GELU_TANH_1)), &other)
+    slope[0] = s * vfma(near * vfma(square, vset(GELU_TANH_SLOPE), vset(GELU_TANH_1)), other, vset(<real>1))
+    return x * s
 
 
-cdef inline vf silu_slope(vf x) noexcept nogil:
-    cdef vf s, other
-    x = vmin(vset(<real>1000), vmax(vset(<real>-1000), x))
-    s = sigmoid_pair(x, &other)
-    return s * vfma(x, other, vset(<real>1))
+cdef inline vf silu(vf x, vf* slope) noexcept nogil:
+    cdef vf other
+    cdef vf s = sigmoid_pair(x, &other)
+    slope[0] = s * vfma(vmin(vset(<real>1000), vmax(vset(<real>-1000), x)), other, vset(<real>1))
+    return x * s
 
 
-cdef inline vf softplus(vf x) noexcept nogil:
-    cdef vf y = vmax(vzero(), x) + vlog1p_finite(vexp(vneg(vabs(x))))
-    return vselect(vgt(x, vset(SOFTPLUS_THRESHOLD)), x, y)
+cdef inline vf softplus(vf x, vf* slope) noexcept nogil:
+    cdef vf e = vexp(vneg(vabs(x)))
+    cdef vm is_linear = vgt(x, vset(SOFTPLUS_THRESHOLD))
+    slope[0] = vselect(vlt(x, vzero()), e, vset(<real>1)) / (vset(<real>1) + e)
+    slope[0] = vselect(is_linear, vset(<real>1), slope[0])
+    return vselect(is_linear, x, vmax(vzero(), x) + vlog1p_finite(e))
 
 
 cdef inline vf hard_swish_slope(vf x) noexcept nogil:
@@ -117,6 +119,7 @@ cdef inline vf hard_swish_slope(vf x) noexcept nogil:
 
 
 cdef inline vf activated(Py_ssize_t kind, vf alpha, vf x) noexcept nogil:
+    cdef vf slope
     if kind == RELU:
         return vmax(vzero(), x)
     if kind == LEAKY_RELU:
@@ -126,17 +129,17 @@ cdef inline vf activated(Py_ssize_t kind, vf alpha, vf x) noexcept nogil:
     if kind == SELU:
         return vselect(vgt(x, vzero()), vset(SELU_SCALE) * x, vset(SELU_SCALE * SELU_ALPHA) * vexpm1(x))
     if kind == GELU:
-        return gelu(x)
+        return gelu(x, &slope)
     if kind == GELU_TANH:
-        return gelu_tanh(x)
+        return gelu_tanh(x, &slope)
     if kind == SILU:
-        return x * vsigmoid(x)
+        return silu(x, &slope)
     if kind == SIGMOID:
         return vsigmoid(x)
     if kind == TANH:
         return vtanh(x)
     if kind == SOFTPLUS:
-        return softplus(x)
+        return softplus(x, &slope)
     if kind == RELU6:
         return vmin(vset(<real>6), vmax(vzero(), x))
     if kind == HARD_SWISH:
@@ -144,7 +147,19 @@ cdef inline vf activated(Py_ssize_t kind, vf alpha, vf x) noexcept nogil:
     return x
 
 
+cdef inline vf activated_with_slope(Py_ssize_t kind, vf x, vf* slope) noexcept nogil:
+    """Of those whose slope takes as long as they do."""
+    if kind == GELU:
+        return gelu(x, slope)
+    if kind == GELU_TANH:
+        return gelu_tanh(x, slope)
+    if kind == SILU:
+        return silu(x, slope)
+    return softplus(x, slope)
+
+
 cdef inline vf gradient(Py_ssize_t kind, vf alpha, vf saved, vf dy) noexcept nogil:
+    cdef vf slope
     if kind == RELU:
         return vselect(vle(saved, vzero()), vzero(), dy)
     if kind == LEAKY_RELU:
@@ -153,18 +168,15 @@ cdef inline vf gradient(Py_ssize_t kind, vf alpha, vf saved, vf dy) noexcept nog
         return vselect(vgt(saved, vzero()), dy, dy * (saved + alpha))
     if kind == SELU:
         return dy * vselect(vgt(saved, vzero()), vset(SELU_SCALE), saved + vset(SELU_SCALE * SELU_ALPHA))
-    if kind == GELU:
-        return dy * gelu_slope(saved)
-    if kind == GELU_TANH:
-        return dy * gelu_tanh_slope(saved)
-    if kind == SILU:
-        return dy * silu_slope(saved)
+    if kind == SLOPE:
+        return dy * saved
+    if kind == GELU or kind == GELU_TANH or kind == SILU or kind == SOFTPLUS:
+        activated_with_slope(kind, saved, &slope)
+        return dy * slope
     if kind == SIGMOID:
         return dy * ((vset(<real>1) - saved) * saved)
     if kind == TANH:
         return dy * vfma(vneg(saved), saved, vset(<real>1))
-    if kind == SOFTPLUS:
-        return vselect(vgt(saved, vset(SOFTPLUS_THRESHOLD)), dy, dy * vsigmoid(saved))
     if kind == RELU6:
         return vselect(vor(vle(saved, vzero()), vge(saved, vset(<real>6))), vzero(), dy)
     if kind == HARD_SWISH:
@@ -181,6 +193,15 @@ cdef inline void activate_loop(Py_ssize_t kind, double alpha, const real* x, rea
         vstore_upto(y + i, activated(kind, parameter, vload_upto(x + i, n - i)), n - i)
 
 
+cdef inline void with_slope_loop(Py_ssize_t kind, const real* x, real* y, real* slope, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef vf y_part, slope_part
+    for i from 0 <= i < n by LANES:
+        y_part = activated_with_slope(kind, vload_upto(x + i, n - i), &slope_part)
+        vstore_upto(y + i, y_part, n - i)
+        vstore_upto(slope + i, slope_part, n - i)
+
+
 cdef inline void backward_loop(Py_ssize_t kind, double alpha, const real* saved, const real* dy, real* dx,
                                Py_ssize_t n) noexcept nogil:
     cdef vf parameter = vset(<real>alpha)
@@ -189,6 +210,13 @@ cdef inline void backward_loop(Py_ssize_t kind, double alpha, const real* saved,
     for i from 0 <= i < n by LANES:
         dx_part = gradient(kind, parameter, vload_upto(saved + i, n - i), vheld(vload_upto(dy + i, n - i)))
         vstore_upto(dx + i, dx_part, n - i)
+
+
+cdef void activate_with_slope(Py_ssize_t kind, const real* x, real* y, real* slope, Py_ssize_t n) noexcept nogil:
+    if kind == GELU: with_slope_loop(GELU, x, y, slope, n)
+    elif kind == GELU_TANH: with_slope_loop(GELU_TANH, x, y, slope, n)
+    elif kind == SILU: with_slope_loop(SILU, x, y, slope, n)
+    elif kind == SOFTPLUS: with_slope_loop(SOFTPLUS, x, y, slope, n)
 
 
 cdef void activate(Py_ssize_t kind, double alpha, const real* x, real* y, Py_ssize_t n) noexcept nogil:
@@ -222,6 +250,7 @@ cdef void activate_backward(Py_ssize_t kind, double alpha, const real* saved, co
     elif kind == SOFTPLUS: backward_loop(SOFTPLUS, alpha, saved, dy, dx, n)
     elif kind == RELU6: backward_loop(RELU6, alpha, saved, dy, dx, n)
     elif kind == HARD_SWISH: backward_loop(HARD_SWISH, alpha, saved, dy, dx, n)
+    elif kind == SLOPE: backward_loop(SLOPE, alpha, saved, dy, dx, n)
 
 
 cdef enum:
@@ -230,19 +259,35 @@ cdef enum:
 
 # --- kernels ----------------------------------------------------------------------------------------
 
+cdef inline void activate_part(const ActivationArgs* g, const real* x, real* y, real* slope, Py_ssize_t n) noexcept nogil:
+    if g.slope == NULL:
+        activate(g.kind, g.alpha, x, y, n)
+    else:
+        activate_with_slope(g.kind, x, y, slope, n)
+
+
 cdef void activation(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const ActivationArgs* g = <const ActivationArgs*>args
     cdef Py_ssize_t i = share_start(g.n, thread, n_threads)
     cdef Py_ssize_t end = share_start(g.n, thread + 1, n_threads)
-    cdef real block[STREAMED_BLOCK]
+    cdef real blocks[2][STREAMED_BLOCK]
+    cdef real* y
+    cdef real* slope
+    cdef bint streams_y = g.x != g.y and is_streamed(g.y, g.n)
+    cdef bint streams_slope = g.slope != NULL and g.x != g.slope and is_streamed(g.slope, g.n)
     cdef Py_ssize_t n
-    if g.x == g.y or not is_streamed(g.y, g.n):
-        activate(g.kind, g.alpha, g.x + i, g.y + i, end - i)
+    if not (streams_y or streams_slope):
+        activate_part(g, g.x + i, g.y + i, g.slope + i, end - i)
         return
     while i < end:
         n = min(end - i, <Py_ssize_t>STREAMED_BLOCK)
-        activate(g.kind, g.alpha, g.x + i, block, n)
-        stream_row(block, g.y + i, n)
+        y = &blocks[0][0] if streams_y else g.y + i
+        slope = &blocks[1][0] if streams_slope else g.slope + i
+        activate_part(g, g.x + i, y, slope, n)
+        if streams_y:
+            stream_row(y, g.y + i, n)
+        if streams_slope:
+            stream_row(slope, g.slope + i, n)
         i += n
     vfence()
 
