@@ -44,7 +44,8 @@ _NAMES = {
     "fastnet.regularizers": ["L1", "L1L2", "L2", "Regularizer"],
     "fastnet.reports.training": ["report"],
     "fastnet.training": [
-        "Callback", "EarlyStopping", "History", "ModelCheckpoint", "ReduceLROnPlateau", "Trainer", "find_learning_rate",
+        "Callback", "EarlyStopping", "History", "LambdaCallback", "ModelCheckpoint", "ProgressBar", "ReduceLROnPlateau",
+        "TerminateOnNaN", "Trainer", "find_learning_rate",
     ],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

@@ -360,7 +360,7 @@ class Network(Block):
         on_nonfinite : {"raise", "stop", "continue"}
             What to do when the loss or a gradient is not finite; such a step changes nothing.
         verbose : int
-            1 shows a progress bar, 0 nothing.
+            1 shows a progress bar, 0 nothing; a `ProgressBar` among the callbacks takes its place.
 
         Returns
         -------

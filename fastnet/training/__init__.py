@@ -1,17 +1,28 @@
 """Training: the Trainer, its history and callbacks, evaluation."""
 
-from fastnet.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+from fastnet.training.callbacks import (
+    Callback,
+    EarlyStopping,
+    LambdaCallback,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    TerminateOnNaN,
+)
 from fastnet.training.history import History
 from fastnet.training.learning_rate_search import LearningRateSearch, find_learning_rate
+from fastnet.training.progress import ProgressBar
 from fastnet.training.trainer import Trainer
 
 __all__ = [
     "Callback",
     "EarlyStopping",
     "History",
+    "LambdaCallback",
     "LearningRateSearch",
     "ModelCheckpoint",
+    "ProgressBar",
     "ReduceLROnPlateau",
+    "TerminateOnNaN",
     "Trainer",
     "find_learning_rate",
 ]
