@@ -10,14 +10,18 @@ from fastnet.training.callbacks import (
 )
 from fastnet.training.history import History
 from fastnet.training.learning_rate_search import LearningRateSearch, find_learning_rate
+from fastnet.training.loggers import CSVLogger, JSONLogger, LearningRateLogger
 from fastnet.training.progress import ProgressBar
 from fastnet.training.trainer import Trainer
 
 __all__ = [
+    "CSVLogger",
     "Callback",
     "EarlyStopping",
     "History",
+    "JSONLogger",
     "LambdaCallback",
+    "LearningRateLogger",
     "LearningRateSearch",
     "ModelCheckpoint",
     "ProgressBar",

@@ -245,7 +245,8 @@ def test_only_callbacks_with_on_batch_end_make_replay_return(monkeypatch, tmp_pa
     def nothing(trainer, logs): ...
 
     callbacks = [
-        fn.ProgressBar(), fn.TerminateOnNaN(), fn.LambdaCallback(on_epoch_end=nothing, on_epoch_begin=nothing),
+        fn.CSVLogger(tmp_path / "log.csv"), fn.JSONLogger(tmp_path / "log.jsonl"), fn.LearningRateLogger(), fn.ProgressBar(),
+        fn.TerminateOnNaN(), fn.LambdaCallback(on_epoch_end=nothing, on_epoch_begin=nothing),
     ]  # fmt: skip
     assert runs_of(monkeypatch, callbacks) < 300  # each epoch, and once or twice until steps have been timed
     assert runs_of(monkeypatch, [fn.LambdaCallback(on_batch_end=nothing)]) == 2000
