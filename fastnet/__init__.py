@@ -45,7 +45,7 @@ _NAMES = {
     "fastnet.reports.training": ["report"],
     "fastnet.training": [
         "CSVLogger", "Callback", "EarlyStopping", "History", "JSONLogger", "LambdaCallback", "LearningRateLogger",
-        "ModelCheckpoint", "ProgressBar", "ReduceLROnPlateau", "TerminateOnNaN", "Trainer",
+        "ModelCheckpoint", "ProgressBar", "ReduceLROnPlateau", "TensorBoard", "TerminateOnNaN", "Trainer",
         "find_learning_rate",
     ],
 }  # fmt: skip

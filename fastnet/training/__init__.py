@@ -12,6 +12,7 @@ from fastnet.training.history import History
 from fastnet.training.learning_rate_search import LearningRateSearch, find_learning_rate
 from fastnet.training.loggers import CSVLogger, JSONLogger, LearningRateLogger
 from fastnet.training.progress import ProgressBar
+from fastnet.training.tensorboard import TensorBoard
 from fastnet.training.trainer import Trainer
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "ModelCheckpoint",
     "ProgressBar",
     "ReduceLROnPlateau",
+    "TensorBoard",
     "TerminateOnNaN",
     "Trainer",
     "find_learning_rate",
