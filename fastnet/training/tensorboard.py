@@ -89,7 +89,7 @@ class TensorBoard(Callback):
     def _histograms(self, trainer) -> list[dict]:
         found = [_histogram_value(p.name, "weight", *_counted(p.value)) for p in trainer.net.parameters()]
         state, looks = trainer.state(self), _looks(trainer)
-        if looks > state["looks"]:
+        if looks != state["looks"]:
             state["looks"] = looks
             for name, kind, head, counts in trainer.history.health.table.newest():
                 if kind != "weight" and head["size"] > head["bad"]:

@@ -135,6 +135,16 @@ def test_a_health_monitor_adds_gradients_updates_and_activations(tmp_path):
             assert value.bucket == series.histograms[look].tolist()
 
 
+def test_each_look_is_written_once(tmp_path):
+    trainer = make_trainer()
+    for monitor in (fn.HealthMonitor(every=1000), fn.HealthMonitor(every=1000)):
+        directory = tmp_path / str(trainer.step)
+        trainer.fit(X, Y, epochs=5, batch_size=8, callbacks=[fn.TensorBoard(directory), monitor], verbose=0)
+        looked = sorted({look.epoch + 1 for look in monitor.table.looks})
+        events = read(directory / "train").Histograms("head/weight/gradient")
+        assert [event.step for event in events] == looked and len(looked) < 5
+
+
 def test_looks_of_an_earlier_training_are_not_written_again(tmp_path):
     trainer = make_trainer()
     trainer.fit(X, Y, callbacks=[fn.HealthMonitor(every=1)], verbose=0)
