@@ -44,7 +44,9 @@ _NAMES = {
     "fastnet.regularizers": ["L1", "L1L2", "L2", "Regularizer"],
     "fastnet.reports.training": ["report"],
     "fastnet.training": [
-        "Callback", "EarlyStopping", "History", "ModelCheckpoint", "ReduceLROnPlateau", "Trainer", "find_learning_rate",
+        "CSVLogger", "Callback", "EarlyStopping", "History", "JSONLogger", "LambdaCallback", "LearningRateLogger",
+        "ModelCheckpoint", "ProgressBar", "ReduceLROnPlateau", "TensorBoard", "TerminateOnNaN", "Trainer",
+        "find_learning_rate",
     ],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

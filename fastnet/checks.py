@@ -6,6 +6,7 @@ import difflib
 import math
 import numbers
 import operator
+import os
 
 import numpy as np
 
@@ -73,6 +74,19 @@ def flag(argument: str, value) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{argument} must be True or False; got {describe(value)}")
     return bool(value)
+
+
+def path(argument: str, value) -> str:
+    """A path as a text."""
+    try:
+        text = os.fspath(value)
+    except TypeError:
+        text = None
+    if not isinstance(text, str):
+        raise TypeError(f"{argument} must be a path, a text or a Path; got {describe(value)}")
+    if not text:
+        raise ValueError(f"{argument} must be a path; got an empty text")
+    return text
 
 
 def dtype_name(argument: str, value) -> str:

@@ -14,7 +14,7 @@ from fastnet.health import HealthMonitor
 from fastnet.layers.base import Layer
 from fastnet.layers.blocks import Block, layer_list
 from fastnet.parameters import Parameter
-from fastnet.summary import summarize
+from fastnet.summary import summarize, summarize_html
 from fastnet.training import Callback, Trainer
 from fastnet.training.evaluation import Evaluator
 
@@ -360,7 +360,7 @@ class Network(Block):
         on_nonfinite : {"raise", "stop", "continue"}
             What to do when the loss or a gradient is not finite; such a step changes nothing.
         verbose : int
-            1 shows a progress bar, 0 nothing.
+            1 shows a progress bar, 0 nothing; a `ProgressBar` among the callbacks takes its place.
 
         Returns
         -------
@@ -476,6 +476,11 @@ class Network(Block):
     def summary(self) -> str:
         """A table: layers, output shapes, parameters, multiply-adds of one sample and memory; and the totals."""
         return summarize(self.graph, self.dtype)
+
+    def _repr_html_(self):
+        """The summary as a table, for notebooks."""
+        title = f"Network {self.given_name or ''} {self.input_shape} → {self.output_shape}"
+        return summarize_html(self.graph, self.dtype, " ".join(title.split()))
 
     def __repr__(self):
         kinds = ", ".join(type(layer).__name__ for layer in self.layers[:6])

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnet.graph import Graph
 
-__all__ = ["summarize"]
+__all__ = ["summarize", "summarize_html"]
 
 HEADINGS = ("layer", "type", "output", "parameters", "multiply-adds", "memory")
 LEFT = 3  # columns of text; the others are numbers
@@ -21,8 +21,33 @@ def summarize(graph: Graph, dtype: str) -> str:
     fewer), forward; training takes three times as many. The memory is that of the layer's parameters and of its output
     for one sample.
     """
+    rows, totals = _table(graph, dtype)
+    rows = [HEADINGS, *rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i < LEFT else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    rule = "-" * len(lines[0])
+    return "\n".join([f"input {graph.input_shape}", lines[0], rule, *lines[1:], rule, totals])
+
+
+def summarize_html(graph: Graph, dtype: str, title: str) -> str:
+    """The same table for a notebook, under a title."""
+    from fastnet import notebook
+
+    rows, totals = _table(graph, dtype)
+    table = notebook.table(HEADINGS, rows, LEFT)
+    return notebook.block(notebook.lines(title), table, notebook.text(totals))
+
+
+def _table(graph: Graph, dtype: str) -> tuple[list, str]:
+    """A row of texts for each layer, and the line of the totals."""
     itemsize = np.dtype(dtype).itemsize
-    rows = [HEADINGS]
+    rows = []
     seen = set()
     multiply_adds = activations = 0
     for node in graph.nodes:
@@ -37,17 +62,7 @@ def summarize(graph: Graph, dtype: str) -> str:
         multiply_adds += cost
         activations += output
         rows.append((node.name, type(layer).__name__, str(node.shape), count, f"{cost:,}", in_bytes(size)))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i < LEFT else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    rule = "-" * len(lines[0])
-    totals = _totals(graph, dtype, itemsize, multiply_adds, activations)
-    return "\n".join([f"input {graph.input_shape}", lines[0], rule, *lines[1:], rule, totals])
+    return rows, _totals(graph, dtype, itemsize, multiply_adds, activations)
 
 
 def _totals(graph, dtype, itemsize, multiply_adds, activations) -> str:

@@ -168,6 +168,44 @@ def test_no_permission(tmp_path):
         files.existing_file(path)
 
 
+def test_append(tmp_path):
+    path = tmp_path / "log"
+    files.append_bytes(path, b"one\n")
+    files.append_bytes(str(path), b"two")
+    assert path.read_bytes() == b"one\ntwo"
+    files.end_last_line(path)
+    files.end_last_line(path)
+    assert path.read_bytes() == b"one\ntwo\n"
+    with pytest.raises(FileNotFoundError, match="cannot write .*: there is no directory .*nowhere"):
+        files.append_bytes(tmp_path / "nowhere" / "log", b"x")
+    with pytest.raises(IsADirectoryError, match="cannot write .*: it is a directory"):
+        files.append_bytes(tmp_path, b"x")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_append_to_a_full_disk():
+    with pytest.raises(OSError, match="^cannot write /dev/full: the disk is full$"):
+        files.append_bytes("/dev/full", b"x")
+
+
+def test_holds_something(tmp_path):
+    assert not files.holds_something(tmp_path / "nothing")
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "full").write_bytes(b"x")
+    assert not files.holds_something(tmp_path / "empty") and files.holds_something(tmp_path / "full")
+
+
+def test_make_directory(tmp_path):
+    for _ in range(2):
+        files.make_directory(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(FileExistsError, match="file is a file, not a directory"):
+        files.make_directory(tmp_path / "file")
+    with pytest.raises(NotADirectoryError, match="cannot make the directory .*below"):
+        files.make_directory(tmp_path / "file" / "below")
+
+
 def test_existing_file(tmp_path):
     (tmp_path / "digits.csv").write_text("a\n1\n")
     assert files.existing_file(tmp_path / "digits.csv") == str(tmp_path / "digits.csv")

@@ -14,11 +14,9 @@ __all__ = ["RunDirectory", "make_directory"]
 def make_directory(path: str) -> None:
     """Make the directory of --out, if it isn't there."""
     try:
-        os.makedirs(path, exist_ok=True)
-    except FileExistsError:
-        raise FileExistsError(f"--out: {path} is a file, not a directory") from None
+        files.make_directory(path)
     except OSError as error:
-        raise OSError(f"--out: cannot make the directory {path}: {error.strerror}") from None
+        raise type(error)(f"--out: {error}") from None
 
 
 class RunDirectory:

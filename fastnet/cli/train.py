@@ -133,6 +133,7 @@ def add_arguments(parser) -> None:
         action="store_true",
         help="look at weights, gradients and activations while training, and say what is wrong",
     )
+    add("--tensorboard", "also write curves, histograms and the graph for TensorBoard to this directory", metavar="DIR")
     parser.add_argument("--report", action="store_true", help="also write report.html, a page with curves and mistakes")
     parser.add_argument("--overwrite", action="store_true", help="replace a finished run in that directory")
 
@@ -145,6 +146,9 @@ def run(arguments) -> int:
     if arguments.threads is not None:
         config.set_num_threads(arguments.threads)
     directory = RunDirectory(arguments.out, arguments.overwrite)
+    callbacks = [HealthMonitor()] if arguments.health else []
+    if arguments.tensorboard is not None:
+        callbacks.append(training.TensorBoard(arguments.tensorboard))
     data = datasets.load(
         arguments.data,
         target=arguments.target,
@@ -171,7 +175,7 @@ def run(arguments) -> int:
     with _stopping_cleanly(directory, trainer), _quiet_health():
         trainer.fit(
             x, y, epochs=arguments.epochs, batch_size=arguments.batch_size, validation=validation, augment=augment,
-            callbacks=[HealthMonitor()] if arguments.health else [],
+            callbacks=callbacks,
         )  # fmt: skip
     seconds = time.perf_counter() - begun
     tested = net.evaluate(data.x_test, data.y_test)
@@ -186,6 +190,8 @@ def run(arguments) -> int:
     print(f"trained in {seconds:.1f} s")
     print(f"model saved in {directory.file(MODEL)}")
     print(f"history saved in {directory.file(HISTORY)}")
+    if arguments.tensorboard is not None:
+        print(f"curves: {shlex.join(['tensorboard', '--logdir', arguments.tensorboard])}")
     if arguments.report:
         _write_report(directory, net, data)
     return 0

@@ -1,4 +1,4 @@
-"""Files that are written at once or not at all, and clear errors where a file can't be read."""
+"""Files that are written at once or not at all, or grow at their end, and clear errors where a file can't be read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import stat
 
 from fastnet import checks
 
-__all__ = ["csv_text", "existing_file", "missing_file", "write_bytes", "write_csv"]
+__all__ = [
+    "append_bytes", "csv_text", "end_last_line", "existing_file", "holds_something", "make_directory", "missing_file",
+    "write_bytes", "write_csv",
+]  # fmt: skip
 
 
 def write_bytes(path, data: bytes) -> None:
@@ -87,6 +90,51 @@ def _sync_directory(directory: str) -> None:
     with contextlib.suppress(OSError):  # some network file systems can't
         os.fsync(handle)
     os.close(handle)
+
+
+def append_bytes(path, data: bytes) -> None:
+    """Write `data` behind what is in the file `path`, which is made if it isn't there.
+
+    The system has all of it when this returns, so that it lasts whatever becomes of the process.
+
+    Raises
+    ------
+    OSError
+        As of `write_bytes`.
+    """
+    path = os.fspath(path)
+    try:
+        with open(path, "ab") as file:
+            file.write(data)
+    except OSError as error:
+        raise _writing_error(path, os.path.realpath(path), error) from None
+
+
+def holds_something(path) -> bool:
+    """Whether there is a file with anything in it."""
+    try:
+        return os.path.getsize(path) > 0
+    except OSError:
+        return False
+
+
+def end_last_line(path) -> None:
+    """End the last line of a text file that isn't empty, if it isn't, and so try whether the file can be written."""
+    with open(existing_file(path), "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        ended = file.read() == b"\n"
+    append_bytes(path, b"" if ended else b"\n")
+
+
+def make_directory(path) -> None:
+    """Make a directory and those around it, if it isn't there; one clear OSError where that can't be."""
+    path = os.fspath(path)
+    try:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError as error:
+        raise clear_error(error, f"{path} is a file, not a directory") from None
+    except OSError as error:
+        raise clear_error(error, f"cannot make the directory {path}: {error.strerror}") from None
 
 
 def _writing_error(path: str, target: str, error: OSError) -> OSError:

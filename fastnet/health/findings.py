@@ -87,6 +87,12 @@ class Finding:
         evidence = {name: math.nan if value is None else value for name, value in values["evidence"].items()}
         return cls(**{**values, "evidence": evidence})
 
+    def _repr_html_(self):
+        """For notebooks."""
+        from fastnet import notebook
+
+        return notebook.block(notebook.note(self))
+
     def __str__(self):
         where = f" in {self.layer}" if self.layer else ""
         when = f" (step {self.step})" if self.step is not None else ""

@@ -73,6 +73,15 @@ class Stretch:
         self._ranks[len(self) - 1] = ranks
         self._figures = None
 
+    def newest(self) -> list[tuple[str, str, dict, np.ndarray]]:
+        """Of each array in the last look: name, kind, what `HEAD` names, and the counts of its histogram."""
+        found = []
+        for item in self.probe.items:
+            head = dict(zip(HEAD, self._heads[-1][item.row].tolist(), strict=True))
+            if np.isfinite(head["size"]):
+                found.append((item.name, item.kind, head, self._histograms[-1][item.row]))
+        return found
+
     @property
     def at(self) -> np.ndarray:
         """The numbers of its looks in the table."""

@@ -80,14 +80,26 @@ class Preflight:
                 return check
         raise KeyError(f"no check {name!r}; there are {', '.join(check.name for check in self.checks)}")
 
-    def __str__(self):
-        findings = self.findings
-        counts = {severity: sum(f.severity == severity for f in findings) for severity in reversed(SEVERITIES)}
+    def _counts(self) -> str:
+        """What was found, in a few words."""
+        counts = {severity: sum(f.severity == severity for f in self.findings) for severity in reversed(SEVERITIES)}
         words = [f"{n} {severity}{'s' if n > 1 and severity != 'info' else ''}" for severity, n in counts.items() if n]
+        return f"{', '.join(words) or 'nothing found'} ({self.seconds:.1f} s)"
+
+    def _repr_html_(self):
+        """The checks as a table and the findings below, for notebooks."""
+        from fastnet import notebook
+
+        rows = [(check.result, check.name, check.sentence) for check in self.checks]
+        table = notebook.table(("result", "check", "what it says"), rows, 3)
+        notes = [notebook.note(finding) for finding in self.findings]
+        return notebook.block(notebook.lines("Preflight", self._counts()), table, *notes)
+
+    def __str__(self):
         width = max(len(check.name) for check in self.checks)
-        lines = [f"preflight: {', '.join(words) or 'nothing found'} ({self.seconds:.1f} s)"]
+        lines = [f"preflight: {self._counts()}"]
         lines += [f"  {check.result:8}{check.name:{width}}  {check.sentence}" for check in self.checks]
-        return "\n\n".join(["\n".join(lines), *map(str, findings)])
+        return "\n\n".join(["\n".join(lines), *map(str, self.findings)])
 
     def __repr__(self):
         return (

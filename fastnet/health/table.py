@@ -135,6 +135,13 @@ class HealthTable:
             kind = kind or ("activation" if name in self.names("activation") else "weight")
         return self.series(name, kind).values[column][-1]
 
+    def newest(self) -> list[tuple[str, str, dict, np.ndarray]]:
+        """The last look, without going through those before it: name, kind, figures and histogram of each array.
+
+        The figures are "size", "bad", "zeros", "sum" and "squares" (of the finite elements), "least" and "greatest".
+        """
+        return self._stretches[-1].newest() if self._stretches else []
+
     def columns(self) -> dict[str, np.ndarray]:
         """The whole table: an array for each of `COLUMNS`, looks in order, and in a look arrays in order."""
         table: dict[str, list] = {column: [] for column in COLUMNS}

@@ -6,7 +6,7 @@ import math
 
 from fastnet import checks
 
-__all__ = ["Callback", "EarlyStopping", "ModelCheckpoint", "ReduceLROnPlateau"]
+__all__ = ["Callback", "EarlyStopping", "LambdaCallback", "ModelCheckpoint", "ReduceLROnPlateau", "TerminateOnNaN"]
 
 
 class Callback:
@@ -45,7 +45,14 @@ def looks_inside(callback: Callback) -> bool:
 
 
 def watches_batches(callback: Callback) -> bool:
-    return type(callback).on_batch_end is not Callback.on_batch_end
+    # Asked of the object, as a LambdaCallback has what it was given.
+    return getattr(callback.on_batch_end, "__func__", None) is not Callback.on_batch_end
+
+
+def nonfinite_rule(callbacks, on_nonfinite: str) -> str:
+    """What `fit` does about a step that is not finite, with these callbacks."""
+    ends = any(isinstance(callback, TerminateOnNaN) for callback in callbacks)
+    return "stop" if ends and on_nonfinite == "raise" else on_nonfinite
 
 
 def listed(given) -> list[Callback]:
@@ -57,6 +64,69 @@ def listed(given) -> list[Callback]:
         if isinstance(callback, type) or not isinstance(callback, Callback):
             raise TypeError(f"callbacks must be a list of callbacks; it has {checks.describe(callback)}")
     return given
+
+
+class LambdaCallback(Callback):
+    """A callback made of functions, each called as the method of its name: ``function(trainer, logs)``.
+
+    Only what is given is called: without `on_batch_end` training does not return to Python after each step.
+
+    Parameters
+    ----------
+    on_train_begin, on_train_end, on_epoch_begin, on_epoch_end, on_batch_end : callable, optional
+        See `Callback`. (Keras' functions get the number of the epoch: here that is ``trainer.history.epochs``.)
+
+    Examples
+    --------
+    >>> import numpy as np, fastnet as fn
+    >>> net = fn.Network([fn.Dense(1)], input_shape=(2,), seed=0)
+    >>> show = fn.LambdaCallback(on_epoch_end=lambda trainer, logs: print(trainer.history.epochs, sorted(logs)))
+    >>> history = net.fit(np.ones((8, 2)), np.ones(8), loss="mse", epochs=2, callbacks=[show], verbose=0)
+    1 ['loss']
+    2 ['loss']
+    """
+
+    def __init__(self, *, on_train_begin=None, on_train_end=None, on_epoch_begin=None, on_epoch_end=None,
+                 on_batch_end=None):  # fmt: skip
+        given = {
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_batch_end": on_batch_end,
+        }
+        for name, function in given.items():
+            if function is None:
+                continue
+            if not callable(function):
+                raise TypeError(f"{name} must be a function of (trainer, logs); got {checks.describe(function)}")
+            setattr(self, name, function)
+
+
+class TerminateOnNaN(Callback):
+    """End training, without an error, where the loss is no longer a finite number.
+
+    ``fit(on_nonfinite=...)`` says what is done about a *step* whose loss or gradients are not finite; it has changed nothing in
+    any case. With this callback the default, "raise", becomes "stop": `fit` returns, ``history.stopped`` is "not
+    finite", and ``trainer.fault`` names the layer. That is Keras' callback of this name. With "continue" such steps are skipped as
+    always.
+
+    Besides it looks at what `on_nonfinite` does not see: it ends training after an epoch whose "val_loss" is not finite, or whose
+    "loss" is not, as no step of it was good.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnet as fn
+    >>> net = fn.Network([fn.Dense(1)], input_shape=(2,), seed=0)
+    >>> x, y = np.full((8, 2), 1e20), np.ones(8)
+    >>> history = net.fit(x, y, loss="mse", optimizer="sgd", epochs=3, callbacks=[fn.TerminateOnNaN()], verbose=0)
+    >>> history.stopped, history.epochs
+    ('not finite', 0)
+    """
+
+    def on_epoch_end(self, trainer, logs):
+        if not all(math.isfinite(logs[name]) for name in ("loss", "val_loss") if name in logs):
+            trainer.stop("not finite")
 
 
 class _Monitor(Callback):

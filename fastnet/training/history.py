@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from fastnet import files
@@ -79,6 +80,26 @@ class History(Mapping):
     def save(self, path) -> None:
         """Write the table to a CSV file, whole or not at all."""
         files.write_bytes(path, self.to_csv().encode())
+
+    def _repr_html_(self):
+        """Curves and findings, for notebooks."""
+        from fastnet import notebook
+
+        seconds = [value for value in self.seconds if math.isfinite(value)]
+        facts = [f"{self.epochs:,} epoch{'s' * (self.epochs != 1)}"]
+        facts += [f"{sum(seconds):.3g} s"] * bool(seconds) + [f"ended: {self.stopped}"] * bool(self.stopped)
+        charts = [notebook.chart(name, series, may_be_log=name == "loss") for name, series in self._together().items()]
+        if len(set(self.learning_rates)) > 1:
+            charts.append(notebook.chart("learning rate", {"learning rate": self.learning_rates}, may_be_log=True))
+        notes = [notebook.note(finding) for finding in self.findings]
+        return notebook.block(notebook.lines("History", ", ".join(facts)), *charts, *notes)
+
+    def _together(self) -> dict[str, dict]:
+        """The figures that belong into one chart: of the training, and of the validation."""
+        found: dict[str, dict] = {}
+        for name, values in self._values.items():
+            found.setdefault(name.removeprefix("val_"), {})[name] = values
+        return found
 
     def __repr__(self):
         last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self._values.items() if values)

@@ -2,42 +2,89 @@
 
 from __future__ import annotations
 
-__all__ = ["Progress"]
+from fastnet import checks
+from fastnet.training.callbacks import Callback
+
+__all__ = ["Progress", "ProgressBar", "bar_of"]
+
+
+class ProgressBar(Callback):
+    """Shows how far training is, with the figures so far: tqdm's bar, in a notebook its widget (where ipywidgets is installed).
+
+    ``fit(verbose=1)``, the default, is one of these; put one among the callbacks to choose how it looks. There is always one
+    bar: a ProgressBar among the callbacks takes the place of verbose's, and is shown with ``verbose=0``, too. It moves about
+    20 times a second, and training does not return to Python more often for it.
+
+    Parameters
+    ----------
+    by_epoch : bool, default False
+        A bar for each epoch, one below the other, with its last figures; otherwise one for all epochs.
+    leave : bool, default True
+        Bars stay when they are full.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnet as fn
+    >>> net = fn.Network([fn.Dense(1)], input_shape=(2,), seed=0)
+    >>> bar = fn.ProgressBar(by_epoch=True)
+    >>> history = net.fit(np.ones((8, 2)), np.ones(8), loss="mse", epochs=2, callbacks=[bar])
+    """
+
+    def __init__(self, *, by_epoch=False, leave=True):
+        self.by_epoch = checks.flag("by_epoch", by_epoch)
+        self.leave = checks.flag("leave", leave)
+
+
+def bar_of(callbacks, verbose: int) -> ProgressBar | None:
+    """The one bar of a training: that among the callbacks, else verbose's."""
+    found = [callback for callback in callbacks if isinstance(callback, ProgressBar)]
+    if len(found) > 1:
+        raise ValueError("callbacks has several progress bars; one is shown")
+    if found:
+        return found[0]
+    return ProgressBar() if verbose else None
 
 
 class Progress:
-    """Counts epochs and samples; shows them with tqdm where `verbose` is above 0.
+    """Counts epochs and samples, and shows them.
 
     Parameters
     ----------
     epochs, samples : int
         Samples are those of one epoch.
-    verbose : int
-        0 shows nothing, 1 a bar.
+    bar : ProgressBar or None
+        How they are shown; None shows nothing.
     """
 
-    def __init__(self, epochs: int, samples: int, verbose: int):
+    def __init__(self, epochs: int, samples: int, bar: ProgressBar | None):
         self.epochs = epochs
         self.samples = samples
-        self.verbose = verbose
+        self.bar = bar
         self.epoch = 0
         self._seconds: dict[int, float] = {}  # of a step, by batch size
-        self._bar = None
+        self._shown = None
 
     def __enter__(self):
-        if self.verbose:
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(total=self.epochs * self.samples, unit=" samples", unit_scale=True, dynamic_ncols=True)
-            self._describe()
+        self._show()
         return self
 
     def __exit__(self, *exception):
-        if self._bar is not None:
-            self._bar.close()
+        if self._shown is not None:
+            self._shown.close()
+
+    def _show(self) -> None:
+        if self.bar is None:
+            return
+        from tqdm.auto import tqdm
+
+        total = self.samples if self.bar.by_epoch else self.epochs * self.samples
+        self._shown = tqdm(
+            total=total, unit=" samples", unit_scale=True, dynamic_ncols=True, leave=self.bar.leave
+        )  # fmt: skip
+        self._describe()
 
     def _describe(self) -> None:
-        self._bar.set_description(f"epoch {min(self.epoch + 1, self.epochs)}/{self.epochs}", refresh=False)
+        self._shown.set_description(f"epoch {min(self.epoch + 1, self.epochs)}/{self.epochs}", refresh=False)
 
     def steps_of(self, batch: int, seconds: float) -> int:
         """Steps that take about this long; 1 until one has been timed."""
@@ -47,15 +94,20 @@ class Progress:
     def advance(self, steps: int, batch: int, seconds: float, sums) -> None:
         if steps:
             self._seconds[batch] = max(seconds / steps, 1e-7)
-        if self._bar is not None:
-            self._bar.set_postfix_str(_text(sums.result()), refresh=False)
-            self._bar.update(steps * batch)
+        if self._shown is not None:
+            self._shown.set_postfix_str(_text(sums.result()), refresh=False)
+            self._shown.update(steps * batch)
 
     def end_epoch(self, figures: dict[str, float]) -> None:
         self.epoch += 1
-        if self._bar is not None:
+        if self._shown is None:
+            return
+        if not self.bar.by_epoch:
             self._describe()
-            self._bar.set_postfix_str(_text(figures))
+        self._shown.set_postfix_str(_text(figures))
+        if self.bar.by_epoch and self.epoch < self.epochs:
+            self._shown.close()
+            self._show()
 
 
 def _text(figures: dict[str, float]) -> str:

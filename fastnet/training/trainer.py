@@ -23,7 +23,7 @@ from fastnet.training.data import check_mixing, feeds
 from fastnet.training.evaluation import Evaluator
 from fastnet.training.faults import BAD_DATA, BAD_GRADIENT, Fault, find_fault
 from fastnet.training.history import History
-from fastnet.training.progress import Progress
+from fastnet.training.progress import Progress, bar_of
 from fastnet.training.settings import describe
 from fastnet.training.steps import Feed, Sums, training_step
 from fastnet.training.update import Clipping, Update
@@ -281,6 +281,8 @@ class Trainer:
         batch_size = checks.whole_number("batch_size", batch_size, least=1)
         checks.choice("on_nonfinite", on_nonfinite, ["raise", "stop", "continue"])
         callbacks = callback_module.listed(callbacks)
+        on_nonfinite = callback_module.nonfinite_rule(callbacks, on_nonfinite)
+        bar = bar_of(callbacks, verbose)
         evaluator = Evaluator(self.net.executor, self.loss, self.metrics)
         augmentation = Augmentation(augment, self.net.input_shape, self.net.seed)
         check_mixing(augmentation, self.loss, self.net)
@@ -297,7 +299,7 @@ class Trainer:
         self.fault = None
         self.feed = feed
         self.history.settings = describe(self, feed, validation, epochs, batch_size)
-        progress = Progress(epochs, n if not drop_last else n - n % batch_size, verbose)
+        progress = Progress(epochs, n if not drop_last else n - n % batch_size, bar)
         with self._callbacks_around(callbacks, batch_size), progress:
             for epoch in range(epochs):
                 epoch_begun = time.perf_counter()

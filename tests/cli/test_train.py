@@ -228,6 +228,23 @@ def test_places_that_cannot_be_written(error, tmp_path):
     assert "cannot make the directory" in error("train", "--out", "file/run")
 
 
+def test_tensorboard(run, tmp_path, flowers):
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    result = run(
+        "train", "--data", flowers, "--target", "kind", "--epochs", 2, "--validation", 0.2, "--tensorboard", "my runs"
+    )
+    assert result.code == 0 and "curves: tensorboard --logdir 'my runs'" in result.out
+    losses = [line["val_loss"] for line in history(tmp_path / "fastnet-run" / "history.csv")]
+    found = EventAccumulator(str(tmp_path / "my runs" / "validation")).Reload().Scalars("epoch_loss")
+    assert [event.value for event in found] == [np.float32(loss) for loss in losses]
+    assert "--tensorboard 'my runs'" in json.loads((tmp_path / "fastnet-run" / "run.json").read_text())["command"]
+    (tmp_path / "file").write_text("")
+    result = run("train", "--data", flowers, "--target", "kind", "--overwrite", "--tensorboard", "file")
+    assert result.code == 2 and "cannot make the directory file/train" in result.err.replace(os.sep, "/")
+
+
 def test_data_that_cannot_be_used(error, tmp_path, flowers):
     assert "did you mean 'flowers.csv'" in error("train", "--data", "flower.csv")
     assert "target: name the column of flowers.csv to learn, one of length, colour, kind" in error(

@@ -206,3 +206,81 @@ def test_the_least_rate_is_not_raised():
 def test_impossible_plateaus(options, text):
     with pytest.raises((ValueError, TypeError), match=text):
         fn.ReduceLROnPlateau(**options)
+
+
+# Callbacks made of functions
+
+
+def test_functions_are_called_as_the_methods_of_their_names():
+    calls = []
+
+    def noted(name):
+        return lambda trainer, logs: calls.append((name, trainer.history.epochs, sorted(logs)))
+
+    names = ["on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end", "on_batch_end"]
+    callback = fn.LambdaCallback(**{name: noted(name) for name in names})
+    make_net().fit(X, Y, loss="mse", batch_size=15, callbacks=[callback], verbose=0)
+    batch = ("on_batch_end", 0, ["loss", "step"])
+    assert calls == [
+        ("on_train_begin", 0, []), ("on_epoch_begin", 0, []), batch, batch, ("on_epoch_end", 1, ["loss"]),
+        ("on_train_end", 1, []),
+    ]  # fmt: skip
+    with pytest.raises(TypeError, match=r"on_epoch_end must be a function of \(trainer, logs\); got str 'x'"):
+        fn.LambdaCallback(on_epoch_end="x")
+
+
+def runs_of(monkeypatch, callbacks):
+    """How often 2,000 small steps return to Python."""
+    runs = []
+    run = fn.Trainer._run
+    monkeypatch.setattr(
+        fn.Trainer, "_run", lambda self, program, steps: runs.append(steps) or run(self, program, steps)
+    )
+    make_net().fit(X[:20], Y[:20], loss="mse", batch_size=1, epochs=100, callbacks=callbacks, verbose=0)
+    assert sum(runs) == 2000
+    return len(runs)
+
+
+def test_only_callbacks_with_on_batch_end_make_replay_return(monkeypatch, tmp_path):
+    def nothing(trainer, logs): ...
+
+    callbacks = [
+        fn.CSVLogger(tmp_path / "log.csv"), fn.JSONLogger(tmp_path / "log.jsonl"), fn.LearningRateLogger(), fn.ProgressBar(),
+        fn.TerminateOnNaN(), fn.LambdaCallback(on_epoch_end=nothing, on_epoch_begin=nothing),
+    ]  # fmt: skip
+    assert runs_of(monkeypatch, callbacks) < 300  # each epoch, and once or twice until steps have been timed
+    assert runs_of(monkeypatch, [fn.LambdaCallback(on_batch_end=nothing)]) == 2000
+
+
+# Losses that are not finite
+
+HUGE = np.full((8, 4), 1e20, "float32")
+
+
+def test_terminate_on_nan_ends_without_an_error():
+    trainer = fn.Trainer(make_net(), loss="mse", optimizer="sgd")
+    with pytest.raises(FloatingPointError):
+        trainer.fit(HUGE, Y[:8], verbose=0)
+    before = trainer.net.state_dict()
+    history = trainer.fit(HUGE, Y[:8], epochs=3, callbacks=[fn.TerminateOnNaN()], verbose=0)
+    assert history.stopped == "not finite" and history.epochs == 0 and trainer.fault.what == "the loss"
+    assert all(np.array_equal(value, before[name]) for name, value in trainer.net.state_dict().items())
+
+
+def test_terminate_on_nan_leaves_steps_that_are_to_be_skipped():
+    x, y = np.concatenate([HUGE, X[:8]]), Y[:16]
+    history = make_net().fit(x, y, loss="mse", optimizer="sgd", epochs=3, batch_size=8, shuffle=False,
+                             on_nonfinite="continue", callbacks=[fn.TerminateOnNaN()], verbose=0)  # fmt: skip
+    assert history.epochs == 3 and history.stopped is None and np.isfinite(history["loss"]).all()
+    # No good step in the epoch: its loss is not a number.
+    history = make_net().fit(HUGE, Y[:8], loss="mse", optimizer="sgd", epochs=3, on_nonfinite="continue",
+                             callbacks=[fn.TerminateOnNaN()], verbose=0)  # fmt: skip
+    assert history.epochs == 1 and history.stopped == "not finite"
+
+
+def test_terminate_on_nan_looks_at_the_validation():
+    for callbacks, epochs in (([], 3), ([fn.TerminateOnNaN()], 1)):
+        history = make_net().fit(X, Y, loss="mse", optimizer="sgd", epochs=3, validation=(HUGE, Y[:8]),
+                                 callbacks=callbacks, verbose=0)  # fmt: skip
+        assert history.epochs == epochs and not np.isfinite(history["val_loss"]).any()
+    assert history.stopped == "not finite"
