@@ -10,6 +10,7 @@ import numpy as np
 from fastnet import activations
 from fastnet.graph import INPUT, Node
 from fastnet.io.onnx.importing.graph import Unsupported
+from fastnet.io.onnx.importing.values import Part
 from fastnet.layers.base import Layer, type_name
 from fastnet.network import Network
 
@@ -81,8 +82,8 @@ class Builder:
         if name in self.made:
             self.made[name].uses += 1
 
-    def permute_features(self, name: str, places: np.ndarray) -> None:
-        """Have a node give its features in another order: the one that was the i-th becomes the `places[i]`-th.
+    def permute_features(self, name: str, part: Part) -> None:
+        """Have a node give the features of a tensor in the order of an array: the i-th is to be the `part.places()[i]`-th.
 
         Changes the weights of the layer that makes them, and of what lies between.
         """
@@ -98,6 +99,7 @@ class Builder:
             if kind not in ("activation", "dropout", "batch_norm", "prelu"):
                 raise Unsupported(f"features behind a {type(made.layer).__name__} are reshaped to images with the channels first")
             name = made.inputs[0]
+        places = part.places()
         for made in chain:
             for key, array in made.weights.items():
                 if array.shape[-1] == len(places):

@@ -48,6 +48,13 @@ class Call:
             raise Unsupported(f"attribute {name!r} is {value!r}")
         return value
 
+    def flag(self, name: str, default: int = 0) -> bool:
+        """An attribute that is 0 or 1."""
+        value = self.attribute(name, default)
+        if value not in (0, 1):
+            raise Unsupported(f"attribute {name!r} is {value!r}; it must be 0 or 1")
+        return bool(value)
+
     def integers(self, name: str, default=None) -> list[int] | None:
         value = self.operation.attributes.get(name, default)
         if value is not None and (not isinstance(value, list) or not all(isinstance(n, int) for n in value)):
@@ -138,6 +145,11 @@ class Call:
             raise Unsupported(f"a constant of shape {array.shape} is not one number, or one for each channel")
         return value.arranged(array.reshape(-1))
 
+    def check_size(self, count: int) -> None:
+        """Refuse weights that one number of the file would be spread over, if they are many more than the file has bytes."""
+        if count > self.graph.largest:
+            raise Unsupported(f"weights of {count:,} elements are too many for a file of this size")
+
     # What is made
 
     @property
@@ -151,16 +163,16 @@ class Call:
     def add(self, layer, inputs, weights=None, *, trainable: bool = True) -> Made:
         """Add a layer to the network."""
         inputs = inputs if isinstance(inputs, list) else [inputs]
-        key = type(layer), *((value.shape, value.parts) for value in inputs)
-        if self.shared is not None and key in self.shared:
-            return self.builder.again(self.shared[key], inputs)
+        form = type(layer), *((value.shape, value.parts) for value in inputs)
+        if self.shared is not None and form in self.shared:
+            return self.builder.again(self.shared[form], inputs)
         for key, array in (weights or {}).items():
             if not np.issubdtype(array.dtype, np.floating) and array.dtype.kind not in "iub":
                 raise Unsupported(f"{key} is an array of {array.dtype}")
         made = self.builder.add(layer, inputs, weights, self.name, trainable)
         if self.shared is not None and weights:
             made.shared = True
-            self.shared[key] = made
+            self.shared[form] = made
         for key, array in made.weights.items():
             wanted = getattr(layer, key).shape
             if array.shape != wanted:

@@ -146,7 +146,7 @@ def _add(graph, builder, values, operation, shared) -> None:
         result = rule(call)
     except Unsupported as error:
         raise Unsupported(f"{operation.title()}: {error}") from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ArithmeticError, LookupError) as error:
         raise Unsupported(f"{operation.title()}: {error}") from error
     name = operation.outputs[0]
     if result.node in builder.made:

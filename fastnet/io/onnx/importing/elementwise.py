@@ -94,7 +94,10 @@ def clip(call: Call) -> Value:
 @operator("PRelu")
 def prelu(call: Call) -> Value:
     value = call.value()
-    slope = call.per_channel(value, call.constant(1))
+    slope = call.constant(1)
+    if call.opset < 7 and slope.ndim == 1 and slope.size > 1:
+        slope = slope.reshape(-1, *[1] * (value.rank - 2))  # it was one for each channel, wherever they were
+    slope = call.per_channel(value, slope)
     return call.behind(layers.PReLU(shared=slope.ndim == 0), value, {"weight": slope.reshape(-1)})
 
 
@@ -147,7 +150,7 @@ def _same(a: Value, b: Value) -> bool:
 @operator("Add", "Sum")
 def add(call: Call) -> Value:
     values = [call.value(i) for i in range(call.count) if not call.is_constant(i)]
-    constants = [call.constant(i) for i in range(call.count) if call.is_constant(i)]
+    constants = [_broadcast(call, i) for i in range(call.count) if call.is_constant(i)]
     if not values:
         raise Unsupported("its inputs are constants that can't be added before the model is run")
     if not all(_same(values[0], other) for other in values):
@@ -156,6 +159,16 @@ def add(call: Call) -> Value:
     for array in constants:
         value = _add_constant(call, value, call.per_channel(value, array))
     return value
+
+
+def _broadcast(call: Call, i: int) -> np.ndarray:
+    """A constant as NumPy broadcasts it; before opset 7 an attribute said at which axis it is to lie."""
+    array = call.constant(i)
+    if call.opset >= 7 or not array.ndim or "axis" not in call.operation.attributes:
+        return array
+    value = call.value(1 - i)
+    behind = value.rank - call.axis(call.attribute("axis", 0), value.rank) - array.ndim
+    return array.reshape(*array.shape, *[1] * max(behind, 0))
 
 
 def _shapes(values) -> str:
@@ -167,7 +180,7 @@ def multiply(call: Call) -> Value:
     constant = [i for i in range(2) if call.is_constant(i)]
     if constant:
         value = call.value(1 - constant[0])
-        return _multiply_constant(call, value, call.per_channel(value, call.constant(constant[0])))
+        return _multiply_constant(call, value, call.per_channel(value, _broadcast(call, constant[0])))
     a, b = call.value(0), call.value(1)
     if _same(a, b):
         return a.of(call.add(layers.Product(), [a, b]).name)
@@ -189,11 +202,11 @@ def multiply(call: Call) -> Value:
 def subtract(call: Call) -> Value:
     if call.is_constant(1):
         value = call.value(0)
-        return _normalize(call, value, call.per_channel(value, call.constant(1)), np.float64(1))
+        return _normalize(call, value, call.per_channel(value, _broadcast(call, 1)), np.float64(1))
     if not call.is_constant(0):
         raise Unsupported("differences of two tensors are not supported; of a tensor and a constant they are")
     value = call.value(1)
-    shift = call.per_channel(value, call.constant(0))
+    shift = call.per_channel(value, _broadcast(call, 0))
     return _add_constant(call, _multiply_constant(call, value, np.float64(-1)), shift)
 
 
@@ -202,7 +215,7 @@ def divide(call: Call) -> Value:
     if not call.is_constant(1):
         raise Unsupported("quotients by a tensor are not supported; by a constant they are")
     value = call.value(0)
-    divisor = call.per_channel(value, call.constant(1)).astype(np.float64)
+    divisor = call.per_channel(value, _broadcast(call, 1)).astype(np.float64)
     if np.any(divisor == 0):
         raise Unsupported("it divides by zero")
     if np.all(divisor > 0):
@@ -240,6 +253,7 @@ def _multiply_constant(call: Call, value: Value, scale: np.ndarray) -> Value:
                 return value
     if scale.ndim:
         return _scaled(call, value, scale, None)
+    call.check_size(value.channels)
     if scale > 0:
         return _normalize(call, value, np.float64(0), 1 / scale.astype(np.float64))
     return _scaled(call, value, np.full(value.channels, scale), None, trainable=False)
@@ -257,6 +271,7 @@ def _normalize(call: Call, value: Value, mean: np.ndarray, std: np.ndarray) -> V
         before_mean, before_std = np.float64(made.layer.mean), np.float64(made.layer.std)
         made.change(mean=before_mean + mean * before_std, std=before_std * std)
         return value
+    call.check_size(value.channels)
     return call.behind(layers.Normalize(mean, std), value)
 
 

@@ -22,7 +22,7 @@ def _epsilon(call: Call, default: float = 1e-5) -> float:
 @operator("BatchNormalization")
 def batch_norm(call: Call) -> Value:
     value = call.row_or_image(ranks=(2, 3, 4))
-    if call.attribute("training_mode", 0):
+    if call.flag("training_mode"):
         raise Unsupported("training_mode must be 0; an imported network is told by `fit` when it is trained")
     call.require("spatial", 1)
     names = ("weight", "bias", "running_mean", "running_variance")
@@ -63,8 +63,7 @@ def _shaped(call: Call, value: Value, i: int) -> np.ndarray:
         whole = np.broadcast_to(trimmed, sizes)
     except ValueError:
         raise Unsupported(f"input {i} has the shape {array.shape}; it must have that of what is normalized, {sizes}") from None
-    if whole.size > array.size and whole.size > call.graph.largest:
-        raise Unsupported(f"input {i} would be spread over {whole.size:,} elements")
+    call.check_size(whole.size)
     return value.arranged(whole) if value.parts else whole.transpose(order)
 
 

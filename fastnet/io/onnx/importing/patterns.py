@@ -84,6 +84,13 @@ def _log_softmax(graph, found, root):
     return Operation("LogSoftmax", root.name, [found.tensors["x"]], root.outputs, dict(inner.attributes))
 
 
+def _softplus(graph, found, root):
+    """Softplus that leaves out what does not count in float32, from a threshold on."""
+    if float(graph.constants[found.tensors["threshold"]].reshape(-1).min()) < 15:
+        return None
+    return _plain("Softplus")(graph, found, root)
+
+
 def _norm(operator):
     def make(graph, found, root):
         means = [operation for operation in found.operations if operation.operator == "ReduceMean"]
@@ -126,6 +133,7 @@ PATTERNS = [
     (("Div", ("Mul", "x", SIX), 6.0), _plain("HardSwish")),
     (("Mul", "x", ("Div", SIX, 6.0)), _plain("HardSwish")),
     (("Log", ("Softmax", "x")), _log_softmax),
+    (("Where", ("Greater", "x", Constant("threshold")), "x", ("Softplus", "x")), _softplus),
     *[(t, _norm("LayerNormalization")) for square in SQUARES for t in _quotients(DIFFERENCE, _root(square))],
     *[(t, _norm("RMSNormalization")) for square in (("Pow", "x", 2.0), ("Mul", "x", "x")) for t in _quotients("x", _root(square))],
     (

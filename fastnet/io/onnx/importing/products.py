@@ -15,12 +15,12 @@ __all__ = ["padding"]
 @operator("Gemm")
 def gemm(call: Call) -> Value:
     value = call.value(0)
-    if call.attribute("transA", 0) or value.order != (0, 1):
+    if call.flag("transA") or value.order != (0, 1):
         raise Unsupported("its first input must be a row for each sample")
     weight = call.constant(1)
     if weight.ndim != 2:
         raise Unsupported(f"its second input has the shape {weight.shape}; it must have two axes")
-    weight = weight.T if call.attribute("transB", 0) else weight
+    weight = weight.T if call.flag("transB") else weight
     weight = weight * weight.dtype.type(call.attribute("alpha", 1.0))
     weights = {"weight": _rows(value, weight)}
     units = weight.shape[1]
@@ -73,8 +73,8 @@ def padding(call: Call, sizes, kernel, strides, dilations):
 
 def _list(call: Call, name: str, count: int, default: int) -> list[int]:
     found = call.integers(name) or [default] * count
-    if len(found) != count:
-        raise Unsupported(f"{name} has {len(found)} numbers; {count} are needed")
+    if len(found) != count or (default and min(found) < default):
+        raise Unsupported(f"{name} are {found}; {count} numbers of at least {default} are needed")
     return found
 
 
@@ -136,7 +136,7 @@ def conv_transpose(call: Call) -> Value:
                 extra[i] -= total
                 total = 0
             half = total // 2
-            pairs[i] = (half, total - half) if kind != "SAME_LOWER" else (total - half, half)
+            pairs[i] = (half, total - half) if kind == "SAME_UPPER" else (total - half, half)
     if min(map(min, pairs)) < 0:
         raise Unsupported(f"pads {pads} are negative")
     groups = call.attribute("group", 1)

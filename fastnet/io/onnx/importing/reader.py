@@ -16,7 +16,7 @@ from fastnet.io.onnx.importing.graph import Graph, Operation, Unsupported
 
 __all__ = ["OLDEST_OPSET", "graph_of", "read"]
 
-OLDEST_OPSET = 7  # Add and Mul broadcast as NumPy does
+OLDEST_OPSET = 6  # Reshape has its shape as an input
 FLOATS = {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64", TensorProto.FLOAT16: "float32",
           TensorProto.BFLOAT16: "float32"}  # fmt: skip
 DOMAINS = ("", "ai.onnx")

@@ -63,7 +63,7 @@ def _target(call: Call, value: Value) -> tuple[int, ...]:
         wanted = list(call.graph.shapes[result])
     else:
         wanted = [int(n) for n in call.numbers(1)]
-    if not call.attribute("allowzero", 0):
+    if not call.flag("allowzero"):
         if any(n == 0 and i >= value.rank for i, n in enumerate(wanted)):
             raise Unsupported(f"shape {wanted} keeps the size of an axis that its input has not")
         wanted = [value.sizes[i] if n == 0 else n for i, n in enumerate(wanted)]
@@ -102,6 +102,8 @@ def unsqueeze(call: Call) -> Value:
     given = call.integers("axes") if call.opset < 13 else call.numbers(1)
     rank = value.rank + len(given or [])
     axes = {call.axis(axis, rank) for axis in given or []}
+    if len(axes) != len(given or []):
+        raise Unsupported(f"axes {given} name an axis twice")
     if 0 in axes or value.order[0] != 0:
         raise Unsupported("the batch must stay the first axis")
     sizes = iter(value.sizes)
@@ -184,7 +186,7 @@ def _unflattened(call: Call, value: Value, sizes) -> Value:
         return _moved(call, value, sizes, identity(len(sizes) + 1))
     if value.parts is not None:
         raise Unsupported(f"features of flattened images can't become {('batch', *sizes)}")
-    call.builder.permute_features(value.node, Part(shape, order).places())
+    call.builder.permute_features(value.node, Part(shape, order))
     made = call.add(layers.Reshape(shape), value)
     return Value(made.name, shape, order)
 
@@ -213,6 +215,6 @@ def reduce(call: Call) -> Value:
     if value.rank not in (3, 4) or axes is None or {value.order[axis] for axis in axes} != pixels:
         raise Unsupported("over axes other than those of an image's pixels it is not supported")
     pooled = whole_image(call, value, greatest)
-    if call.attribute("keepdims", 1):
+    if call.flag("keepdims", 1):
         return pooled
     return reshaped(call, pooled, (value.channels,))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["BATCH", "Value", "channels_first", "identity", "same_memory"]
+__all__ = ["BATCH", "Part", "Value", "channels_first", "identity", "row", "same_memory"]
 
 #: Stands for the size of the batch in shapes that a graph computes: a prime, so that products with it can be told from others.
 BATCH = 1_000_000_007

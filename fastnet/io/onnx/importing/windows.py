@@ -19,14 +19,14 @@ def pool(call: Call) -> Value:
     count = value.rank - 2
     kernel = call.integers("kernel_shape") or []
     strides = call.integers("strides") or [1] * count
-    if len(kernel) != count or len(strides) != count:
+    if len(kernel) != count or len(strides) != count or min(*kernel, *strides) < 1:
         raise Unsupported(f"kernel_shape {kernel} and strides {strides} don't fit an input of {value.rank} axes")
     if set(call.integers("dilations") or [1]) != {1}:
         raise Unsupported("dilations of pools are not supported")
     arguments = {
         "stride": tuple(strides),
         "padding": padding(call, value.shape[:-1], kernel, strides, [1] * count),
-        "ceil_mode": bool(call.attribute("ceil_mode", 0)),
+        "ceil_mode": call.flag("ceil_mode"),
     }
     if arguments["padding"] == "same":
         arguments["ceil_mode"] = False
@@ -34,7 +34,7 @@ def pool(call: Call) -> Value:
         kind = (layers.MaxPool1D, layers.MaxPool2D)[count - 1]
     else:
         kind = (layers.AvgPool1D, layers.AvgPool2D)[count - 1]
-        arguments["count_include_pad"] = bool(call.attribute("count_include_pad", 0)) or arguments["padding"] == "valid"
+        arguments["count_include_pad"] = call.flag("count_include_pad") or arguments["padding"] == "valid"
     made = call.add(kind(tuple(kernel), **arguments), value)
     return Value(made.name, made.shape, value.order)
 
@@ -154,7 +154,8 @@ def resize(call: Call) -> Value:
 def _factors(call: Call, value: Value, old: bool) -> list[int]:
     """By how much each axis of the tensor grows."""
     if call.operation.operator == "Upsample" and call.opset < 9:
-        scales = call.operation.attributes.get("scales", [])
+        plain = [1.0, 1.0, call.attribute("height_scale", 1.0), call.attribute("width_scale", 1.0)]
+        scales = call.attribute("scales", plain)
     elif old:
         scales = call.numbers(1)
     elif call.has(3):
