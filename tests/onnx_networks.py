@@ -28,7 +28,8 @@ CASES = {
     "depthwise": ([fn.DepthwiseConv2D(3, multiplier=2, padding="same"), fn.DepthwiseConv2D(2, use_bias=False)], IMAGE),
     "separable": ([fn.SeparableConv2D(5, 3, multiplier=2, activation="relu"), fn.SeparableConv2D(5, 2, use_bias=False)], IMAGE),
     "transposed": ([fn.Conv2DTranspose(6, 3, stride=2, padding=1, output_padding=1), fn.Conv2DTranspose(4, 2, groups=2)], IMAGE),
-    "transposed-same": ([fn.Conv2DTranspose(6, 4, stride=2, padding="same"), fn.Conv2DTranspose(4, 2, stride=3, padding="same")], IMAGE),
+    "transposed-same": ([fn.Conv2DTranspose(6, 4, stride=2, padding="same"), fn.Conv2DTranspose(4, 2, stride=3, padding="same")],
+                        IMAGE),
     "max-pool": ([fn.MaxPool2D(3, stride=2, padding="same"), fn.MaxPool2D(2, stride=(1, 2), padding=1, ceil_mode=True)], IMAGE),
     "max-pool-ceil": ([fn.MaxPool2D(3, stride=2, ceil_mode=True), fn.MaxPool2D(3, stride=3, padding=1, ceil_mode=True)], IMAGE),
     "average-pool": ([fn.AvgPool2D(3, stride=2, padding=1), fn.AvgPool2D(2, stride=1)], IMAGE),
@@ -54,7 +55,8 @@ CASES = {
     "prelu": ([fn.PReLU(), fn.Conv2D(3, 2), fn.PReLU(), fn.Flatten(), fn.Dense(4), fn.PReLU(), fn.PReLU(shared=True)], IMAGE),
     "dropout": ([fn.SpatialDropout2D(0.5), fn.Conv2D(2, 3), fn.Flatten(), fn.Dropout(0.5), fn.Dense(3)], IMAGE),
     "upsample": ([fn.UpSample2D((2, 3)), fn.Conv2D(3, 2), fn.UpSample2D((3, 2), interpolation="bilinear")], IMAGE),
-    "pads": ([fn.ZeroPad2D(((1, 0), (2, 3))), fn.Conv2D(3, 2), fn.ReflectPad2D(((1, 2), (0, 3))), fn.Crop2D(((0, 1), (2, 1)))], IMAGE),
+    "pads": ([fn.ZeroPad2D(((1, 0), (2, 3))), fn.Conv2D(3, 2), fn.ReflectPad2D(((1, 2), (0, 3))), fn.Crop2D(((0, 1), (2, 1)))],
+             IMAGE),
     "crop": ([fn.Crop2D(1), fn.Flatten(), fn.Dense(2)], IMAGE),
     "flatten": ([fn.Flatten(), fn.Dense(3)], IMAGE),
     "flatten-last": ([fn.Conv2D(3, 2), fn.Flatten()], IMAGE),
@@ -73,7 +75,10 @@ CASES = {
     "nothing": ([fn.Activation("linear")], IMAGE),
 }  # fmt: skip
 CASES |= {
-    f"activation-{name}": ([fn.Conv2D(3, 2, activation=name), fn.Activation(name), fn.Flatten(), fn.Dense(3, activation=name)], IMAGE)
+    f"activation-{name}": (
+        [fn.Conv2D(3, 2, activation=name), fn.Activation(name), fn.Flatten(), fn.Dense(3, activation=name)],
+        IMAGE,
+    )
     for name in [*ACTIVATIONS, "softmax", "log_softmax"]
 }
 CASES |= {

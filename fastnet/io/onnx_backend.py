@@ -11,7 +11,7 @@ Examples
 >>> from fastnet.io import onnx_backend
 >>> node = helper.make_node("LeakyRelu", ["x"], ["y"], alpha=0.5)
 >>> onnx_backend.run_node(node, [np.float32([[-2, 4]])])
-(array([[-1.,  4.]], dtype=float32),)
+Outputs(y=array([[-1.,  4.]], dtype=float32))
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
 from fastnet import checks
-from fastnet.io.onnx.importing.convert import Converted, convert, prepare as prepare_graph
-from fastnet.io.onnx.importing.graph import Unsupported
+from fastnet.io.onnx.importing.convert import Converted, convert
+from fastnet.io.onnx.importing.convert import prepare as prepare_graph
+from fastnet.io.onnx.importing.graph import UnsupportedError
 from fastnet.io.onnx.importing.reader import graph_of
 
 __all__ = [
-    "FastnetBackend", "NotCompatible", "PreparedNetwork", "is_compatible", "prepare", "run_model", "run_node", "supports_device",
+    "FastnetBackend", "NotCompatibleError", "PreparedNetwork", "is_compatible", "prepare", "run_model", "run_node",
+    "supports_device",
 ]  # fmt: skip
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE)
 
 
-class NotCompatible(ValueError, unittest.SkipTest):
+class NotCompatibleError(ValueError, unittest.SkipTest):
     """The model is none that fastnet can run; the tests of backends skip it."""
 
 
@@ -71,7 +73,7 @@ class PreparedNetwork(BackendRep):
             raise ValueError(f"inputs are missing: {', '.join(missing)}")
         for name, array in arrays.items():
             if not isinstance(array, (np.ndarray, np.generic, onnx.TensorProto)):
-                raise NotCompatible(f"input {name!r} is a {type(array).__name__}; it must be an array")
+                raise NotCompatibleError(f"input {name!r} is a {type(array).__name__}; it must be an array")
         return {name: _array(array) for name, array in arrays.items()}
 
     def run(self, inputs, **kwargs):
@@ -116,17 +118,19 @@ def _converted(model: onnx.ModelProto, arrays=None) -> tuple:
     errors = []
     for value in inputs:
         if value.type.tensor_type.elem_type not in FLOATS:
-            errors.append(Unsupported(f"input {value.name!r} is not of float32 or float64"))
+            errors.append(UnsupportedError(f"input {value.name!r} is not of float32 or float64"))
             continue
         if model.graph.output and model.graph.output[0].type.tensor_type.elem_type not in (
             value.type.tensor_type.elem_type, TensorProto.UNDEFINED,
         ):  # fmt: skip
-            errors.append(Unsupported(f"the output has another type than input {value.name!r}"))
+            errors.append(UnsupportedError(f"the output has another type than input {value.name!r}"))
             continue
         others = [other for other in inputs if other is not value]
         try:
             constants = {other.name: _assumed(other) if arrays is None else arrays[other.name] for other in others}
-            graph = graph_of(model, constants, size=model.ByteSize(), inputs=value.name, assumed=constants if arrays is None else ())
+            graph = graph_of(
+                model, constants, size=model.ByteSize(), inputs=value.name, assumed=constants if arrays is None else ()
+            )
             if arrays is not None:
                 graph.shape = arrays[value.name].shape
             prepare_graph(graph)
@@ -135,7 +139,7 @@ def _converted(model: onnx.ModelProto, arrays=None) -> tuple:
             return value.name, converted, net
         except (ValueError, TypeError) as error:
             errors.append(error)
-    raise NotCompatible(str(errors[0]) if errors else "the graph has no input")
+    raise NotCompatibleError(str(errors[0]) if errors else "the graph has no input")
 
 
 def _assumed(value) -> np.ndarray:
@@ -143,7 +147,7 @@ def _assumed(value) -> np.ndarray:
     kind = value.type.tensor_type
     sizes = [dim.dim_value for dim in kind.shape.dim]
     if not value.type.HasField("tensor_type") or any(not dim.HasField("dim_value") for dim in kind.shape.dim):
-        raise Unsupported(f"input {value.name!r} has no fixed shape")
+        raise UnsupportedError(f"input {value.name!r} has no fixed shape")
     return np.broadcast_to(np.ones((), helper.tensor_dtype_to_np_dtype(kind.elem_type)), sizes)
 
 
@@ -155,7 +159,7 @@ class FastnetBackend(Backend):
         """Whether the model can be run, by all that is known before; ``inputs=`` makes those of a run known."""
         try:
             cls.prepare(model, device, **kwargs)
-        except NotCompatible:
+        except NotCompatibleError:
             return False
         return True
 
@@ -172,11 +176,11 @@ class FastnetBackend(Backend):
 
         Raises
         ------
-        NotCompatible
+        NotCompatibleError
             It has something that fastnet has no layer for.
         """
         if not cls.supports_device(device):
-            raise NotCompatible(f"device {device!r} is not supported; 'CPU' is")
+            raise NotCompatibleError(f"device {device!r} is not supported; 'CPU' is")
         if not isinstance(model, onnx.ModelProto):
             raise TypeError(f"model must be an onnx.ModelProto; got {checks.describe(model)}")
         prepared = PreparedNetwork(model)

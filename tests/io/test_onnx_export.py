@@ -3,17 +3,19 @@
 import copy
 
 import numpy as np
-import onnx
 import pytest
-from onnx.reference import ReferenceEvaluator
 
-import fastnet as fn
-import onnx_networks
-from fastnet import layers
-from fastnet.io.onnx.exporting.activations import ACTIVATIONS
-from fastnet.io.onnx.exporting.layers import RULES
-from fastnet.kernels import activation as kernels
-from fastnet.layers.blocks import Block
+onnx = pytest.importorskip("onnx")
+
+import onnx_networks  # noqa: E402
+from onnx.reference import ReferenceEvaluator  # noqa: E402
+
+import fastnet as fn  # noqa: E402
+from fastnet import layers  # noqa: E402
+from fastnet.io.onnx.exporting.activations import ACTIVATIONS  # noqa: E402
+from fastnet.io.onnx.exporting.layers import RULES  # noqa: E402
+from fastnet.kernels import activation as kernels  # noqa: E402
+from fastnet.layers.blocks import Block  # noqa: E402
 
 ort = pytest.importorskip("onnxruntime")
 NEWEST = min(onnx.defs.onnx_opset_version(), 23)  # onnxruntime is behind onnx
@@ -54,7 +56,9 @@ def test_channels_may_be_first_at_the_edges(name):
     close(np.moveaxis(found, 1, -1) if found.ndim > 2 else found, net.predict(x))
 
 
-@pytest.mark.parametrize("name", ["conv", "batch-norm", "layer-norm", "rms-norm", "gates", "activation-gelu", "upsample"])
+@pytest.mark.parametrize(
+    "name", ["conv", "batch-norm", "layer-norm", "rms-norm", "gates", "activation-gelu", "upsample"]
+)
 def test_in_double_precision(name):
     net = onnx_networks.network(name, "float64")
     model = fn.io.onnx.to_model(net)
@@ -110,7 +114,9 @@ def test_a_layer_used_twice_is_written_once():
 
 
 def test_graphs_of_nodes_and_networks_in_networks():
-    body = fn.Network([fn.Conv2D(3, 3, activation="relu", name="output"), fn.MaxPool2D(2)], input_shape=(8, 8, 2), seed=0)
+    body = fn.Network(
+        [fn.Conv2D(3, 3, activation="relu", name="output"), fn.MaxPool2D(2)], input_shape=(8, 8, 2), seed=0
+    )
     nodes = [
         fn.Node("body", body["output"], ["input"]),
         fn.Node("unread", fn.Conv2D(4, 1), ["input"]),
@@ -131,7 +137,11 @@ def test_what_a_file_says_of_itself(tmp_path):
     net = onnx_networks.network("conv")
     fn.io.onnx.export(net, tmp_path / "net.onnx", doc="Sorts screws.")
     model = onnx.load(tmp_path / "net.onnx")
-    assert (model.producer_name, model.producer_version, model.doc_string) == ("fastnet", fn.__version__, "Sorts screws.")
+    assert (model.producer_name, model.producer_version, model.doc_string) == (
+        "fastnet",
+        fn.__version__,
+        "Sorts screws.",
+    )
     assert model.opset_import[0].version == 21
     assert model.ir_version <= 10
     assert {entry.key: entry.value for entry in model.metadata_props} == {"fastnet.layout": "nhwc"}

@@ -1,6 +1,7 @@
 """How each layer is written; `RULES` is the table, by class.
 
-A rule is a function of the writer, the node and its input (a list of them where the layer takes many) that returns the node's value.
+A rule is a function of the writer, the node and its input (a list of them where the layer takes many) that returns
+the node's value.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ def conv(w, node, x):
 def separable_conv(w, node, x):
     layer = node.layer
     depthwise, pointwise = (_axes(layer, part) for part in layer.convolutions((1, *x.shape)))
-    inner = _convolve(w, node, w.first(x), layer.depthwise_weight, None, depthwise, x.shape[-1], f"{node.name}.depthwise")
+    inner = _convolve(
+        w, node, w.first(x), layer.depthwise_weight, None, depthwise, x.shape[-1], f"{node.name}.depthwise"
+    )
     y = _convolve(w, node, inner, layer.weight, layer.bias, pointwise, 1, node.name)
     return _activated(w, node, Value(node.shape, {FIRST: y}))
 

@@ -31,7 +31,9 @@ def batch_norm(w, node, x):
         )
     ]
     tensor = x.tensor if order else w.first(x)
-    y = w.node("BatchNormalization", [tensor, *vectors], name=node.name, epsilon=layer.epsilon, momentum=1 - layer.momentum)
+    y = w.node(
+        "BatchNormalization", [tensor, *vectors], name=node.name, epsilon=layer.epsilon, momentum=1 - layer.momentum
+    )
     return x.like(y) if len(x.shape) == 1 else Value(x.shape, {FIRST: y})
 
 
@@ -75,7 +77,9 @@ def group_norm(w, node, x):
     if w.opset >= 21 and not row:
         scale = _vector(w, node, layer.weight, "weight", channels, 1.0)
         bias = _vector(w, node, layer.bias, "bias", channels, 0.0)
-        y = w.node("GroupNormalization", [tensor, scale, bias], name=node.name, num_groups=layer.groups, epsilon=layer.epsilon)
+        y = w.node(
+            "GroupNormalization", [tensor, scale, bias], name=node.name, num_groups=layer.groups, epsilon=layer.epsilon
+        )
         return Value(x.shape, {FIRST: y})
     ones, zeros = np.ones(layer.groups), np.zeros(layer.groups)
     grouped = w.node("Reshape", [tensor, w.integers((0, layer.groups, -1))], name=f"{node.name}.grouped")

@@ -10,7 +10,10 @@ from onnx import helper, numpy_helper
 
 __all__ = ["FIRST", "LAST", "Value", "Writer", "axes_of", "flattened_order"]
 
-LAST, FIRST = "last", "first"  # where the channels are: behind the pixels, as fastnet has them, or before, as ONNX' operators do
+LAST, FIRST = (
+    "last",
+    "first",
+)  # where the channels are: behind the pixels, as fastnet has them, or before, as ONNX' operators do
 
 
 @dataclass

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnet import activations
 from fastnet.graph import INPUT, Node
-from fastnet.io.onnx.importing.graph import Unsupported
+from fastnet.io.onnx.importing.graph import UnsupportedError
 from fastnet.io.onnx.importing.values import Part
 from fastnet.layers.base import Layer, type_name
 from fastnet.network import Network
@@ -91,13 +91,17 @@ class Builder:
         while True:
             made = self.made.get(name)
             if made is None or made.shared or made.uses > 1 or made.layer.many_inputs:
-                raise Unsupported("features are reshaped to images with the channels first, and no layer alone makes them")
+                raise UnsupportedError(
+                    "features are reshaped to images with the channels first, and no layer alone makes them"
+                )
             chain.append(made)
             kind = type_name(type(made.layer))
             if kind == "dense":
                 break
             if kind not in ("activation", "dropout", "batch_norm", "prelu"):
-                raise Unsupported(f"features behind a {type(made.layer).__name__} are reshaped to images with the channels first")
+                raise UnsupportedError(
+                    f"features behind a {type(made.layer).__name__} are reshaped to images with the channels first"
+                )
             name = made.inputs[0]
         places = part.places()
         for made in chain:

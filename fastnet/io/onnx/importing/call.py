@@ -6,7 +6,7 @@ import numpy as np
 
 from fastnet import activations
 from fastnet.io.onnx.importing.builder import Builder, Made
-from fastnet.io.onnx.importing.graph import Graph, Operation, Unsupported
+from fastnet.io.onnx.importing.graph import Graph, Operation, UnsupportedError
 from fastnet.io.onnx.importing.values import Value, channels_first
 
 __all__ = ["OPERATORS", "Call", "operator"]
@@ -30,7 +30,9 @@ def operator(*names):
 class Call:
     """One node of the graph, on its way into the network."""
 
-    def __init__(self, graph: Graph, builder: Builder, values: dict[str, Value], operation: Operation, shared: dict | None = None):
+    def __init__(
+        self, graph: Graph, builder: Builder, values: dict[str, Value], operation: Operation, shared: dict | None = None
+    ):
         self.graph = graph
         self.builder = builder
         self.values = values
@@ -45,27 +47,27 @@ class Call:
         value = self.operation.attributes.get(name, default)
         kind = {int: (int,), float: (int, float), str: (str,), list: (list,)}.get(type(default), (object,))
         if value is not default and not isinstance(value, kind):
-            raise Unsupported(f"attribute {name!r} is {value!r}")
+            raise UnsupportedError(f"attribute {name!r} is {value!r}")
         return value
 
     def flag(self, name: str, default: int = 0) -> bool:
         """An attribute that is 0 or 1."""
         value = self.attribute(name, default)
         if value not in (0, 1):
-            raise Unsupported(f"attribute {name!r} is {value!r}; it must be 0 or 1")
+            raise UnsupportedError(f"attribute {name!r} is {value!r}; it must be 0 or 1")
         return bool(value)
 
     def integers(self, name: str, default=None) -> list[int] | None:
         value = self.operation.attributes.get(name, default)
         if value is not None and (not isinstance(value, list) or not all(isinstance(n, int) for n in value)):
-            raise Unsupported(f"attribute {name!r} is {value!r}, not a list of integers")
+            raise UnsupportedError(f"attribute {name!r} is {value!r}, not a list of integers")
         return value
 
     def require(self, name: str, *allowed) -> None:
         """Refuse values of an attribute but some; the first is the default."""
         value = self.attribute(name, allowed[0])
         if value not in allowed:
-            raise Unsupported(f"{name}={value!r} is not supported; {' or '.join(map(repr, allowed))} is")
+            raise UnsupportedError(f"{name}={value!r} is not supported; {' or '.join(map(repr, allowed))} is")
 
     # Inputs
 
@@ -84,7 +86,7 @@ class Call:
         name = self.operation.input(i)
         if name not in self.values:
             what = "is a constant" if name in self.graph.constants else "is missing"
-            raise Unsupported(f"input {i} {what}; it must be computed by the network")
+            raise UnsupportedError(f"input {i} {what}; it must be computed by the network")
         return self.values[name]
 
     def constant(self, i: int) -> np.ndarray:
@@ -92,17 +94,17 @@ class Call:
         name = self.operation.input(i)
         if name not in self.graph.constants:
             what = "is computed by the network" if name else "is missing"
-            raise Unsupported(f"input {i} {what}; it must be a constant")
+            raise UnsupportedError(f"input {i} {what}; it must be a constant")
         array = self.graph.constants[name]
         if array.dtype.kind not in "fiub":
-            raise Unsupported(f"input {i} is an array of {array.dtype}")
+            raise UnsupportedError(f"input {i} is an array of {array.dtype}")
         return array
 
     def known(self, i: int) -> np.ndarray:
         """An input that says what to do, so that its numbers must be known."""
         array = self.constant(i)
         if self.operation.input(i) in self.graph.assumed:
-            raise Unsupported(f"the numbers of input {i} are not known before the model is run")
+            raise UnsupportedError(f"the numbers of input {i} are not known before the model is run")
         return array
 
     def numbers(self, i: int) -> list:
@@ -111,7 +113,7 @@ class Call:
     def number(self, i: int) -> float:
         array = self.known(i)
         if array.size != 1:
-            raise Unsupported(f"input {i} has the shape {array.shape}; it must be one number")
+            raise UnsupportedError(f"input {i} has the shape {array.shape}; it must be one number")
         return float(array.reshape(()))
 
     def axes(self, rank: int, since: int, i: int = 1) -> list[int] | None:
@@ -121,34 +123,38 @@ class Call:
 
     def axis(self, axis: int, rank: int) -> int:
         if not -rank <= axis < rank:
-            raise Unsupported(f"axis {axis} of a tensor with {rank} axes")
+            raise UnsupportedError(f"axis {axis} of a tensor with {rank} axes")
         return axis % rank
 
     def row_or_image(self, i: int = 0, ranks=(3, 4)) -> Value:
         """A value with the channels at axis 1, as most of ONNX' operators on images want it."""
         value = self.value(i)
         if value.rank not in ranks:
-            raise Unsupported(f"its input has {value.rank} axes, the batch included; {' or '.join(map(str, ranks))} are supported")
+            raise UnsupportedError(
+                f"its input has {value.rank} axes, the batch included; {' or '.join(map(str, ranks))} are supported"
+            )
         if value.order != (channels_first(value.rank) if value.rank > 2 else (0, 1)):
-            raise Unsupported("its input has the channels elsewhere than at axis 1, where fastnet has them: a Transpose is missing")
+            raise UnsupportedError(
+                "its input has the channels elsewhere than at axis 1, where fastnet has them: a Transpose is missing"
+            )
         return value
 
     def per_channel(self, value: Value, array: np.ndarray) -> np.ndarray:
         """A constant that is broadcast over a value: one number, or one for each of fastnet's channels."""
         if array.ndim > value.rank:
-            raise Unsupported(f"a constant of shape {array.shape} gives the result more axes than its input has")
+            raise UnsupportedError(f"a constant of shape {array.shape} gives the result more axes than its input has")
         if array.size == 1:
             return array.reshape(())
         shape = (1,) * (value.rank - array.ndim) + array.shape
         long = [i for i, size in enumerate(shape) if size != 1]
         if long != [value.channel_axis] or array.size != value.channels:
-            raise Unsupported(f"a constant of shape {array.shape} is not one number, or one for each channel")
+            raise UnsupportedError(f"a constant of shape {array.shape} is not one number, or one for each channel")
         return value.arranged(array.reshape(-1))
 
     def check_size(self, count: int) -> None:
         """Refuse weights that one number of the file would be spread over, if they are many more than the file has bytes."""
         if count > self.graph.largest:
-            raise Unsupported(f"weights of {count:,} elements are too many for a file of this size")
+            raise UnsupportedError(f"weights of {count:,} elements are too many for a file of this size")
 
     # What is made
 
@@ -168,7 +174,7 @@ class Call:
             return self.builder.again(self.shared[form], inputs)
         for key, array in (weights or {}).items():
             if not np.issubdtype(array.dtype, np.floating) and array.dtype.kind not in "iub":
-                raise Unsupported(f"{key} is an array of {array.dtype}")
+                raise UnsupportedError(f"{key} is an array of {array.dtype}")
         made = self.builder.add(layer, inputs, weights, self.name, trainable)
         if self.shared is not None and weights:
             made.shared = True
@@ -176,7 +182,7 @@ class Call:
         for key, array in made.weights.items():
             wanted = getattr(layer, key).shape
             if array.shape != wanted:
-                raise Unsupported(f"its {key} have the shape {array.shape} where {wanted} is needed")
+                raise UnsupportedError(f"its {key} have the shape {array.shape} where {wanted} is needed")
         return made
 
     def behind(self, layer, value: Value, weights=None, *, trainable: bool = True) -> Value:

@@ -12,7 +12,7 @@ from fastnet.graph import INPUT
 from fastnet.io.onnx.importing import elementwise, folding, norms, patterns, products, shapes, windows  # noqa: F401
 from fastnet.io.onnx.importing.builder import Builder
 from fastnet.io.onnx.importing.call import OPERATORS, Call
-from fastnet.io.onnx.importing.graph import Graph, Operation, Unsupported
+from fastnet.io.onnx.importing.graph import Graph, Operation, UnsupportedError
 from fastnet.io.onnx.importing.shapes import CHANNELS_FIRST, TRANSPARENT
 from fastnet.io.onnx.importing.values import Value, channels_first, identity
 
@@ -47,16 +47,16 @@ def convert(graph: Graph, orders=None, input_shape=None) -> Converted:
 
     Raises
     ------
-    Unsupported
+    UnsupportedError
         It can't; what is said is about the first order.
     """
     errors = []
     if len(graph.shape) < 2:
-        raise Unsupported(f"input {graph.input!r} has the shape {graph.shape}; a batch of samples is needed")
+        raise UnsupportedError(f"input {graph.input!r} has the shape {graph.shape}; a batch of samples is needed")
     for order in likely_orders(graph) if orders is None else orders:
         try:
             return _convert(graph, order, _input_shape(graph, order, input_shape))
-        except Unsupported as error:
+        except UnsupportedError as error:
             errors.append(error)
     raise errors[0]
 
@@ -101,11 +101,11 @@ def _input_shape(graph: Graph, order, given) -> tuple[int, ...]:
     if given is None:
         if None in stated or 0 in stated:
             shown = tuple("?" if size is None else size for size in stated)
-            raise Unsupported(f"the input's shape is not fixed, {shown} for one sample: give input_shape=")
+            raise UnsupportedError(f"the input's shape is not fixed, {shown} for one sample: give input_shape=")
         return stated
     if len(given) != len(stated) or any(size not in (None, mine) for size, mine in zip(stated, given, strict=True)):
         shown = tuple("?" if size is None else size for size in stated)
-        raise Unsupported(f"input_shape {tuple(given)} does not fit the graph's, {shown}")
+        raise UnsupportedError(f"input_shape {tuple(given)} does not fit the graph's, {shown}")
     return tuple(given)
 
 
@@ -124,7 +124,7 @@ def _convert(graph: Graph, order, shape) -> Converted:
             elif not folding.fold(graph, operation):
                 _add(graph, builder, values, operation, shared.get(_key(graph, operation)))
         if graph.output not in values:
-            raise Unsupported(f"the output {graph.output!r} does not depend on the input")
+            raise UnsupportedError(f"the output {graph.output!r} does not depend on the input")
         return Converted(builder, source, values[graph.output])
     finally:
         graph.constants, graph.computed = constants, computed
@@ -133,21 +133,21 @@ def _convert(graph: Graph, order, shape) -> Converted:
 def _add(graph, builder, values, operation, shared) -> None:
     rule = OPERATORS.get(operation.operator)
     if rule is None:
-        known = ", ".join(sorted(name for name in OPERATORS if name not in patterns.PSEUDO))
-        raise Unsupported(
-            f"{operation.title()}: the operator {operation.operator} is not supported{checks.nearest(operation.operator, OPERATORS)}; "
-            f"supported are {known}"
+        known = sorted(name for name in OPERATORS if name not in patterns.PSEUDO)
+        raise UnsupportedError(
+            f"{operation.title()}: the operator {operation.operator} is not supported"
+            f"{checks.nearest(operation.operator, known)}; supported are {', '.join(known)}"
         )
     used = [name for name in operation.outputs[1:] if graph.uses[name]]
     if used:
-        raise Unsupported(f"{operation.title()}: only its first output is supported, and {used[0]!r} is used")
+        raise UnsupportedError(f"{operation.title()}: only its first output is supported, and {used[0]!r} is used")
     call = Call(graph, builder, values, operation, shared)
     try:
         result = rule(call)
-    except Unsupported as error:
-        raise Unsupported(f"{operation.title()}: {error}") from None
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{operation.title()}: {error}") from None
     except (ValueError, TypeError, ArithmeticError, LookupError) as error:
-        raise Unsupported(f"{operation.title()}: {error}") from error
+        raise UnsupportedError(f"{operation.title()}: {error}") from error
     name = operation.outputs[0]
     if result.node in builder.made:
         builder.made[result.node].uses += graph.uses[name] - 1

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastnet import activations, layers
 from fastnet.io.onnx.importing.call import UNBOUNDED, Call, operator
-from fastnet.io.onnx.importing.graph import Unsupported
+from fastnet.io.onnx.importing.graph import UnsupportedError
 from fastnet.io.onnx.importing.values import Value
 
 __all__: list[str] = []
@@ -30,7 +30,7 @@ def plain(call: Call) -> Value:
 def leaky_relu(call: Call) -> Value:
     slope = call.attribute("alpha", 0.01)
     if slope < 0:
-        raise Unsupported(f"alpha={slope} is not supported: slopes are at least 0")
+        raise UnsupportedError(f"alpha={slope} is not supported: slopes are at least 0")
     return call.activate(call.value(), activations.LeakyReLU(_tidy(slope)))
 
 
@@ -47,7 +47,7 @@ def celu(call: Call) -> Value:
 
 def _elu(alpha: float):
     if alpha <= 0:
-        raise Unsupported(f"alpha={alpha} is not supported: it must be above 0")
+        raise UnsupportedError(f"alpha={alpha} is not supported: it must be above 0")
     return activations.get("elu") if alpha == 1 else activations.ELU(_tidy(alpha))
 
 
@@ -60,7 +60,7 @@ def _tidy(number: float) -> float:
 def selu(call: Call) -> Value:
     alpha, gamma = call.attribute("alpha", 1.6732632), call.attribute("gamma", 1.050701)
     if abs(alpha - 1.6732632) > 1e-6 or abs(gamma - 1.050701) > 1e-6:
-        raise Unsupported(f"alpha={alpha:g}, gamma={gamma:g} are not supported: they must be the defaults")
+        raise UnsupportedError(f"alpha={alpha:g}, gamma={gamma:g} are not supported: they must be the defaults")
     return call.activate(call.value(), "selu")
 
 
@@ -87,7 +87,7 @@ def clip(call: Call) -> Value:
     if low <= -UNBOUNDED and high >= UNBOUNDED:
         return value
     if low != 0 or (high != 6 and high < UNBOUNDED):
-        raise Unsupported(f"bounds {low:g} and {high:g} are not supported; 0 and 6 (relu6) or 0 alone (relu) are")
+        raise UnsupportedError(f"bounds {low:g} and {high:g} are not supported; 0 and 6 (relu6) or 0 alone (relu) are")
     return call.activate(value, "relu6" if high == 6 else "relu")
 
 
@@ -106,9 +106,11 @@ def softmax(call: Call) -> Value:
     value = call.value()
     axis = call.axis(call.attribute("axis", 1 if call.opset < 13 else -1), value.rank)
     if call.opset < 13 and axis != value.rank - 1:
-        raise Unsupported(f"over all axes from {axis} on it is not supported; over the last alone it is")
+        raise UnsupportedError(f"over all axes from {axis} on it is not supported; over the last alone it is")
     if axis != value.channel_axis:
-        raise Unsupported(f"over axis {axis} it is not supported; over the channels, axis {value.channel_axis}, it is")
+        raise UnsupportedError(
+            f"over axis {axis} it is not supported; over the channels, axis {value.channel_axis}, it is"
+        )
     name = "softmax" if call.operation.operator == "Softmax" else "log_softmax"
     return call.activate(value, name)
 
@@ -121,7 +123,7 @@ def identity(call: Call) -> Value:
 @operator("Cast", "CastLike")
 def cast(call: Call) -> Value:
     if call.operation.operator == "Cast" and call.attribute("to", 0) not in (1, 10, 11, 16):
-        raise Unsupported("a network computes with floats alone")
+        raise UnsupportedError("a network computes with floats alone")
     return call.value()
 
 
@@ -131,12 +133,14 @@ def dropout(call: Call) -> Value:
         rate = call.attribute("ratio", 0.5)
     else:
         if call.has(2) and call.number(2):
-            raise Unsupported("training_mode must be false; an imported network is told by `fit` when it is trained")
+            raise UnsupportedError(
+                "training_mode must be false; an imported network is told by `fit` when it is trained"
+            )
         # What is not known before a run makes no difference to predictions.
         known = call.has(1) and call.operation.input(1) not in call.graph.assumed
         rate = call.number(1) if known else 0.5
     if not 0 <= rate < 1:
-        raise Unsupported(f"a ratio of {rate:g} is not supported: it must be in [0, 1)")
+        raise UnsupportedError(f"a ratio of {rate:g} is not supported: it must be in [0, 1)")
     return call.behind(layers.Dropout(_tidy(rate)), call.value())
 
 
@@ -152,9 +156,9 @@ def add(call: Call) -> Value:
     values = [call.value(i) for i in range(call.count) if not call.is_constant(i)]
     constants = [_broadcast(call, i) for i in range(call.count) if call.is_constant(i)]
     if not values:
-        raise Unsupported("its inputs are constants that can't be added before the model is run")
+        raise UnsupportedError("its inputs are constants that can't be added before the model is run")
     if not all(_same(values[0], other) for other in values):
-        raise Unsupported(f"sums of tensors of shapes {_shapes(values)} are not supported: they must be alike")
+        raise UnsupportedError(f"sums of tensors of shapes {_shapes(values)} are not supported: they must be alike")
     value = values[0] if len(values) == 1 else values[0].of(call.add(layers.Add(), values).name)
     for array in constants:
         value = _add_constant(call, value, call.per_channel(value, array))
@@ -190,7 +194,9 @@ def multiply(call: Call) -> Value:
         row.sizes[i] == (whole.sizes[i] if i in (0, axis) else 1) for i in range(row.rank)
     )  # fmt: skip
     if not is_row or whole.order[0] != 0 or row.order[0] != 0:
-        raise Unsupported(f"products of tensors of shapes {_shapes([a, b])} are not supported: one may be a row of channels")
+        raise UnsupportedError(
+            f"products of tensors of shapes {_shapes([a, b])} are not supported: one may be a row of channels"
+        )
     made = call.builder.made.get(row.node)
     if made is not None and isinstance(made.layer, layers.Reshape) and made.shapes == (whole.channels,):
         row = Value(made.inputs[0], made.shapes, (0, 1))  # Product takes it as it is
@@ -204,7 +210,7 @@ def subtract(call: Call) -> Value:
         value = call.value(0)
         return _normalize(call, value, call.per_channel(value, _broadcast(call, 1)), np.float64(1))
     if not call.is_constant(0):
-        raise Unsupported("differences of two tensors are not supported; of a tensor and a constant they are")
+        raise UnsupportedError("differences of two tensors are not supported; of a tensor and a constant they are")
     value = call.value(1)
     shift = call.per_channel(value, _broadcast(call, 0))
     return _add_constant(call, _multiply_constant(call, value, np.float64(-1)), shift)
@@ -213,11 +219,11 @@ def subtract(call: Call) -> Value:
 @operator("Div")
 def divide(call: Call) -> Value:
     if not call.is_constant(1):
-        raise Unsupported("quotients by a tensor are not supported; by a constant they are")
+        raise UnsupportedError("quotients by a tensor are not supported; by a constant they are")
     value = call.value(0)
     divisor = call.per_channel(value, _broadcast(call, 1)).astype(np.float64)
     if np.any(divisor == 0):
-        raise Unsupported("it divides by zero")
+        raise UnsupportedError("it divides by zero")
     if np.all(divisor > 0):
         return _normalize(call, value, np.float64(0), divisor)
     return _multiply_constant(call, value, 1 / divisor)
@@ -247,7 +253,11 @@ def _multiply_constant(call: Call, value: Value, scale: np.ndarray) -> Value:
     made = call.sole(value)
     if made is not None and (scale.ndim or value.channels == 1):
         layer, vector = made.layer, np.broadcast_to(scale, (value.channels,))
-        if (_is_plain_norm(layer) or isinstance(layer, layers.RMSNorm)) and not layer.scale and not getattr(layer, "center", False):
+        if (
+            (_is_plain_norm(layer) or isinstance(layer, layers.RMSNorm))
+            and not layer.scale
+            and not getattr(layer, "center", False)
+        ):
             if getattr(layer, "axes", 1) == 1:
                 made.change({"weight": vector}, scale=True)
                 return value
@@ -280,7 +290,7 @@ def _scaled(call: Call, value: Value, scale, shift, trainable: bool = True) -> V
     weights = {"weight": scale.reshape(1, 1, 1, -1)} | ({} if shift is None else {"bias": shift})
     shape = (1,) * (3 - len(value.shape)) + value.shape
     if len(shape) > 3:
-        raise Unsupported(f"scales for each channel of a tensor with {value.rank} axes are not supported")
+        raise UnsupportedError(f"scales for each channel of a tensor with {value.rank} axes are not supported")
     image = value
     if shape != value.shape:
         image = Value(call.add(layers.Reshape(shape), value).name, shape, (0, 1, 2, 3))

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from onnx import helper
 
-from fastnet.io.onnx.importing.graph import Graph, Operation, Unsupported
+from fastnet.io.onnx.importing.graph import Graph, Operation, UnsupportedError
 
 __all__ = ["FOLDED", "fold", "fold_constants"]
 
@@ -56,7 +56,7 @@ class _Limited:
 
     def check(self, shape) -> None:
         if any(size < 0 for size in shape) or math.prod(shape) > self.graph.largest:
-            raise Unsupported(f"it has the shape {tuple(shape)}, which is too large for a file of this size")
+            raise UnsupportedError(f"it has the shape {tuple(shape)}, which is too large for a file of this size")
 
     def axes(self, given):
         """From an input of today or an attribute of old."""
@@ -93,7 +93,12 @@ def _constant(node):
     for name in ("value", "value_float", "value_int", "value_floats", "value_ints"):
         value = node.get(name)
         if value is not None:
-            kind = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+            kind = {
+                "value_float": np.float32,
+                "value_floats": np.float32,
+                "value_int": np.int64,
+                "value_ints": np.int64,
+            }
             return np.asarray(value, kind.get(name))
     raise ValueError("it has no value that is a tensor or numbers")
 

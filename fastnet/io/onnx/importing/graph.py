@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Graph", "Operation", "Unsupported"]
+__all__ = ["Graph", "Operation", "UnsupportedError"]
 
 
-class Unsupported(ValueError):
+class UnsupportedError(ValueError):
     """What fastnet has no layer for; the message is a sentence about it."""
 
 

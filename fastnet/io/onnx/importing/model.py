@@ -6,7 +6,7 @@ import onnx
 
 from fastnet import checks
 from fastnet.io.onnx.importing.convert import convert, prepare
-from fastnet.io.onnx.importing.graph import Graph, Unsupported
+from fastnet.io.onnx.importing.graph import Graph, UnsupportedError
 from fastnet.io.onnx.importing.reader import graph_of, read
 from fastnet.io.onnx.importing.values import Value, channels_first, identity
 
@@ -31,7 +31,8 @@ def load(path, *, logits=False, layout=None, input_shape=None, output=None, dtyp
     logits : bool, default False
         Leave out a softmax or sigmoid at the end, so that the network can be trained with a cross-entropy.
     layout : {"nhwc", "nchw"}, optional
-        Of the file's input, where it has several axes. By default what fastnet wrote into the file, or what its first operators say.
+        Of the file's input, where it has several axes. By default what fastnet wrote into the file, or what its first
+        operators say.
     input_shape : tuple of int, optional
         One sample's, as the network shall have it, where the file leaves sizes open.
     output : str, optional
@@ -86,9 +87,7 @@ def load(path, *, logits=False, layout=None, input_shape=None, output=None, dtyp
         prepare(graph)
         converted = convert(graph, _orders(graph, layout or _stated_layout(model)), input_shape)
         _check_output(converted.output)
-        return converted.builder.network(
-            converted.input.shape, converted.output.node, dtype or graph.dtype, seed, name
-        )
+        return converted.builder.network(converted.input.shape, converted.output.node, dtype or graph.dtype, seed, name)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where} can't be loaded as a network: {error}") from error
 
@@ -115,9 +114,9 @@ def _leave_out_head(graph: Graph) -> None:
 
 def _check_output(value: Value) -> None:
     if value.parts is not None:
-        raise Unsupported(
+        raise UnsupportedError(
             "the output is an image that was flattened with the channels first; fastnet has them last, so its features would be in "
             "another order: choose the tensor before it with output="
         )
     if value.order[0] != 0:
-        raise Unsupported("the output does not have the batch as its first axis")
+        raise UnsupportedError("the output does not have the batch as its first axis")

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastnet import layers
 from fastnet.io.onnx.importing.call import Call, operator
-from fastnet.io.onnx.importing.graph import Unsupported
+from fastnet.io.onnx.importing.graph import UnsupportedError
 from fastnet.io.onnx.importing.values import BATCH, Value
 
 __all__: list[str] = []
@@ -15,7 +15,7 @@ __all__: list[str] = []
 def _epsilon(call: Call, default: float = 1e-5) -> float:
     value = call.attribute("epsilon", default)
     if not value > 0:
-        raise Unsupported(f"epsilon={value} is not supported: it must be above 0")
+        raise UnsupportedError(f"epsilon={value} is not supported: it must be above 0")
     return float(str(np.float32(value)))
 
 
@@ -23,7 +23,7 @@ def _epsilon(call: Call, default: float = 1e-5) -> float:
 def batch_norm(call: Call) -> Value:
     value = call.row_or_image(ranks=(2, 3, 4))
     if call.flag("training_mode"):
-        raise Unsupported("training_mode must be 0; an imported network is told by `fit` when it is trained")
+        raise UnsupportedError("training_mode must be 0; an imported network is told by `fit` when it is trained")
     call.require("spatial", 1)
     names = ("weight", "bias", "running_mean", "running_variance")
     weights = {name: _vector(call, value, i) for i, name in enumerate(names, 1)}
@@ -37,7 +37,9 @@ def batch_norm(call: Call) -> Value:
 def _vector(call: Call, value: Value, i: int) -> np.ndarray:
     array = call.constant(i)
     if array.shape != (value.channels,):
-        raise Unsupported(f"input {i} has the shape {array.shape}; it must have one number for each of {value.channels} channels")
+        raise UnsupportedError(
+            f"input {i} has the shape {array.shape}; it must have one number for each of {value.channels} channels"
+        )
     return value.arranged(array)
 
 
@@ -46,11 +48,11 @@ def _normalized(call: Call, value: Value) -> tuple[int, tuple[int, ...], list[in
     first = call.axis(call.attribute("axis", -1), value.rank)
     stated = call.integers("axes")  # of a pattern, which may leave out the last
     if stated and [call.axis(axis, value.rank) for axis in stated] != list(range(first, value.rank)):
-        raise Unsupported(f"it normalizes axes {stated}, which are not fastnet's last ones")
+        raise UnsupportedError(f"it normalizes axes {stated}, which are not fastnet's last ones")
     axes = list(value.order[first:])
     count = value.rank - first
     if sorted(axes) != list(range(value.rank - count, value.rank)) or first == 0:
-        raise Unsupported(f"it normalizes the axes from {first} on, which are not fastnet's last ones")
+        raise UnsupportedError(f"it normalizes the axes from {first} on, which are not fastnet's last ones")
     return count, value.sizes[first:], [axes.index(axis) for axis in sorted(axes)]
 
 
@@ -62,7 +64,9 @@ def _shaped(call: Call, value: Value, i: int) -> np.ndarray:
     try:
         whole = np.broadcast_to(trimmed, sizes)
     except ValueError:
-        raise Unsupported(f"input {i} has the shape {array.shape}; it must have that of what is normalized, {sizes}") from None
+        raise UnsupportedError(
+            f"input {i} has the shape {array.shape}; it must have that of what is normalized, {sizes}"
+        ) from None
     call.check_size(whole.size)
     return value.arranged(whole) if value.parts else whole.transpose(order)
 
@@ -100,13 +104,15 @@ def group_norm(call: Call) -> Value:
     value = call.row_or_image(ranks=(2, 3, 4))
     call.require("stash_type", 1)
     if value.parts:
-        raise Unsupported("groups of the features of flattened images are not supported")
+        raise UnsupportedError("groups of the features of flattened images are not supported")
     groups = call.attribute("num_groups", 0)
     if groups < 1 or value.channels % groups:
-        raise Unsupported(f"num_groups={groups} does not divide {value.channels} channels")
+        raise UnsupportedError(f"num_groups={groups} does not divide {value.channels} channels")
     weights = {"weight": call.constant(1), "bias": call.constant(2)}
     if call.opset < 21:
-        weights = {name: np.repeat(array, value.channels // groups) for name, array in weights.items() if array.size == groups}
+        weights = {
+            name: np.repeat(array, value.channels // groups) for name, array in weights.items() if array.size == groups
+        }
     return call.behind(layers.GroupNorm(groups, epsilon=_epsilon(call)), value, weights)
 
 
@@ -115,7 +121,7 @@ def groups_normalized(call: Call) -> Value:
     """A pattern: groups in one axis each, instance normalization with ones and zeros, and the old shape."""
     value = call.row_or_image(ranks=(2, 3, 4))
     if value.parts:
-        raise Unsupported("groups of the features of flattened images are not supported")
+        raise UnsupportedError("groups of the features of flattened images are not supported")
     before, after = call.numbers(1), call.numbers(2)
     groups = before[1] if len(before) == 3 and before[0] in (0, BATCH, call.graph.shape[0]) else 0
     rest = np.prod(value.shape) // groups if groups > 0 else 0
@@ -123,5 +129,7 @@ def groups_normalized(call: Call) -> Value:
     if groups < 1 or value.channels % groups or before[2] not in (-1, rest) or len(after) != value.rank or (
         restored not in ([], [call.graph.shape[0]])
     ):  # fmt: skip
-        raise Unsupported("a Reshape, InstanceNormalization and Reshape that are no group normalization are not supported")
+        raise UnsupportedError(
+            "a Reshape, InstanceNormalization and Reshape that are no group normalization are not supported"
+        )
     return call.behind(layers.GroupNorm(groups, epsilon=_epsilon(call), scale=False, center=False), value)

@@ -135,9 +135,17 @@ PATTERNS = [
     (("Log", ("Softmax", "x")), _log_softmax),
     (("Where", ("Greater", "x", Constant("threshold")), "x", ("Softplus", "x")), _softplus),
     *[(t, _norm("LayerNormalization")) for square in SQUARES for t in _quotients(DIFFERENCE, _root(square))],
-    *[(t, _norm("RMSNormalization")) for square in (("Pow", "x", 2.0), ("Mul", "x", "x")) for t in _quotients("x", _root(square))],
+    *[
+        (t, _norm("RMSNormalization"))
+        for square in (("Pow", "x", 2.0), ("Mul", "x", "x"))
+        for t in _quotients("x", _root(square))
+    ],
     (
-        ("Reshape", ("InstanceNormalization", ("Reshape", "x", "before"), Constant("ones"), Constant("zeros")), "after"),
+        (
+            "Reshape",
+            ("InstanceNormalization", ("Reshape", "x", "before"), Constant("ones"), Constant("zeros")),
+            "after",
+        ),
         _groups,
     ),
 ]
@@ -186,7 +194,9 @@ def _match(graph: Graph, origin, name: str, template, found: Found) -> Found | N
             return None
         if isinstance(template, Constant):
             return _match(graph, origin, name, template.name, found) if array.ndim or array.size == 1 else None
-        return found if array.size == 1 and math.isclose(array.reshape(()), template, rel_tol=1e-5, abs_tol=1e-9) else None
+        return (
+            found if array.size == 1 and math.isclose(array.reshape(()), template, rel_tol=1e-5, abs_tol=1e-9) else None
+        )
     operation = origin.get(name)
     if operation is None or operation.operator != template[0] or len(operation.inputs) > LONGEST:
         return None

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastnet import layers
 from fastnet.io.onnx.importing.call import Call, operator
-from fastnet.io.onnx.importing.graph import Unsupported
+from fastnet.io.onnx.importing.graph import UnsupportedError
 from fastnet.io.onnx.importing.values import Value, channels_first
 
 __all__ = ["padding"]
@@ -16,10 +16,10 @@ __all__ = ["padding"]
 def gemm(call: Call) -> Value:
     value = call.value(0)
     if call.flag("transA") or value.order != (0, 1):
-        raise Unsupported("its first input must be a row for each sample")
+        raise UnsupportedError("its first input must be a row for each sample")
     weight = call.constant(1)
     if weight.ndim != 2:
-        raise Unsupported(f"its second input has the shape {weight.shape}; it must have two axes")
+        raise UnsupportedError(f"its second input has the shape {weight.shape}; it must have two axes")
     weight = weight.T if call.flag("transB") else weight
     weight = weight * weight.dtype.type(call.attribute("alpha", 1.0))
     weights = {"weight": _rows(value, weight)}
@@ -27,7 +27,7 @@ def gemm(call: Call) -> Value:
     if call.has(2):
         bias = call.constant(2)
         if bias.ndim > 2 or (bias.ndim == 2 and bias.shape[0] != 1) or bias.size not in (1, units):
-            raise Unsupported(f"its third input has the shape {bias.shape}; it must be a bias of {units} numbers")
+            raise UnsupportedError(f"its third input has the shape {bias.shape}; it must be a bias of {units} numbers")
         beta = bias.dtype.type(call.attribute("beta", 1.0))
         weights["bias"] = np.broadcast_to(bias.reshape(-1) * beta, (units,))
     made = call.add(layers.Dense(units, use_bias="bias" in weights), value, weights)
@@ -38,7 +38,7 @@ def gemm(call: Call) -> Value:
 def matmul(call: Call) -> Value:
     value, weight = call.value(0), call.constant(1)
     if weight.ndim != 2 or value.order[-1] != value.rank - 1 or value.rank < 2:
-        raise Unsupported("it must multiply the channels, as the last axis, by a constant matrix")
+        raise UnsupportedError("it must multiply the channels, as the last axis, by a constant matrix")
     made = call.add(layers.Dense(weight.shape[1], use_bias=False), value, {"weight": _rows(value, weight)})
     return Value(made.name, made.shape, value.order)
 
@@ -46,7 +46,7 @@ def matmul(call: Call) -> Value:
 def _rows(value: Value, weight: np.ndarray) -> np.ndarray:
     """A matrix whose rows are in the order of the network's features."""
     if weight.shape[0] != value.channels:
-        raise Unsupported(f"its weights have {weight.shape[0]} rows for {value.channels} features")
+        raise UnsupportedError(f"its weights have {weight.shape[0]} rows for {value.channels} features")
     return value.arranged(weight)
 
 
@@ -67,14 +67,14 @@ def padding(call: Call, sizes, kernel, strides, dilations):
         return tuple(pairs)
     pads = _list(call, "pads", 2 * count, 0)
     if min(pads) < 0:
-        raise Unsupported(f"pads {pads} are negative")
+        raise UnsupportedError(f"pads {pads} are negative")
     return tuple(zip(pads[:count], pads[count:], strict=True)) if any(pads) else "valid"
 
 
 def _list(call: Call, name: str, count: int, default: int) -> list[int]:
     found = call.integers(name) or [default] * count
     if len(found) != count or (default and min(found) < default):
-        raise Unsupported(f"{name} are {found}; {count} numbers of at least {default} are needed")
+        raise UnsupportedError(f"{name} are {found}; {count} numbers of at least {default} are needed")
     return found
 
 
@@ -82,7 +82,9 @@ def _kernel(call: Call, weight: np.ndarray, count: int) -> list[int]:
     kernel = list(weight.shape[2:])
     stated = call.integers("kernel_shape")
     if len(kernel) != count or (stated and stated != kernel):
-        raise Unsupported(f"its weights have the shape {weight.shape}, which does not fit its input or kernel_shape")
+        raise UnsupportedError(
+            f"its weights have the shape {weight.shape}, which does not fit its input or kernel_shape"
+        )
     return kernel
 
 
@@ -138,7 +140,7 @@ def conv_transpose(call: Call) -> Value:
             half = total // 2
             pairs[i] = (half, total - half) if kind == "SAME_UPPER" else (total - half, half)
     if min(map(min, pairs)) < 0:
-        raise Unsupported(f"pads {pads} are negative")
+        raise UnsupportedError(f"pads {pads} are negative")
     groups = call.attribute("group", 1)
     weights = {"weight": _channels_last(weight)}
     if call.has(2):

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from fastnet import checks, files
-from fastnet.io.onnx.importing.graph import Graph, Operation, Unsupported
+from fastnet.io.onnx.importing.graph import Graph, Operation, UnsupportedError
 
 __all__ = ["OLDEST_OPSET", "graph_of", "read"]
 
@@ -110,18 +110,18 @@ def graph_of(model, arrays=None, *, size: int = 0, output=None, inputs=None, ass
     """
     graph = model.graph
     if graph.sparse_initializer:
-        raise Unsupported("the graph has sparse initializers, which are not supported")
+        raise UnsupportedError("the graph has sparse initializers, which are not supported")
     constants = {t.name: arrays[t.name] if t.name in (arrays or {}) else _array(t) for t in graph.initializer}
     constants |= {name: array for name, array in (arrays or {}).items() if name not in constants}
     data = [value for value in graph.input if value.name not in constants and inputs in (None, value.name)]
     if len(data) != 1:
         names = ", ".join(value.name for value in data) or "none"
-        raise Unsupported(f"a network has one input; the graph has {len(data)} that are no constants: {names}")
+        raise UnsupportedError(f"a network has one input; the graph has {len(data)} that are no constants: {names}")
     if not data[0].type.HasField("tensor_type") or not data[0].type.tensor_type.HasField("shape"):
-        raise Unsupported(f"input {data[0].name!r} has no shape")
+        raise UnsupportedError(f"input {data[0].name!r} has no shape")
     kind = data[0].type.tensor_type.elem_type
     if kind not in FLOATS:
-        raise Unsupported(f"input {data[0].name!r} has the type {_type_name(kind)}; a network takes floats")
+        raise UnsupportedError(f"input {data[0].name!r} has the type {_type_name(kind)}; a network takes floats")
     operations = [_operation(node) for node in graph.node]
     known = {value.name: _shape(value) for value in (*graph.output, *graph.value_info)}
     found = Graph(
@@ -145,7 +145,9 @@ def _opset(model) -> int:
     versions = [entry.version for entry in model.opset_import if entry.domain in DOMAINS]
     opset = versions[0] if versions else 1
     if opset < OLDEST_OPSET:
-        raise Unsupported(f"the model has opset {opset}; from {OLDEST_OPSET} on they are supported: export it anew")
+        raise UnsupportedError(
+            f"the model has opset {opset}; from {OLDEST_OPSET} on they are supported: export it anew"
+        )
     return opset
 
 
@@ -160,7 +162,7 @@ def _type_name(kind: int) -> str:
 
 def _array(tensor) -> np.ndarray:
     if tensor.data_location == TensorProto.EXTERNAL:
-        raise Unsupported(f"tensor {tensor.name!r} lies in another file; load the model from its file")
+        raise UnsupportedError(f"tensor {tensor.name!r} lies in another file; load the model from its file")
     _dtype(tensor)
     try:
         array = numpy_helper.to_array(tensor)
@@ -191,7 +193,9 @@ def _output(graph, operations, wanted) -> str:
             raise ValueError(f"output {wanted!r} is not a tensor of the graph{checks.nearest(wanted, sorted(tensors))}")
         return wanted
     if len(names) != 1:
-        raise Unsupported(f"a network has one output; say which with output=: the graph has {', '.join(names) or 'none'}")
+        raise UnsupportedError(
+            f"a network has one output; say which with output=: the graph has {', '.join(names) or 'none'}"
+        )
     return names[0]
 
 

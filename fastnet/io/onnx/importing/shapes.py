@@ -6,7 +6,7 @@ import math
 
 from fastnet import layers
 from fastnet.io.onnx.importing.call import Call, operator
-from fastnet.io.onnx.importing.graph import Unsupported
+from fastnet.io.onnx.importing.graph import UnsupportedError
 from fastnet.io.onnx.importing.values import BATCH, Part, Value, channels_first, identity, row, same_memory
 from fastnet.io.onnx.importing.windows import whole_image
 
@@ -19,8 +19,9 @@ CHANNELS_FIRST = {
 }  # fmt: skip
 #: Operators that say nothing about where the channels are.
 TRANSPARENT = {
-    "Add", "Cast", "Celu", "Clip", "Concat", "Div", "Dropout", "Elu", "Gelu", "HardSwish", "Identity", "LeakyRelu", "Mul", "Neg", "PRelu",
-    "Pad", "Relu", "Resize", "Selu", "Sigmoid", "Silu", "Slice", "Softplus", "Sub", "Sum", "Swish", "Tanh", "Upsample",
+    "Add", "Cast", "Celu", "Clip", "Concat", "Div", "Dropout", "Elu", "Gelu", "HardSwish", "Identity", "LeakyRelu",
+    "Mul", "Neg", "PRelu", "Pad", "Relu", "Resize", "Selu", "Sigmoid", "Silu", "Slice", "Softplus", "Sub", "Sum",
+    "Swish", "Tanh", "Upsample",
 }  # fmt: skip
 
 
@@ -29,9 +30,9 @@ def transpose(call: Call) -> Value:
     value = call.value()
     perm = call.integers("perm") or list(range(value.rank))[::-1]
     if sorted(perm) != list(range(value.rank)):
-        raise Unsupported(f"perm {perm} does not fit a tensor with {value.rank} axes")
+        raise UnsupportedError(f"perm {perm} does not fit a tensor with {value.rank} axes")
     if value.parts and perm != [0, 1]:
-        raise Unsupported("features of flattened images can't be moved to another axis")
+        raise UnsupportedError("features of flattened images can't be moved to another axis")
     return Value(value.node, value.shape, tuple(value.order[axis] for axis in perm), value.parts)
 
 
@@ -42,7 +43,7 @@ def flatten(call: Call) -> Value:
     axis = axis + value.rank if axis < 0 else axis
     leading = value.sizes[1:axis]
     if axis < 1 or math.prod(leading) != 1:
-        raise Unsupported(f"axis={axis} is not supported: samples must stay apart (axis=1)")
+        raise UnsupportedError(f"axis={axis} is not supported: samples must stay apart (axis=1)")
     return reshaped(call, value, (math.prod(value.shape),))
 
 
@@ -50,7 +51,7 @@ def flatten(call: Call) -> Value:
 def reshape(call: Call) -> Value:
     value = call.value()
     if call.opset < 5:
-        raise Unsupported("its shape must be an input")
+        raise UnsupportedError("its shape must be an input")
     return reshaped(call, value, _target(call, value))
 
 
@@ -59,13 +60,13 @@ def _target(call: Call, value: Value) -> tuple[int, ...]:
     name, result = call.operation.input(1), call.operation.outputs[0]
     if name in call.graph.assumed:
         if result not in call.graph.shapes:
-            raise Unsupported("its shape is not known before the model is run")
+            raise UnsupportedError("its shape is not known before the model is run")
         wanted = list(call.graph.shapes[result])
     else:
         wanted = [int(n) for n in call.numbers(1)]
     if not call.flag("allowzero"):
         if any(n == 0 and i >= value.rank for i, n in enumerate(wanted)):
-            raise Unsupported(f"shape {wanted} keeps the size of an axis that its input has not")
+            raise UnsupportedError(f"shape {wanted} keeps the size of an axis that its input has not")
         wanted = [value.sizes[i] if n == 0 else n for i, n in enumerate(wanted)]
     total = math.prod(value.shape)
     fixed = call.graph.shape[0]
@@ -78,7 +79,7 @@ def _target(call: Call, value: Value) -> tuple[int, ...]:
         sample[sample.index(-1)] = total // known if known > 0 else 0
     if not batch or math.prod(sample) != total or any(n < 1 for n in sample) or value.order[0] != 0:
         shown = ["batch" if n == BATCH else n for n in wanted]
-        raise Unsupported(f"shape {shown} does not keep samples of shape {value.sizes[1:]} apart")
+        raise UnsupportedError(f"shape {shown} does not keep samples of shape {value.sizes[1:]} apart")
     return tuple(sample)
 
 
@@ -89,7 +90,7 @@ def squeeze(call: Call) -> Value:
     if axes == "assumed":
         return reshaped(call, value, call.graph.shapes[call.operation.outputs[0]][1:])
     if any(value.sizes[axis] != 1 for axis in axes):
-        raise Unsupported(f"axes {axes} of a tensor of shape {('batch', *value.sizes[1:])} are not of size 1")
+        raise UnsupportedError(f"axes {axes} of a tensor of shape {('batch', *value.sizes[1:])} are not of size 1")
     return reshaped(call, value, tuple(n for i, n in enumerate(value.sizes) if i and i not in axes))
 
 
@@ -103,9 +104,9 @@ def unsqueeze(call: Call) -> Value:
     rank = value.rank + len(given or [])
     axes = {call.axis(axis, rank) for axis in given or []}
     if len(axes) != len(given or []):
-        raise Unsupported(f"axes {given} name an axis twice")
+        raise UnsupportedError(f"axes {given} name an axis twice")
     if 0 in axes or value.order[0] != 0:
-        raise Unsupported("the batch must stay the first axis")
+        raise UnsupportedError("the batch must stay the first axis")
     sizes = iter(value.sizes)
     return reshaped(call, value, tuple(1 if i in axes else next(sizes) for i in range(rank))[1:])
 
@@ -122,7 +123,7 @@ def _assumed_axes(call: Call) -> str | None:
 def reshaped(call: Call, value: Value, sizes: tuple[int, ...]) -> Value:
     """The tensor with other sizes, the batch not among them."""
     if value.order[0] != 0:
-        raise Unsupported("the batch must stay the first axis")
+        raise UnsupportedError("the batch must stay the first axis")
     if sizes == value.sizes[1:]:
         return value
     if len(sizes) == 1:
@@ -137,7 +138,9 @@ def reshaped(call: Call, value: Value, sizes: tuple[int, ...]) -> Value:
         return _moved(call, value, sizes, channels_first(3))
     if value.order == identity(value.rank):
         return _moved(call, value, sizes, identity(rank))
-    raise Unsupported(f"a tensor of shape {('batch', *value.sizes[1:])} can't become {('batch', *sizes)} without moving pixels")
+    raise UnsupportedError(
+        f"a tensor of shape {('batch', *value.sizes[1:])} can't become {('batch', *sizes)} without moving pixels"
+    )
 
 
 def _orders(call: Call, rank: int):
@@ -170,7 +173,7 @@ def _flattened(call: Call, value: Value) -> Value:
 
 
 def _unflattened(call: Call, value: Value, sizes) -> Value:
-    """Features as images with the channels first: those that were flattened so, or a layer's that learns to give them in our order."""
+    """Features as images with the channels first: those that were flattened so, or a layer's, whose weights are put in order."""
     parts = value.part()
     if len(parts) == 1 and parts[0].sizes == sizes:
         made = call.builder.made.get(value.node)
@@ -185,7 +188,7 @@ def _unflattened(call: Call, value: Value, sizes) -> Value:
     if value.parts is None and not wants:
         return _moved(call, value, sizes, identity(len(sizes) + 1))
     if value.parts is not None:
-        raise Unsupported(f"features of flattened images can't become {('batch', *sizes)}")
+        raise UnsupportedError(f"features of flattened images can't become {('batch', *sizes)}")
     call.builder.permute_features(value.node, Part(shape, order))
     made = call.add(layers.Reshape(shape), value)
     return Value(made.name, shape, order)
@@ -197,7 +200,9 @@ def concat(call: Call) -> Value:
     first = values[0]
     axis = call.axis(call.attribute("axis", 1), first.rank)
     if any(value.rank != first.rank or value.order != first.order for value in values) or axis != first.channel_axis:
-        raise Unsupported(f"joining along axis {axis} is not supported; along the channels, axis {first.channel_axis}, it is")
+        raise UnsupportedError(
+            f"joining along axis {axis} is not supported; along the channels, axis {first.channel_axis}, it is"
+        )
     if len(values) == 1:
         return first
     made = call.add(layers.Concatenate(), values)
@@ -213,7 +218,7 @@ def reduce(call: Call) -> Value:
     axes = call.axes(value.rank, 18)
     pixels = set(range(1, value.rank - 1))
     if value.rank not in (3, 4) or axes is None or {value.order[axis] for axis in axes} != pixels:
-        raise Unsupported("over axes other than those of an image's pixels it is not supported")
+        raise UnsupportedError("over axes other than those of an image's pixels it is not supported")
     pooled = whole_image(call, value, greatest)
     if call.flag("keepdims", 1):
         return pooled

@@ -1,7 +1,7 @@
 """How ONNX tensors lie in fastnet's arrays.
 
-A Transpose is never computed: it changes what is known about a tensor. Its axes are those of an array of fastnet in some order; where
-images were flattened with their channels first, a row's features are those of an array of fastnet in some order.
+A Transpose is never computed: it changes what is known about a tensor. Its axes are those of an array of fastnet in some
+order; where images were flattened with their channels first, a row's features are in some order, too.
 """
 
 from __future__ import annotations
@@ -39,7 +39,12 @@ class Part:
         return tuple(self.shape[axis - 1] for axis in self.order[1:])
 
     def places(self) -> np.ndarray:
-        return np.arange(math.prod(self.shape)).reshape(self.shape).transpose([axis - 1 for axis in self.order[1:]]).reshape(-1)
+        return (
+            np.arange(math.prod(self.shape))
+            .reshape(self.shape)
+            .transpose([axis - 1 for axis in self.order[1:]])
+            .reshape(-1)
+        )
 
 
 @dataclass(frozen=True)

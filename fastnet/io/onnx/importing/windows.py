@@ -6,7 +6,7 @@ import math
 
 from fastnet import layers
 from fastnet.io.onnx.importing.call import Call, operator
-from fastnet.io.onnx.importing.graph import Unsupported
+from fastnet.io.onnx.importing.graph import UnsupportedError
 from fastnet.io.onnx.importing.products import padding
 from fastnet.io.onnx.importing.values import Value
 
@@ -20,9 +20,9 @@ def pool(call: Call) -> Value:
     kernel = call.integers("kernel_shape") or []
     strides = call.integers("strides") or [1] * count
     if len(kernel) != count or len(strides) != count or min(*kernel, *strides) < 1:
-        raise Unsupported(f"kernel_shape {kernel} and strides {strides} don't fit an input of {value.rank} axes")
+        raise UnsupportedError(f"kernel_shape {kernel} and strides {strides} don't fit an input of {value.rank} axes")
     if set(call.integers("dilations") or [1]) != {1}:
-        raise Unsupported("dilations of pools are not supported")
+        raise UnsupportedError("dilations of pools are not supported")
     arguments = {
         "stride": tuple(strides),
         "padding": padding(call, value.shape[:-1], kernel, strides, [1] * count),
@@ -68,7 +68,7 @@ def _pixel_pairs(value: Value, by_axis: dict[int, tuple[int, int]], what: str):
     """Pairs for height and width of fastnet's array, from those of the tensor's axes."""
     pairs = {value.order[axis]: pair for axis, pair in by_axis.items() if any(pair)}
     if value.rank not in (3, 4) or not set(pairs) <= set(range(1, value.rank - 1)):
-        raise Unsupported(f"{what} of axes other than those of an image's pixels is not supported")
+        raise UnsupportedError(f"{what} of axes other than those of an image's pixels is not supported")
     found = tuple(pairs.get(axis, (0, 0)) for axis in range(1, value.rank - 1))
     return found if value.rank == 4 else ((0, 0), *found)
 
@@ -84,17 +84,17 @@ def pad(call: Call) -> Value:
         pads, fill = call.numbers(1), call.number(2) if call.has(2) else 0.0
     axes = call.axes(value.rank, 18, 3) if call.opset >= 18 and call.has(3) else list(range(value.rank))
     if len(pads) != 2 * len(axes):
-        raise Unsupported(f"{len(pads)} pads for {len(axes)} axes")
+        raise UnsupportedError(f"{len(pads)} pads for {len(axes)} axes")
     by_axis = dict(zip(axes, zip(pads[: len(axes)], pads[len(axes) :], strict=True), strict=True))
     pairs = _pixel_pairs(value, by_axis, "padding")
     if not any(map(any, pairs)):
         return value
     if mode == "constant" and fill != 0:
-        raise Unsupported(f"padding with {fill:g} is not supported; with zeros it is")
+        raise UnsupportedError(f"padding with {fill:g} is not supported; with zeros it is")
     if max(map(max, pairs)) <= 0:
         return _cropped(call, value, tuple((-a, -b) for a, b in pairs))
     if min(map(min, pairs)) < 0:
-        raise Unsupported(f"pads {pads} are partly negative")
+        raise UnsupportedError(f"pads {pads} are partly negative")
     sizes = tuple(size + sum(pair) for size, pair in zip(value.shape[:-1], pairs[4 - value.rank :], strict=True))
     layer = layers.ZeroPad2D(pairs) if mode == "constant" else layers.ReflectPad2D(pairs)
     return as_image(call, value, layer, (*sizes, value.channels))
@@ -117,9 +117,9 @@ def crop(call: Call) -> Value:
         steps = call.numbers(4) if call.has(4) else None
     axes = [call.axis(axis, value.rank) for axis in (range(len(starts)) if axes is None else axes)]
     if any(step != 1 for step in steps or []):
-        raise Unsupported(f"steps {steps} are not supported; 1 is")
+        raise UnsupportedError(f"steps {steps} are not supported; 1 is")
     if not len(starts) == len(ends) == len(axes):
-        raise Unsupported(f"{len(starts)} starts, {len(ends)} ends and {len(axes)} axes")
+        raise UnsupportedError(f"{len(starts)} starts, {len(ends)} ends and {len(axes)} axes")
     by_axis = {}
     for axis, start, end in zip(axes, starts, ends, strict=True):
         size = value.sizes[axis]
@@ -136,7 +136,7 @@ def resize(call: Call) -> Value:
     factors = _factors(call, value, old)
     pairs = {value.order[axis]: factor for axis, factor in enumerate(factors) if factor != 1}
     if value.rank != 4 or not set(pairs) <= {1, 2}:
-        raise Unsupported("resizing of axes other than height and width of images is not supported")
+        raise UnsupportedError("resizing of axes other than height and width of images is not supported")
     call.require("mode", "nearest", "linear", "bilinear")
     call.require("antialias", 0)
     nearest = call.attribute("mode", "nearest") == "nearest"
@@ -144,9 +144,11 @@ def resize(call: Call) -> Value:
     rounding = call.attribute("nearest_mode", "floor" if old else "round_prefer_floor")
     factor = tuple(pairs.get(axis, 1) for axis in (1, 2))
     if not nearest and placing != "half_pixel" and not (placing == "pytorch_half_pixel" and min(value.shape[:2]) > 1):
-        raise Unsupported(f"linear resizing with coordinates {placing!r} is not supported; 'half_pixel' is")
+        raise UnsupportedError(f"linear resizing with coordinates {placing!r} is not supported; 'half_pixel' is")
     if nearest and not all(_repeats(n, size, placing, rounding) for n, size in zip(factor, value.shape, strict=False)):
-        raise Unsupported(f"nearest resizing with coordinates {placing!r} and {rounding!r} does not repeat each pixel alike")
+        raise UnsupportedError(
+            f"nearest resizing with coordinates {placing!r} and {rounding!r} does not repeat each pixel alike"
+        )
     made = call.add(layers.UpSample2D(factor, interpolation="nearest" if nearest else "bilinear"), value)
     return Value(made.name, made.shape, value.order)
 
@@ -173,7 +175,7 @@ def _factors(call: Call, value: Value, old: bool) -> list[int]:
         for axis, scale in zip(axes, given, strict=False):
             scales[call.axis(axis, value.rank)] = scale
     if len(scales) != value.rank or any(not math.isfinite(s) or s != int(s) or s < 1 for s in scales):
-        raise Unsupported(f"scales {scales} are not supported; whole factors are")
+        raise UnsupportedError(f"scales {scales} are not supported; whole factors are")
     return [int(scale) for scale in scales]
 
 
@@ -192,7 +194,7 @@ PLACINGS = {
 
 
 def _repeats(factor: int, size: int, placing: str, rounding: str) -> bool:
-    """Whether nearest resizing by a whole factor repeats each pixel that often. It is the same for each pixel but at the borders."""
+    """Whether nearest resizing by a whole factor repeats each pixel that often: all do alike, but at the borders."""
     if factor == 1:
         return True
     if placing not in PLACINGS or rounding not in ROUNDINGS or factor > 1000:
