@@ -18,6 +18,10 @@ from __future__ import annotations
 
 import unittest
 
+import fastnet.io.onnx  # noqa: F401  which says what to install where onnx is missing
+
+# isort: split
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper

@@ -144,6 +144,12 @@ CASES = {
     "Mul-scalar": one("Mul", IMAGE, number(0.3)),
     "Mul-negative": one("Mul", IMAGE, number(-0.3)),
     "Mul-gate": model([op("GlobalAveragePool", "input"), op("Sigmoid", None), op("Mul", "input", None)], IMAGE),
+    "Mul-gate-of-rows": model(
+        [op("ReduceMean", None, "axis", keepdims=0), op("MatMul", None, "w"), op("Sigmoid", None), op("Unsqueeze", None, "axis"),
+         op("Mul", None, "input"), op("LayerNormalization", None, "g")],
+        ("n", 5, 6), {"axis": ints(1), "w": w(6, 6), "g": w(6)},
+    ),
+    "Unsqueeze-channel": model([op("Unsqueeze", None, "a"), op("Conv", None, "w")], ("n", 9), {"a": ints(1), "w": w(3, 1, 2)}),
     "Sub": one("Sub", IMAGE, w(4, 1, 1)),
     "Sub-from": model([op("Sub", "c", None)], ROW, {"c": w(6)}),
     "Div": one("Div", IMAGE, positive(4, 1, 1)),

@@ -5,7 +5,9 @@ The package needs ``onnx``: ``pip install 'fastnet-cpu[onnx]'``.
 
 try:
     import onnx  # noqa: F401
-except ModuleNotFoundError:
+except ModuleNotFoundError as error:
+    if error.name != "onnx":
+        raise
     message = "fastnet.io.onnx needs onnx, which is not installed: pip install 'fastnet-cpu[onnx]'"
     raise ModuleNotFoundError(message, name="onnx") from None
 

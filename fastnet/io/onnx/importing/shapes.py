@@ -129,7 +129,7 @@ def reshaped(call: Call, value: Value, sizes: tuple[int, ...]) -> Value:
     if len(sizes) == 1:
         return _flattened(call, value)
     rank = len(sizes) + 1
-    for order in dict.fromkeys(_orders(call, rank)):
+    for order in dict.fromkeys(_orders(call, sizes)):
         if value.parts is None and (same_memory(value, sizes, order) or (value.order == identity(value.rank) == order)):
             return _moved(call, value, sizes, order)
     if value.rank == 2:
@@ -143,12 +143,15 @@ def reshaped(call: Call, value: Value, sizes: tuple[int, ...]) -> Value:
     )
 
 
-def _orders(call: Call, rank: int):
-    """Orders that the axes of a new tensor may have, the likeliest first."""
-    if call.leads_to(call.operation.outputs[0], CHANNELS_FIRST, TRANSPARENT) or call.leads_to(
-        call.operation.outputs[0], {"Mul"}, TRANSPARENT - {"Mul"}
-    ):
+def _orders(call: Call, sizes):
+    """Orders that the axes of a tensor of new sizes may have, the likeliest first."""
+    rank = len(sizes) + 1
+    if call.leads_to(call.operation.outputs[0], CHANNELS_FIRST, TRANSPARENT):
         yield channels_first(rank)
+    long = [i for i, size in enumerate(sizes, 1) if size != 1]
+    if len(long) == 1:  # a row of channels
+        others = iter(range(1, rank - 1))
+        yield (0, *(rank - 1 if i == long[0] else next(others) for i in range(1, rank)))
     yield identity(rank)
     yield channels_first(rank)
 
