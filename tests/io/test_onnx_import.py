@@ -124,7 +124,8 @@ def test_a_perceptron_as_others_write_it():
     nodes = [
         ("Cast", ["x"], ["cast"], {"to": TensorProto.FLOAT}),
         ("MatMul", ["cast", "w1"], ["m1"], {}), ("Add", ["m1", "b1"], ["a1"], {}), ("Relu", ["a1"], ["r1"], {}),
-        ("MatMul", ["r1", "w2"], ["m2"], {}), ("Add", ["m2", "b2"], ["a2"], {}), ("Softmax", ["a2"], ["probabilities"], {}),
+        ("MatMul", ["r1", "w2"], ["m2"], {}), ("Add", ["m2", "b2"], ["a2"], {}), ("Softmax", ["a2"], ["s"], {}),
+        ("Identity", ["s"], ["probabilities"], {}),
         ("ArgMax", ["probabilities"], ["label"], {"axis": 1}),
     ]  # fmt: skip
     model = graph(

@@ -267,6 +267,14 @@ def test_old_sums_say_at_which_axis_a_constant_lies():
     np.testing.assert_allclose(found, x + constant[:, None, None], rtol=1e-6)
 
 
+def test_a_scaler_of_scikit_learn_becomes_a_layer():
+    proto = one("Scaler", ROW, offset=w(6).tolist(), scale=positive(6).tolist())
+    proto.graph.node[0].domain = "ai.onnx.ml"
+    proto.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    compare(proto)
+    assert [type(layer) for layer in fn.io.onnx.load(proto).layers] == [fn.Normalize]
+
+
 @pytest.mark.parametrize("name", PATTERNS)
 def test_several_operators_become_one_layer(name):
     proto, kind = PATTERNS[name]
@@ -279,4 +287,4 @@ def test_several_operators_become_one_layer(name):
 
 def test_every_operator_has_a_case():
     tested = {node.op_type for proto in CASES.values() for node in proto.graph.node}
-    assert set(OPERATORS) - set(PSEUDO) - tested == {"CastLike"}
+    assert set(OPERATORS) - set(PSEUDO) - tested == {"CastLike", "ai.onnx.ml.Scaler"}

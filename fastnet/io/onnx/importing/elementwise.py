@@ -229,6 +229,17 @@ def divide(call: Call) -> Value:
     return _multiply_constant(call, value, 1 / divisor)
 
 
+@operator("ai.onnx.ml.Scaler")
+def scaler(call: Call) -> Value:
+    """What scikit-learn's StandardScaler becomes: (x - offset) scale."""
+    value = call.value()
+    offset, scale = (np.float64(call.attribute(name, [])) for name in ("offset", "scale"))
+    if np.any(scale <= 0) or not offset.size or not scale.size:
+        raise UnsupportedError("it must have offsets and scales above 0")
+    mean, std = (call.per_channel(value, array) for array in (offset, 1 / scale))
+    return _normalize(call, value, mean, std)
+
+
 @operator("Neg")
 def negate(call: Call) -> Value:
     return _multiply_constant(call, call.value(), np.float64(-1))

@@ -106,7 +106,10 @@ def _orders(graph: Graph, layout: str | None):
 
 
 def _leave_out_head(graph: Graph) -> None:
-    last = next((op for op in graph.operations if graph.output in op.outputs), None)
+    origin = {name: operation for operation in graph.operations for name in operation.outputs}
+    last = origin.get(graph.output)
+    while last is not None and last.operator == "Identity":
+        last = origin.get(last.inputs[0])
     if last is not None and last.operator in HEADS:
         graph.output = last.inputs[0]
         graph.keep_needed()
