@@ -71,6 +71,15 @@ def test_models_come_back_with_the_same_layers_and_bits(model, layout, tmp_path)
     }
 
 
+def test_momentum_is_the_weight_of_the_new_in_one_and_of_the_old_in_the_other():
+    net = fn.Network([fn.BatchNorm(momentum=0.3, epsilon=0.01)], input_shape=(3,), seed=0)
+    model = fn.io.onnx.to_model(net)
+    attributes = {attribute.name: attribute.f for attribute in model.graph.node[0].attribute}
+    assert attributes == pytest.approx({"epsilon": 0.01, "momentum": 0.7})
+    layer = fn.io.onnx.load(model).layers[0]
+    assert (layer.momentum, layer.epsilon) == (0.3, 0.01)
+
+
 def test_double_precision_comes_back():
     net = onnx_networks.network("conv", "float64")
     other = fn.io.onnx.load(fn.io.onnx.to_model(net))

@@ -285,6 +285,32 @@ def test_several_operators_become_one_layer(name):
         assert net.layers[0].activation.name == name.replace("-clip", "").replace("-half-first", "").replace("-", "_")
 
 
+#: What must not become part of the layer before, or of a pattern, since another reads it as it is.
+READ_TWICE = {
+    "activation": model([op("Gemm", None, "w"), op("Relu", None), op("Add", None, "t0")], ROW, {"w": w(6, 4)}),
+    "activation-of-an-alias": model(
+        [op("Gemm", None, "w"), op("Identity", None), op("Relu", None), op("Add", None, "t0")], ROW, {"w": w(6, 4)}
+    ),
+    "bias": model([op("MatMul", None, "w"), op("Add", None, "b"), op("Mul", None, "t0")], ROW, {"w": w(6, 4), "b": w(4)}),
+    "pattern": model([op("Sigmoid", None), op("Mul", "input", None), op("Add", None, "t0")], ROW),
+    "reshaped-back": model(
+        [op("Conv", None, "w"), op("Flatten", None), op("Reshape", None, "s"), op("Relu", None), op("Flatten", None),
+         op("Add", None, "t1"), op("Gemm", None, "v")],
+        IMAGE, {"w": w(3, 4, 2, 2), "s": ints(0, 3, 5, 6), "v": w(90, 2)},
+    ),
+    "keep-dims": model(
+        [op("GlobalMaxPool", None), op("Flatten", None), op("Mul", "input", "t0"), op("Flatten", None),
+         op("Concat", None, "t1", axis=1), op("Gemm", None, "v")],
+        IMAGE, {"v": w(172, 2)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", READ_TWICE)
+def test_what_another_reads_stays_as_it_is(name):
+    compare(READ_TWICE[name])
+
+
 def test_every_operator_has_a_case():
     tested = {node.op_type for proto in CASES.values() for node in proto.graph.node}
     assert set(OPERATORS) - set(PSEUDO) - tested == {"CastLike", "ai.onnx.ml.Scaler"}

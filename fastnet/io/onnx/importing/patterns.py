@@ -152,7 +152,7 @@ PATTERNS = [
 
 
 def replace(graph: Graph) -> None:
-    """Replace what the templates match by the operations that they stand for."""
+    """Replace what the templates match by the operations that they stand for; what others read of it stays, too."""
     by_operator: dict[str, list] = {}
     for template, make in PATTERNS:
         by_operator.setdefault(template[0], []).append((template, make))
@@ -161,7 +161,7 @@ def replace(graph: Graph) -> None:
     for i, root in enumerate(graph.operations):
         for template, make in by_operator.get(root.operator, ()):
             found = _match(graph, origin, root.outputs[0], template, Found({}, []))
-            if found is None or not _closed(graph, found, root):
+            if found is None:
                 continue
             operation = make(graph, found, root)
             if operation is not None:
@@ -170,17 +170,6 @@ def replace(graph: Graph) -> None:
                 break
     if changed:
         graph.keep_needed()
-
-
-def _closed(graph: Graph, found: Found, root: Operation) -> bool:
-    """Whether nothing outside reads what is inside."""
-    inside = {id(operation) for operation in found.operations}
-    for operation in found.operations:
-        if operation is not root:
-            for name in operation.outputs:
-                if name == graph.output or any(id(reader) not in inside for reader in graph.readers.get(name, [])):
-                    return False
-    return True
 
 
 def _match(graph: Graph, origin, name: str, template, found: Found) -> Found | None:
