@@ -213,6 +213,7 @@ OTHER = helper.make_tensor_value_info("y", TensorProto.FLOAT, ("n", 4))
         (chain(("MatMul", ["w"], {}), constants={"w": np.ones((5, 3), "f")}), "weights have 5 rows for 4 features"),
         (chain(("Flatten", [], {}), shape=("n", 3, 2, 2)), "flattened with the channels first"),
         (chain(("Reshape", ["s"], {}), constants={"s": np.int64([8, -1])}), "does not keep samples of shape"),
+        (chain(("Squeeze", [], {}), shape=(1, 4, 1)), "without axes it takes a batch of 1 away"),
         (chain(("Transpose", [], {"perm": [1, 0]})), "does not have the batch as its first axis"),
         (chain(("MaxPool", [], {"kernel_shape": [2, 2], "dilations": [2, 2]}), shape=("n", 1, 8, 8)), "dilations of pools"),
         (chain(("Relu", [], {}), opset=5), "the model has opset 5; from 6 on"),

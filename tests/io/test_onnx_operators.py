@@ -164,6 +164,7 @@ CASES = {
     "Reshape-sequence": one("Reshape", ("n", 6, 4), ints(0, 3, 8)),
     "Reshape-wide": one("Reshape", ROW, ints(0, 2, 3)),
     "Squeeze": model([op("GlobalMaxPool", None), op("Squeeze", None, "a")], IMAGE, {"a": ints(2, 3)}),
+    "Squeeze-all": one("Squeeze", ("n", 1, 4, 1)),
     "Squeeze-old": one("Squeeze", ("n", 4, 1, 6), opset=11, axes=[2]),
     "Unsqueeze": one("Unsqueeze", SERIES, ints(2)),
     "Unsqueeze-old": one("Unsqueeze", ("n", 5), opset=11, axes=[1, 3]),

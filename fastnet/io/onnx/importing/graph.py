@@ -23,7 +23,6 @@ class Operation:
     inputs: list[str]
     outputs: list[str]
     attributes: dict = field(default_factory=dict)
-    proto: object = None  # what it was read from; a pattern has none
 
     def title(self) -> str:
         return f"node {self.name or self.outputs[0]!r} ({self.operator})"

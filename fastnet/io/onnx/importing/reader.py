@@ -182,7 +182,7 @@ def _operation(node) -> Operation:
         if isinstance(value, TensorProto):
             value = _array(value)
         attributes[attribute.name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-    return Operation(operator, node.name, list(node.input), list(node.output), attributes, node)
+    return Operation(operator, node.name, list(node.input), list(node.output), attributes)
 
 
 def _output(graph, operations, wanted) -> str:

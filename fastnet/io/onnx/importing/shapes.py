@@ -86,9 +86,13 @@ def _target(call: Call, value: Value) -> tuple[int, ...]:
 @operator("Squeeze")
 def squeeze(call: Call) -> Value:
     value = call.value()
-    axes = _assumed_axes(call) or call.axes(value.rank, 13) or [i for i, n in enumerate(value.sizes) if n == 1]
+    axes = _assumed_axes(call) or call.axes(value.rank, 13)
     if axes == "assumed":
         return reshaped(call, value, call.graph.shapes[call.operation.outputs[0]][1:])
+    if not axes:
+        if call.graph.shape[0] == 1:
+            raise UnsupportedError("without axes it takes a batch of 1 away")
+        axes = [i for i, n in enumerate(value.sizes) if n == 1]
     if any(value.sizes[axis] != 1 for axis in axes):
         raise UnsupportedError(f"axes {axes} of a tensor of shape {('batch', *value.sizes[1:])} are not of size 1")
     return reshaped(call, value, tuple(n for i, n in enumerate(value.sizes) if i and i not in axes))
