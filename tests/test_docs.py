@@ -87,6 +87,8 @@ def run(path, capsys):
     "path", [*sorted(DOCS.glob("*.md")), FINDINGS / "README.md"], ids=lambda path: path.relative_to(DOCS).as_posix()
 )
 def test_the_examples_run_and_print_what_the_page_says(path, tmp_path, monkeypatch, capsys):
+    if path.name == "onnx.md":
+        pytest.importorskip("onnx")
     monkeypatch.chdir(tmp_path)
     for _ in run(path, capsys):
         pass
