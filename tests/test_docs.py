@@ -84,7 +84,9 @@ def run(path, capsys):
 
 
 @pytest.mark.parametrize(
-    "path", [*sorted(DOCS.glob("*.md")), FINDINGS / "README.md"], ids=lambda path: path.relative_to(DOCS).as_posix()
+    "path",
+    [*sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("guide/*.md")), FINDINGS / "README.md"],
+    ids=lambda path: path.relative_to(DOCS).as_posix(),
 )
 def test_the_examples_run_and_print_what_the_page_says(path, tmp_path, monkeypatch, capsys):
     if path.name == "onnx.md":
@@ -177,6 +179,33 @@ def test_links_lead_to_files_and_sections(path):
         if anchor:
             titles = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}, target
+
+
+def test_the_reference_has_every_public_name():
+    listed = {
+        name
+        for path in (DOCS / "api").glob("*.md")
+        for name in re.findall(r"^::: (\S+)$", path.read_text(), re.MULTILINE)
+    }
+
+    def is_listed(module, name):
+        return f"{module}.{name}" in listed or module in listed or module.rpartition(".")[0] in listed
+
+    assert [f"{m}.{n}" for n, m in fn._MODULE_OF.items() if not is_listed(m, n)] == []
+    modules = {f"fastnet.{name}" for name in fn._MODULES}
+    assert {m for m in modules if not any(found == m or found.startswith(f"{m}.") for found in listed)} == set()
+    kernels = {f"fastnet.kernels.{module}" for module in fn.kernels._MODULE_OF.values()}
+    assert {m for m in kernels if m not in listed and m.rpartition(".")[0] not in listed} == set()
+    for name in listed:
+        assert importlib.util.find_spec(name) or hasattr(
+            importlib.import_module(name.rpartition(".")[0]), name.rpartition(".")[2]
+        )
+
+
+def test_the_site_has_every_page():
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    assert set(re.findall(r"[\w/-]+\.md", text)) == pages
 
 
 @pytest.mark.parametrize(

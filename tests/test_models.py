@@ -123,6 +123,8 @@ def test_summary_counts_multiply_adds_and_memory():
     assert f"{128 * 5:,}" in lines["dense_1"]
     assert lines["dense_1"].endswith(f"{(128 * 5 + 5 + 5) * 4 / 1024:.1f} KiB")
     assert "activations" in text.splitlines()[-1]
+    text = fn.Network([fn.SeparableConv2D(5, 3, padding="same")], input_shape=(7, 6, 4), seed=0).summary()
+    assert f"{7 * 6 * (4 * 9 + 4 * 5):,}" in text.splitlines()[-3]
 
 
 def test_bad_arguments():

@@ -156,6 +156,9 @@ class SeparableConv2D(Conv2D):
             Convolution(shape[0], *pixels, inner, self.filters),
         )
 
+    def multiply_adds(self, shape, output_shape):
+        return sum(convolution.multiply_adds for convolution in self.convolutions((1, *shape)))
+
     def record_forward(self, ctx, x, training):
         depthwise, pointwise = self.convolutions(x.shape)
         inner = ctx.conv(depthwise, x, self.depthwise_weight)
