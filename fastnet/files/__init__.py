@@ -2,20 +2,26 @@
 
 from fastnet.files.atomic import csv_text, existing_file, missing_file, write_bytes, write_csv
 from fastnet.files.documents import plain, read_json, read_rows, write_json
-from fastnet.files.registry import from_config, register, to_config
-from fastnet.files.tensors import read_safetensors, write_safetensors
+from fastnet.files.registry import class_name, find_class, from_config, register, to_config
+from fastnet.files.tensors import read_metadata, read_safetensors, write_safetensors
+from fastnet.files.values import pack, unpack
 
 __all__ = [
+    "class_name",
     "csv_text",
     "existing_file",
+    "find_class",
     "from_config",
     "missing_file",
+    "pack",
     "plain",
     "read_json",
+    "read_metadata",
     "read_rows",
     "read_safetensors",
     "register",
     "to_config",
+    "unpack",
     "write_bytes",
     "write_csv",
     "write_json",
