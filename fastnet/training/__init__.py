@@ -1,8 +1,10 @@
 """Training: the Trainer, its history and callbacks, evaluation."""
 
-from fastnet.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+from fastnet.training.callbacks import Callback, EarlyStopping, ReduceLROnPlateau
+from fastnet.training.checkpoint_directory import newest_checkpoint
 from fastnet.training.history import History
 from fastnet.training.learning_rate_search import LearningRateSearch, find_learning_rate
+from fastnet.training.model_checkpoint import ModelCheckpoint
 from fastnet.training.trainer import Trainer
 
 __all__ = [
@@ -14,4 +16,5 @@ __all__ = [
     "ReduceLROnPlateau",
     "Trainer",
     "find_learning_rate",
+    "newest_checkpoint",
 ]

@@ -1,0 +1,77 @@
+"""Trainings that are stopped behind a batch with a checkpoint, and gone on with; and all that must be the same then."""
+
+import hashlib
+
+import numpy as np
+
+import fastnet as fn
+
+
+class Stopped(Exception):
+    pass
+
+
+class StopAfter(fn.Callback):
+    """Saves a checkpoint after some batches, at the first place where nothing is half done, and ends the training."""
+
+    def __init__(self, path=None, batches=None):
+        self.path, self.batches = path, batches
+
+    def batches_until_pause(self, trainer):
+        return None if self.batches is None else max(1, self.batches - trainer.batches)
+
+    def on_pause(self, trainer):
+        if self.batches is not None and trainer.batches >= self.batches:
+            trainer.save_checkpoint(self.path)
+            raise Stopped
+
+
+def digest(net):
+    """Of the bits of all weights and running statistics."""
+    found = hashlib.sha256()
+    for key, value in net.state_dict().items():
+        found.update(key.encode())
+        found.update(value.tobytes())
+    return found.hexdigest()
+
+
+def outcome(trainer):
+    """What a training has come to: weights, the optimizer's state and the average, counts, history."""
+    update, control, history = trainer.update, trainer.control, trainer.history
+    names = [p.segment for p in trainer.net.graph.parameters.values()]
+    states = {
+        f"{names.index(segment)} {type(rule).__name__} {name}": bytes(memory.block)
+        for (segment, rule, name), memory in update.states.items()
+    }
+    average = None
+    if update.average is not None:
+        average = [bytes(memory.block) for memory in (*update.average.arrays, *update.average.counts)]
+        average += [value.tobytes() for value in update.average.statistics.values()]
+    counts = control.step, control.forward, control.batches, control.gathered, trainer.net.epochs, trainer.rate_factor
+    figures = {name: np.array(values).tobytes() for name, values in history.items()}
+    return {
+        "weights": digest(trainer.net),
+        "optimizer": states,
+        "average": average,
+        "counts": counts,
+        "history": figures,
+        "rates": history.learning_rates,
+        "epochs": history.epochs,
+        "stopped": history.stopped,
+        "settings": history.settings,
+        "fault": trainer.fault,
+    }
+
+
+def stop_and_go_on(make_trainer, fit, callbacks, batches, path, threads=3):
+    """The trainer that has gone on, from a stop after some batches; `fit` is called with a trainer and settings."""
+    stop = StopAfter(path, batches)
+    try:
+        fit(make_trainer(), callbacks=[*callbacks(), stop])
+        raise AssertionError("the training should have been stopped")
+    except Stopped:
+        pass
+    trainer = fn.Trainer.resume(path, callbacks=[StopAfter()])
+    with fn.threads(threads):
+        fit(trainer)
+    return trainer

@@ -1,0 +1,176 @@
+"""Trainings that are stopped anywhere and gone on with have the bits of those that are not."""
+
+import functools
+
+import numpy as np
+import pytest
+from stopping import StopAfter, outcome, stop_and_go_on
+
+import fastnet as fn
+from fastnet.recording import program
+
+SHAPE, CLASSES = (8, 8, 3), 4
+SAMPLES, BATCH = 18, 4  # so that an epoch has four batches, and a smaller one
+EPOCHS, STEPS = 3, 5
+LOSS = "softmax_cross_entropy"
+
+models = pytest.mark.parametrize("name", fn.models.MODELS)
+
+
+@pytest.fixture(autouse=True)
+def all_threads(monkeypatch):
+    """Every op that can be divided is, however small."""
+    monkeypatch.setattr(program, "PARALLEL_OP", 0)
+    monkeypatch.setattr(program, "PARALLEL_PROGRAM", 0)
+
+
+def data():
+    rng = np.random.default_rng(0)
+    return rng.random((SAMPLES, *SHAPE), dtype=np.float32), np.arange(SAMPLES) % CLASSES
+
+
+RULES = {
+    "adam": lambda: fn.Adam(1e-3),
+    "momentum": lambda: fn.SGD(fn.schedules.Cosine(0.01, steps=12), momentum=0.9, weight_decay=1e-3),
+}
+
+
+def trainer_of(name, rule):
+    net = fn.models.MODELS[name](input_shape=SHAPE, classes=CLASSES, seed=0)
+    return fn.Trainer(net, loss=LOSS, optimizer=RULES[rule](), metrics=["accuracy"])
+
+
+def fit_model(trainer, callbacks=None):
+    going_on = trainer.unfinished is not None
+    settings = {} if going_on else {"epochs": EPOCHS, "batch_size": BATCH}
+    trainer.fit(*data(), validation=data(), callbacks=callbacks, verbose=0, **settings)
+
+
+@functools.cache
+def whole(name, rule):
+    trainer = trainer_of(name, rule)
+    with fn.threads(1):
+        fit_model(trainer)
+    return outcome(trainer)
+
+
+@models
+@pytest.mark.parametrize("rule", RULES)
+def test_every_model_goes_on_within_an_epoch_and_at_its_end(name, rule, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    for batches in (1, 4, 5, 8):
+        trainer = stop_and_go_on(lambda: trainer_of(name, rule), fit_model, list, batches, path)
+        assert outcome(trainer) == whole(name, rule) | {"settings": trainer.history.settings}, batches
+
+
+# One small network, with everything that has a state
+
+
+def small_net(**settings):
+    layers = [
+        fn.Conv2D(6, 3, padding="same", name="body"),
+        fn.BatchNorm(),
+        fn.Activation("relu"),
+        fn.MaxPool2D(2),
+        fn.Flatten(),
+        fn.Dropout(0.3),
+        fn.Dense(8, activation="tanh", regularizer=fn.L2(1e-3), constraint=fn.MaxNorm(1.0)),
+        fn.Dense(CLASSES, name="head"),
+    ]
+    return fn.Network(layers, input_shape=SHAPE, seed=3, **settings)
+
+
+def composite_net():
+    """Its parameters are in two segments, one of them with others in between that are not in the network."""
+    nodes = [
+        fn.Node("a", fn.Dense(5), ["input"]),
+        fn.Node("aside", fn.Dense(7), ["input"]),
+        fn.Node("b", fn.Dense(4, activation="relu"), ["a"]),
+        fn.Node("both", fn.Concatenate(), ["aside", "b"]),
+    ]
+    body = fn.Network.from_nodes(nodes, input_shape=(192,), seed=1).up_to("b")
+    return fn.Network([fn.Flatten(), body, fn.Dense(6), body_of_its_own(), fn.Dense(CLASSES)], input_shape=SHAPE, seed=2)
+
+
+def body_of_its_own():
+    return fn.Network([fn.Dense(5, activation="relu"), fn.BatchNorm()], input_shape=(6,), seed=4)
+
+
+def groups():
+    return [fn.ParameterGroup("head", learning_rate=fn.schedules.Step(0.01, 3, by="epoch"))]
+
+
+WEIGHTS = np.linspace(0.5, 2, SAMPLES).astype("float32")
+AUGMENT = [fn.augment.RandomCrop(1), fn.augment.RandomFlip(), fn.augment.Cutout(2)]
+
+# What the trainer gets, what fit gets, and the callbacks.
+CASES = {
+    "all at once": (
+        lambda: fn.Trainer(small_net(), loss=LOSS, optimizer=fn.Adam(0.02, amsgrad=True), metrics=["accuracy"], clip_norm=0.5,
+                           accumulate=3, average=fn.EMA(0.9)),
+        {"augment": AUGMENT, "sample_weight": WEIGHTS, "class_weight": {0: 2.0, 3: 0.5}, "validation": (*data(), WEIGHTS[::-1])},
+        lambda: [fn.EarlyStopping(patience=2, mode="max"), fn.ReduceLROnPlateau(patience=0, threshold=0.3), fn.HealthMonitor(every=2)],
+    ),
+    "SWA": (
+        lambda: fn.Trainer(small_net(), loss=LOSS, optimizer=fn.SGD(0.05, momentum=0.9, nesterov=True), average=fn.SWA(2)),
+        {"validation": 0.25},
+        list,
+    ),
+    "a number for each segment": (
+        lambda: fn.Trainer(small_net(dtype="float64"), loss=LOSS, optimizer=fn.NAdam(0.01, groups=groups()), clip_value=0.1),
+        {"drop_last": True, "class_weight": "balanced"},
+        lambda: [fn.EarlyStopping("loss", restore_best=False)],
+    ),
+    "two rules": (
+        lambda: fn.Trainer(small_net(), loss=LOSS, optimizer=fn.Muon(0.02, exclude=["head"]), clip_parameter_norm=0.3, accumulate=2),
+        {"augment": [fn.augment.Mixup(0.4)], "shuffle": False},
+        list,
+    ),
+    "segments of other networks": (
+        lambda: fn.Trainer(composite_net(), loss=LOSS, optimizer=fn.RMSprop(0.01), clip_norm=0.05),
+        {"validation": data()},
+        lambda: [fn.ReduceLROnPlateau(patience=0, cooldown=1, threshold=0.5)],
+    ),
+}  # fmt: skip
+EPOCHS_OF_CASES = 4
+
+
+def fit_case(name, trainer, callbacks=None):
+    settings = CASES[name][1]
+    if trainer.unfinished is not None:
+        settings = {key: value for key, value in settings.items() if key in ("validation", "sample_weight")}
+    else:
+        settings = {"epochs": EPOCHS_OF_CASES, "batch_size": BATCH, **settings}
+    trainer.fit(*data(), callbacks=callbacks, verbose=0, **settings)
+
+
+@functools.cache
+def whole_case(name):
+    make_trainer, _, callbacks = CASES[name]
+    trainer = make_trainer()
+    fit_case(name, trainer, callbacks())
+    return outcome(trainer), trainer
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("batches", range(1, 14))
+@pytest.mark.filterwarnings("ignore::fastnet.health.monitor.HealthWarning")
+def test_every_state_goes_on_at_every_step(name, batches, tmp_path):
+    make_trainer, _, callbacks = CASES[name]
+    expected, whole_trainer = whole_case(name)
+    trainer = stop_and_go_on(make_trainer, functools.partial(fit_case, name), callbacks, batches, tmp_path / "c", threads=2)
+    assert outcome(trainer) == expected
+    before, after = whole_trainer.history.health, trainer.history.health
+    if before is not None:
+        assert after.table.to_csv() == before.table.to_csv() and after.findings == before.findings
+        assert np.array_equal(after.table.histograms(), before.table.histograms())
+
+
+def test_the_cases_have_in_them_what_they_are_for():
+    found = {name: whole_case(name)[0] for name in CASES}
+    assert found["all at once"]["stopped"] == "early stopping" and found["all at once"]["epochs"] < EPOCHS_OF_CASES
+    assert found["all at once"]["counts"][5] < 1, "the plateau has lowered the rate"
+    assert len(whole_case("all at once")[1].history.health.table) > 3
+    assert any(name.endswith(" c") for name in found["a number for each segment"]["optimizer"])
+    assert {name.split()[1] for name in found["two rules"]["optimizer"]} == {"Muon", "AdamW", "NoneType"}
+    assert len(composite_net().graph.layout()) == 3
