@@ -7,7 +7,7 @@ import numpy as np
 import fastnet as fn
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818
     pass
 
 

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 import pytest
-from stopping import StopAfter, outcome, stop_and_go_on
+from stopping import outcome, stop_and_go_on
 
 import fastnet as fn
 from fastnet.recording import program
@@ -89,7 +89,9 @@ def composite_net():
         fn.Node("both", fn.Concatenate(), ["aside", "b"]),
     ]
     body = fn.Network.from_nodes(nodes, input_shape=(192,), seed=1).up_to("b")
-    return fn.Network([fn.Flatten(), body, fn.Dense(6), body_of_its_own(), fn.Dense(CLASSES)], input_shape=SHAPE, seed=2)
+    return fn.Network(
+        [fn.Flatten(), body, fn.Dense(6), body_of_its_own(), fn.Dense(CLASSES)], input_shape=SHAPE, seed=2
+    )
 
 
 def body_of_its_own():
@@ -108,8 +110,10 @@ CASES = {
     "all at once": (
         lambda: fn.Trainer(small_net(), loss=LOSS, optimizer=fn.Adam(0.02, amsgrad=True), metrics=["accuracy"], clip_norm=0.5,
                            accumulate=3, average=fn.EMA(0.9)),
-        {"augment": AUGMENT, "sample_weight": WEIGHTS, "class_weight": {0: 2.0, 3: 0.5}, "validation": (*data(), WEIGHTS[::-1])},
-        lambda: [fn.EarlyStopping(patience=2, mode="max"), fn.ReduceLROnPlateau(patience=0, threshold=0.3), fn.HealthMonitor(every=2)],
+        {"augment": AUGMENT, "sample_weight": WEIGHTS, "class_weight": {0: 2.0, 3: 0.5},
+         "validation": (*data(), WEIGHTS[::-1])},
+        lambda: [fn.EarlyStopping(patience=2, mode="max"), fn.ReduceLROnPlateau(patience=0, threshold=0.3),
+                 fn.HealthMonitor(every=2)],
     ),
     "SWA": (
         lambda: fn.Trainer(small_net(), loss=LOSS, optimizer=fn.SGD(0.05, momentum=0.9, nesterov=True), average=fn.SWA(2)),
@@ -122,7 +126,8 @@ CASES = {
         lambda: [fn.EarlyStopping("loss", restore_best=False)],
     ),
     "two rules": (
-        lambda: fn.Trainer(small_net(), loss=LOSS, optimizer=fn.Muon(0.02, exclude=["head"]), clip_parameter_norm=0.3, accumulate=2),
+        lambda: fn.Trainer(small_net(), loss=LOSS, optimizer=fn.Muon(0.02, exclude=["head"]), clip_parameter_norm=0.3,
+                           accumulate=2),
         {"augment": [fn.augment.Mixup(0.4)], "shuffle": False},
         list,
     ),
@@ -158,7 +163,9 @@ def whole_case(name):
 def test_every_state_goes_on_at_every_step(name, batches, tmp_path):
     make_trainer, _, callbacks = CASES[name]
     expected, whole_trainer = whole_case(name)
-    trainer = stop_and_go_on(make_trainer, functools.partial(fit_case, name), callbacks, batches, tmp_path / "c", threads=2)
+    trainer = stop_and_go_on(
+        make_trainer, functools.partial(fit_case, name), callbacks, batches, tmp_path / "c", threads=2
+    )
     assert outcome(trainer) == expected
     before, after = whole_trainer.history.health, trainer.history.health
     if before is not None:

@@ -48,8 +48,8 @@ class HealthError(RuntimeError):
 class HealthMonitor(Callback):
     """Looks at weights, gradients, updates and activations every some steps, in compiled kernels.
 
-    It is for one run at a time: with another Trainer (each `Network.fit` makes one) it begins a table of its own. A checkpoint holds
-    all that it has seen, and `Trainer.resume` goes on with it.
+    It is for one run at a time: with another Trainer (each `Network.fit` makes one) it begins a table of its own. A checkpoint
+    holds all that it has seen, and `Trainer.resume` goes on with it.
 
     Parameters
     ----------

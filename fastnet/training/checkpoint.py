@@ -107,8 +107,8 @@ def resume(make, path, custom_objects, callbacks):
         ):  # all have had the call, so that new ones don't get it alone
             unfinished.place.called = len(unfinished.callbacks)
     elif callbacks:
-        raise ValueError(f"{path} holds no fit that could go on; give the callbacks to fit")
-    trainer.unfinished = unfinished
+        raise ValueError(f"{path} holds no fit that could go on; callbacks of another one are given to fit")
+    trainer.unfinished, trainer.resumed_from = unfinished, path
     return trainer
 
 

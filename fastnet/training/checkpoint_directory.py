@@ -19,11 +19,13 @@ def make(directory) -> None:
     try:
         os.makedirs(directory, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise NotADirectoryError(
-            f"cannot save checkpoints in {os.fspath(directory)}: there is a file of that name"
-        ) from None
+        raise _no_directory(directory) from None
     except OSError as error:
         raise clear_error(error, f"cannot make the directory {os.fspath(directory)}: {error.strerror}") from None
+
+
+def _no_directory(path) -> NotADirectoryError:
+    return NotADirectoryError(f"{os.fspath(path)} is no directory for checkpoints: there is a file of that name")
 
 
 def path_of(directory, batches: int) -> str:
@@ -38,6 +40,8 @@ def numbered(directory) -> list[tuple[int, str]]:
         names = os.listdir(directory)
     except FileNotFoundError:
         return []
+    except NotADirectoryError:
+        raise _no_directory(directory) from None
     found = [(int(match[1]), os.path.join(directory, match[0])) for match in map(NAME.fullmatch, names) if match]
     return sorted(found)
 

@@ -89,9 +89,15 @@ class Unfinished:
     loss: float
     stop: str | None
 
+    @property
+    def where(self) -> str:
+        """How far it has come, in words that "of 10" may follow."""
+        place = self.place
+        place_in = {BEGIN: "before", END: "behind"}.get(place.stage, f"behind sample {place.done:,} in")
+        return f"{place_in} epoch {place.epoch + 1}"
+
     def __repr__(self):
-        settings, place = self.settings, self.place
-        return f"<fit of {settings.epochs} epochs, interrupted in epoch {place.epoch + 1} behind sample {place.done:,}>"
+        return f"<fit of {self.settings.epochs} epochs, interrupted {self.where}>"
 
 
 class Fit:

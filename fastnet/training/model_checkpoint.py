@@ -12,7 +12,7 @@ from fastnet.files import register
 from fastnet.training import checkpoint_directory
 from fastnet.training.callbacks import Monitor
 
-__all__ = ["ModelCheckpoint"]
+__all__ = ["ModelCheckpoint", "interval"]
 
 EVERY = re.compile(r"(\d*)\s*(batch|epoch|second|minute|hour)(?:e?s)?")
 SECONDS = {"second": 1, "minute": 60, "hour": 3600}
@@ -74,13 +74,14 @@ class ModelCheckpoint(Monitor):
         self.path = path
         self.best_only = checks.flag("best_only", best_only is None or best_only)
         self.every = every
+        self._interruption: BaseException | None = None
         self.keep = 3 if keep is None else checks.whole_number("keep", keep, least=1)
         self.on_save_error = checks.choice("on_save_error", on_save_error, ["raise", "warn"])
         if every is None:
             if keep is not None:
                 raise ValueError("keep is a number of checkpoints: it needs every=")
             return
-        self._amount, self._unit = _interval(every)
+        self._amount, self._unit = interval(every)
         given = {"monitor": monitor, "best_only": best_only, "mode": mode if mode != "auto" else None,
                  "min_delta": min_delta or None}  # fmt: skip
         for name, value in given.items():
@@ -134,9 +135,23 @@ class ModelCheckpoint(Monitor):
     def on_pause(self, trainer):
         if self.every is None:
             return
+        if self._interruption is not None:
+            interruption, self._interruption = self._interruption, None
+            self.save(trainer)
+            raise interruption
         if self._now(trainer) >= trainer.state(self)["due"] or trainer.running.is_ending:
             self._plan_next(trainer)
             self.save(trainer)
+
+    def interrupt(self, error: BaseException) -> None:
+        """Save a checkpoint as soon as nothing is half done, and raise an exception then, which ends the training.
+
+        For a handler of signals, as the library installs none:
+        ``signal.signal(signal.SIGTERM, lambda *_: saving.interrupt(SystemExit(143)))``.
+        """
+        if self.every is None:
+            raise ValueError("interrupt saves a checkpoint: it needs a ModelCheckpoint with every=")
+        self._interruption = error
 
     def save(self, trainer) -> None:
         """Write a checkpoint now, and remove those that are too old."""
@@ -175,7 +190,7 @@ class ModelCheckpoint(Monitor):
         return {**config, "every": self.every, "keep": self.keep}
 
 
-def _interval(every) -> tuple[int, str]:
+def interval(every) -> tuple[int, str]:
     """How many of which unit; seconds for all times."""
     if not isinstance(every, str):
         return checks.whole_number("every", every, least=1), "batch"

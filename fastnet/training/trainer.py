@@ -69,6 +69,8 @@ class Trainer:
         The first step of the last `fit` whose loss or gradients were not finite.
     unfinished : Unfinished or None
         After `resume`: the fit that the next call of `fit` goes on with; with None that begins another one.
+    resumed_from : str or None
+        The file that `resume` has read.
 
     Examples
     --------
@@ -114,6 +116,7 @@ class Trainer:
         self.stop_reason: str | None = None  # why training is to end after the running epoch
         self.running: Fit | None = None
         self.unfinished: Unfinished | None = None
+        self.resumed_from: str | None = None
         self.run_id = os.urandom(8).hex()  # which its checkpoints have
 
     @property
@@ -226,7 +229,7 @@ class Trainer:
         ...         pass
         ...     trainer = fn.Trainer.resume(directory, callbacks=[Stop()])
         ...     print(trainer.unfinished)
-        <fit of 5 epochs, interrupted in epoch 2 behind sample 8>
+        <fit of 5 epochs, interrupted behind sample 8 in epoch 2>
         """
         return checkpoint.resume(cls, path, custom_objects, callbacks)
 
