@@ -181,3 +181,38 @@ def test_the_cases_have_in_them_what_they_are_for():
     assert any(name.endswith(" c") for name in found["a number for each segment"]["optimizer"])
     assert {name.split()[1] for name in found["two rules"]["optimizer"]} == {"Muon", "AdamW", "NoneType"}
     assert len(composite_net().graph.layout()) == 3
+
+
+def test_folders_of_images_go_on_too(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.random.default_rng(0).integers(0, 256, (SAMPLES, *SHAPE), np.uint8)
+    for i, rows in enumerate(pixels):
+        (tmp_path / "images" / "abcd"[i % 4]).mkdir(parents=True, exist_ok=True)
+        image.fromarray(rows).save(tmp_path / "images" / "abcd"[i % 4] / f"{i:02}.png")
+
+    def fit(trainer, callbacks=None):
+        found = fn.datasets.image_folder(tmp_path / "images", size=8, test=0)
+        settings = {} if trainer.unfinished else {"epochs": 3, "batch_size": BATCH, "augment": AUGMENT}
+        trainer.fit(found.x, found.y, validation=0.2, callbacks=callbacks, verbose=0, **settings)
+
+    def make_trainer():
+        return fn.Trainer(small_net(), loss=LOSS, optimizer=fn.Adam(0.01))
+
+    whole = make_trainer()
+    fit(whole)
+    for batches in (2, 7):
+        trainer = stop_and_go_on(make_trainer, fit, list, batches, tmp_path / "c")
+        assert outcome(trainer) == outcome(whole)
+    with pytest.raises(ValueError, match="x has (other values|files of other sizes)"):
+        stop_and_go_on(make_trainer, changing(fit, tmp_path / "images" / "a" / "00.png"), list, 2, tmp_path / "c")
+
+
+def changing(fit, path):
+    """`fit` that finds one image changed when it goes on."""
+
+    def other_fit(trainer, callbacks=None):
+        if trainer.unfinished:
+            path.write_bytes(path.with_name("04.png").read_bytes())
+        fit(trainer, callbacks)
+
+    return other_fit
