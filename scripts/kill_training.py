@@ -24,7 +24,8 @@ import numpy as np
 import fastnet as fn
 from fastnet.training import checkpoint_directory
 
-SAMPLES, BATCH, EVERY = 30, 4, 3
+SAMPLES, BATCH = 30, 4
+EVERY, SELDOM = 3, 10**9  # batches from one checkpoint to the next: while it is killed, and on the way to the end
 EPOCHS_OF_A_KILL = 30  # more than are trained until the next one
 LONGEST = 0.3  # seconds that a training may run, from its beginning; and a process from its start
 
@@ -49,14 +50,14 @@ def new_trainer():
     )
 
 
-def train(directory: str, result: str, epochs: int) -> None:
+def train(directory: str, result: str, epochs: int, every: int) -> None:
     """What a process does: begin or go on, and write what came out. "-" is no directory."""
+    saving = [] if directory == "-" else [fn.ModelCheckpoint(directory, every=every)]
     settings = {"validation": data(), "augment": None, "verbose": 0}
     if directory != "-" and checkpoint_directory.numbered(directory):
-        trainer = fn.Trainer.resume(directory)
+        trainer = fn.Trainer.resume(directory, callbacks=saving)
     else:
         trainer = new_trainer()
-        saving = [] if directory == "-" else [fn.ModelCheckpoint(directory, every=EVERY)]
         callbacks = [fn.ReduceLROnPlateau(patience=20, factor=0.9), *saving]
         settings |= {
             "epochs": epochs,
@@ -72,9 +73,9 @@ def train(directory: str, result: str, epochs: int) -> None:
     Path(result).write_text(json.dumps({"digest": found.hexdigest(), "epochs": history.epochs, "step": trainer.step}))
 
 
-def start(directory: str, result: str, epochs: int, threads: int):
+def start(directory: str, result: str, epochs: int, threads: int, every: int = SELDOM):
     return subprocess.Popen(
-        [sys.executable, os.path.abspath(__file__), "--train", directory, result, str(epochs)],
+        [sys.executable, os.path.abspath(__file__), "--train", directory, result, str(epochs), str(every)],
         stdout=subprocess.PIPE,
         env={**os.environ, "FASTNET_NUM_THREADS": str(threads)},
     )
@@ -99,7 +100,7 @@ def kill_again_and_again(kills: int, seed: int = 0, say=lambda text: None) -> di
     with tempfile.TemporaryDirectory() as folder:
         directory, result, expected = (os.path.join(folder, name) for name in ("checkpoints", "result", "expected"))
         while counts["kills"] < kills:
-            process = start(directory, result, epochs, chance.choice([1, 2, 3]))
+            process = start(directory, result, epochs, chance.choice([1, 2, 3]), EVERY)
             if chance.random() < 0.8:
                 process.stdout.readline()
             else:
@@ -133,7 +134,7 @@ def check_newest(directory: str) -> None:
 
 def main() -> int:
     if sys.argv[1:2] == ["--train"]:
-        train(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+        train(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
         return 0
     found = kill_again_and_again(int(sys.argv[1]), say=lambda text: print(text, end="", flush=True))
     print(f"\n{found}")

@@ -135,6 +135,8 @@ class HealthMonitor(Callback):
 
     def state_to_save(self, trainer):
         state = trainer.state(self)
+        if "beginning" not in state:
+            return {}  # another callback saves before this one has begun
         numbers = {name: state[name] for name in ("gap", "due", "again", "diagnosed", "step") if name in state}
         return {
             "numbers": numbers,
@@ -145,6 +147,8 @@ class HealthMonitor(Callback):
         }
 
     def restore_state(self, trainer, state):
+        if not state:
+            return
         own = trainer.state(self)
         own.update(state["numbers"], beginning=saved.beginning_from(state["beginning"]))
         saved.set_probe_state(own["statistics"], state["probe"])

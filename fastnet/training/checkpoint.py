@@ -34,7 +34,9 @@ def _content(trainer) -> dict:
     """Numbers, texts and arrays, nested."""
     update, net = trainer.update, trainer.net
     optimizer = trainer.optimizer.named([p for p in net.graph.parameters.values() if p.trainable])
-    unfinished = trainer.unfinished if trainer.running is None else trainer.running.saved()
+    unfinished = trainer.unfinished  # until the fit has taken it up
+    if unfinished is None and trainer.running is not None:
+        unfinished = trainer.running.saved()
     # The parts are in the order in which errors are wanted: what can't be saved is most likely in the callbacks.
     return {
         "fit": None if unfinished is None else _fit(unfinished),
@@ -102,10 +104,9 @@ def resume(make, path, custom_objects, callbacks):
         raise ValueError(f"{path}: cannot be read as a checkpoint: {reason}") from error
     if unfinished is not None:
         unfinished.callbacks, unfinished.states = _callbacks(content["fit"], custom_objects, callbacks)
-        if (
-            0 < len(unfinished.states) <= unfinished.place.called
-        ):  # all have had the call, so that new ones don't get it alone
-            unfinished.place.called = len(unfinished.callbacks)
+        place, before = unfinished.place, len(unfinished.states)
+        if place.called and place.called >= before:  # all have had the call: new ones don't get it alone
+            place.called = len(unfinished.callbacks)
     elif callbacks:
         raise ValueError(f"{path} holds no fit that could go on; callbacks of another one are given to fit")
     trainer.unfinished, trainer.resumed_from = unfinished, path

@@ -22,8 +22,6 @@ from fastnet.training.settings import describe
 
 __all__ = ["Fit", "Place", "Unfinished"]
 
-MOST_STEPS = 4096  # of one run; as many learning rates are evaluated ahead
-
 # The stages of an epoch: what comes next.
 BEGIN, BATCHES, EVALUATION, END = "begin", "batches", "evaluation", "end"
 
@@ -301,7 +299,9 @@ class Fit:
         pauses = [callback.batches_until_pause(trainer) for callback in self.pausing]
         program = trainer.program(feed, batch, tuple(callback.probe_for(trainer) for callback in looking))
         feed.bind(program, self.order)
-        run = min(most, self.pace.steps_of(batch), MOST_STEPS, *until.values(), *(n for n in pauses if n is not None))
+        run = min(
+            most, self.pace.steps_of(batch), trainer.most_steps, *until.values(), *(n for n in pauses if n is not None)
+        )
         run = 1 if self.watched or looking else run
         if feed.images is not None:
             run = feed.images.ready(self.order[place.done : place.done + run * batch], batch) // batch

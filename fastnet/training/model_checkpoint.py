@@ -180,7 +180,7 @@ class ModelCheckpoint(Monitor):
     def state_to_save(self, trainer):
         state = dict(trainer.state(self))
         if self.every is not None and self._unit in SECONDS:
-            del state["due"]  # another process has another clock
+            state.pop("due", None)  # another process has another clock
         return state
 
     def config(self):

@@ -18,13 +18,15 @@ from fastnet.recording.clock import Clock
 from fastnet.training import callbacks as callback_module
 from fastnet.training import checkpoint
 from fastnet.training.faults import BAD_DATA, BAD_GRADIENT, Fault, find_fault
-from fastnet.training.fit import MOST_STEPS, Fit, Unfinished
+from fastnet.training.fit import Fit, Unfinished
 from fastnet.training.fit_settings import FitSettings
 from fastnet.training.history import History
 from fastnet.training.steps import Feed, Sums, training_step
 from fastnet.training.update import Clipping, Update
 
 __all__ = ["Trainer"]
+
+MOST_STEPS = 4096  # of one run; as many learning rates are evaluated ahead
 
 
 class Trainer:
@@ -103,8 +105,9 @@ class Trainer:
         self.control = ControlBlock()
         self.workspace = Workspace()
         sources = len(self.update.sources)
-        self.learning_rates = Memory("learning rates", Block(8 * MOST_STEPS * sources))
-        self._rates = np.frombuffer(self.learning_rates.block, np.float64).reshape(MOST_STEPS, sources)
+        self.most_steps = MOST_STEPS
+        self.learning_rates = Memory("learning rates", Block(8 * self.most_steps * sources))
+        self._rates = np.frombuffer(self.learning_rates.block, np.float64).reshape(self.most_steps, sources)
         self.sums = Sums(self.metrics, net.graph.output_shape)
         self._programs = Programs()
         self._kept = KeptPlans()

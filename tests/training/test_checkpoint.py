@@ -163,6 +163,29 @@ def test_a_stop_between_parts_of_the_validation(batches, path, monkeypatch):
     assert outcome(trainer) == outcome(expected)
 
 
+def test_saving_before_anything_has_begun(path, tmp_path):
+    class Early(fn.Callback):
+        def config(self):
+            return {}
+
+        def on_train_begin(self, trainer, logs):
+            trainer.save_checkpoint(path)
+
+    callbacks = [Early(), fn.HealthMonitor(), saving(tmp_path / "a", every="1 hour"), fn.EarlyStopping()]
+    fit(make_trainer(), callbacks=callbacks)
+    trainer = fn.Trainer.resume(path, custom_objects={"Early": Early})
+    assert repr(trainer.unfinished) == "<fit of 3 epochs, interrupted before epoch 1>"
+    stopped(tmp_path / "b", callbacks=[Early()])
+    other = resume(tmp_path / "b", custom_objects={"Early": Early})
+    with pytest.raises(Stopped):  # it has saved again, when it went on, what it was to go on from
+        other.unfinished.callbacks[1] = StopAfter(tmp_path / "c", 12)
+        fit(other)
+    trainer = resume(path, custom_objects={"Early": Early})
+    assert trainer.batches == 7
+    fit(trainer)
+    assert outcome(trainer) == whole()
+
+
 def test_a_finished_fit_is_finished(path):
     """That a script which is run once more does nothing."""
     trainer = make_trainer()
