@@ -3,7 +3,7 @@
     python scripts/kill_training.py 200
 
 A checkpoint is saved every three batches, so that many a kill falls into the writing of one. After each kill the newest checkpoint
-must be whole, and it is gone on with on another number of threads. Some four minutes for 200 kills.
+must be whole, and it is gone on with on another number of threads. Some three minutes for 200 kills.
 """
 
 from __future__ import annotations

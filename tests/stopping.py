@@ -1,10 +1,13 @@
 """Trainings that are stopped behind a batch with a checkpoint, and gone on with; and all that must be the same then."""
 
+import functools
 import hashlib
 
 import numpy as np
+import pytest
 
 import fastnet as fn
+from fastnet.training import checkpoint_directory
 
 
 class Stopped(Exception):  # noqa: N818
@@ -75,3 +78,52 @@ def stop_and_go_on(make_trainer, fit, callbacks, batches, path, threads=3):
     with fn.threads(threads):
         fit(trainer)
     return trainer
+
+
+# A small training, of 5 batches in each of 3 epochs
+
+X = np.random.default_rng(0).normal(size=(20, 4)).astype("float32")
+Y = np.arange(20) % 3
+BATCH = 4
+LOSS = "softmax_cross_entropy"
+
+
+def make_net(**settings):
+    return fn.Network([fn.Dense(6, activation="relu"), fn.Dense(3)], input_shape=(4,), seed=0, **settings)
+
+
+def make_trainer(**settings):
+    return fn.Trainer(make_net(), loss=LOSS, optimizer=fn.Adam(0.01), metrics=["accuracy"], **settings)
+
+
+def fit(trainer, callbacks=None, epochs=3, **settings):
+    settings = {"validation": (X, Y), **settings}
+    if trainer.unfinished is None:
+        settings |= {"epochs": epochs, "batch_size": BATCH}
+    trainer.fit(X, Y, callbacks=callbacks, verbose=0, **settings)
+
+
+def stopped(path, batches=7, callbacks=(), make=make_trainer, **settings):
+    """A checkpoint of a training that was stopped after some batches."""
+    with pytest.raises(Stopped):
+        fit(make(), callbacks=[*callbacks, StopAfter(path, batches)], **settings)
+    return path
+
+
+@functools.cache
+def whole():
+    trainer = make_trainer()
+    fit(trainer)
+    return outcome(trainer)
+
+
+def resume(path, **settings):
+    return fn.Trainer.resume(path, callbacks=[StopAfter(), *settings.pop("callbacks", [])], **settings)
+
+
+def saving(path, **settings):
+    return fn.ModelCheckpoint(path, **{"every": 2, **settings})
+
+
+def numbers(directory):
+    return [number for number, _ in checkpoint_directory.numbered(directory)]

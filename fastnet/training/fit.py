@@ -204,8 +204,8 @@ class Fit:
             raise
         finally:
             try:
-                trainer.show_average(True)
-                trainer.renew_statistics(self.settings.batch_size)
+                self._show_average(True)
+                self._renew_statistics()
             finally:
                 for callback in self.callbacks:
                     callback.on_train_end(trainer, {})
@@ -248,7 +248,7 @@ class Fit:
     def _begin(self) -> None:
         trainer, place = self.trainer, self.place
         self._begun = time.perf_counter()
-        trainer.show_average(False)
+        self._show_average(False)
         self._call(self.callbacks, "on_epoch_begin", {})
         place.rate = trainer.learning_rate
         place.done, place.seconds = 0, 0.0
@@ -282,7 +282,7 @@ class Fit:
                 self._tell_of_batch()
             self._pause()
         place.figures = trainer.sums.result()
-        trainer.take_average(place.epoch + 1)
+        self._take_average()
         self._go_to(EVALUATION)
         return True
 
@@ -337,7 +337,7 @@ class Fit:
         """The figures of validation, and the epoch's place in the history."""
         trainer, place = self.trainer, self.place
         if self.validation is not None or self.callbacks:
-            trainer.renew_statistics(self.settings.batch_size)
+            self._renew_statistics()
         if self.validation is not None:
             found = self.evaluator.run(self.validation, pause=self._pause if self.pausing else None)
             place.figures |= {f"val_{name}": value for name, value in found.items()}
@@ -356,3 +356,26 @@ class Fit:
             trainer.history.stopped = trainer.stop_reason
             return False
         return True
+
+    # The averaged weights
+
+    def _show_average(self, shown: bool) -> None:
+        """Give the network the averaged weights, if there are any, or its own."""
+        average, net = self.trainer.update.average, self.trainer.net
+        if average is not None:
+            with net.lock:
+                average.exchange(shown)
+
+    def _take_average(self) -> None:
+        """At the end of an epoch: let its weights take part, if they do, and give the network the average."""
+        average = self.trainer.update.average
+        if average is not None and average.rule.by_epoch and average.rule.is_due(self.place.epoch + 1):
+            average.take(self.trainer.net.dtype)
+        self._show_average(True)
+
+    def _renew_statistics(self) -> None:
+        """Give batch normalization the statistics of the averaged weights, where they are shown and their rule wants it."""
+        average, net = self.trainer.update.average, self.trainer.net
+        if average is not None:
+            with net.lock:
+                average.renew_statistics(net, self.feed, self.settings.batch_size)

@@ -404,22 +404,3 @@ class Trainer:
         finally:
             self.running = None
         return self.history
-
-    def show_average(self, shown: bool) -> None:
-        """Give the network the averaged weights, if there are any, or its own."""
-        if self.update.average is not None:
-            with self.net.lock:
-                self.update.average.exchange(shown)
-
-    def take_average(self, epoch: int) -> None:
-        """At the end of an epoch: let its weights take part, if they do, and give the network the average."""
-        average = self.update.average
-        if average is not None and average.rule.by_epoch and average.rule.is_due(epoch):
-            average.take(self.net.dtype)
-        self.show_average(True)
-
-    def renew_statistics(self, batch_size: int) -> None:
-        """Give batch normalization the statistics of the averaged weights, where they are shown and their rule wants it."""
-        if self.update.average is not None:
-            with self.net.lock:
-                self.update.average.renew_statistics(self.net, self.feed, batch_size)
