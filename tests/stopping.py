@@ -15,16 +15,17 @@ class Stopped(Exception):  # noqa: N818
 
 
 class StopAfter(fn.Callback):
-    """Saves a checkpoint after some batches, at the first place where nothing is half done, and ends the training."""
+    """Saves a checkpoint after some batches, at the first place (of a stage) where nothing is half done, and ends the training."""
 
-    def __init__(self, path=None, batches=None):
-        self.path, self.batches = path, batches
+    def __init__(self, path=None, batches=None, stage=None):
+        self.path, self.batches, self.stage = path, batches, stage
 
     def batches_until_pause(self, trainer):
         return None if self.batches is None else max(1, self.batches - trainer.batches)
 
     def on_pause(self, trainer):
-        if self.batches is not None and trainer.batches >= self.batches:
+        reached = self.batches is not None and trainer.batches >= self.batches
+        if reached and self.stage in (None, trainer.running.place.stage):
             trainer.save_checkpoint(self.path)
             raise Stopped
 
@@ -50,7 +51,7 @@ def outcome(trainer):
     if update.average is not None:
         average = [bytes(memory.block) for memory in (*update.average.arrays, *update.average.counts)]
         average += [value.tobytes() for value in update.average.statistics.values()]
-    counts = control.step, control.forward, control.batches, control.gathered, trainer.net.epochs, trainer.rate_factor
+    counts = control.step, trainer.batches, control.batches, control.gathered, trainer.net.epochs, trainer.rate_factor
     figures = {name: np.array(values).tobytes() for name, values in history.items()}
     return {
         "weights": digest(trainer.net),
@@ -66,9 +67,9 @@ def outcome(trainer):
     }
 
 
-def stop_and_go_on(make_trainer, fit, callbacks, batches, path, threads=3):
+def stop_and_go_on(make_trainer, fit, callbacks, batches, path, threads=3, stage=None):
     """The trainer that has gone on, from a stop after some batches; `fit` is called with a trainer and settings."""
-    stop = StopAfter(path, batches)
+    stop = StopAfter(path, batches, stage)
     try:
         fit(make_trainer(), callbacks=[*callbacks(), stop])
         raise AssertionError("the training should have been stopped")

@@ -1,10 +1,11 @@
 """Trainings that are stopped anywhere and gone on with have the bits of those that are not."""
 
 import functools
+import time
 
 import numpy as np
 import pytest
-from stopping import outcome, stop_and_go_on
+from stopping import StopAfter, Stopped, outcome, stop_and_go_on
 
 import fastnet as fn
 from fastnet.recording import program
@@ -158,14 +159,15 @@ def whole_case(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("batches", range(1, 14))
+@pytest.mark.parametrize(
+    ("batches", "stage"), [*((n, None) for n in range(1, 14)), (3, "end"), (7, "end"), (13, "end")]
+)
 @pytest.mark.filterwarnings("ignore::fastnet.health.monitor.HealthWarning")
-def test_every_state_goes_on_at_every_step(name, batches, tmp_path):
+def test_every_state_goes_on_at_every_step_and_at_the_end_of_an_epoch(name, batches, stage, tmp_path):
     make_trainer, _, callbacks = CASES[name]
     expected, whole_trainer = whole_case(name)
-    trainer = stop_and_go_on(
-        make_trainer, functools.partial(fit_case, name), callbacks, batches, tmp_path / "c", threads=2
-    )
+    go_on = functools.partial(fit_case, name)
+    trainer = stop_and_go_on(make_trainer, go_on, callbacks, batches, tmp_path / "c", stage=stage)
     assert outcome(trainer) == expected
     before, after = whole_trainer.history.health, trainer.history.health
     if before is not None:
@@ -181,6 +183,50 @@ def test_the_cases_have_in_them_what_they_are_for():
     assert any(name.endswith(" c") for name in found["a number for each segment"]["optimizer"])
     assert {name.split()[1] for name in found["two rules"]["optimizer"]} == {"Muon", "AdamW", "NoneType"}
     assert len(composite_net().graph.layout()) == 3
+
+
+@pytest.mark.filterwarnings("ignore::fastnet.health.monitor.HealthWarning")
+def test_the_time_of_a_step_is_known_before_the_next_look(tmp_path):
+    """It says how often a monitor looks."""
+    seen = []
+
+    class Ask(StopAfter):
+        def on_epoch_begin(self, trainer, logs):
+            (monitor,) = (callback for callback in trainer.running.callbacks if isinstance(callback, fn.HealthMonitor))
+            probe = trainer.state(monitor)["statistics"]
+            seen.append((probe.step_work, probe.own_work))
+
+    def fit(*callbacks):
+        trainer.fit(*data(), epochs=2, batch_size=BATCH, callbacks=callbacks, verbose=0)
+
+    trainer = fn.Trainer(small_net(), loss=LOSS, optimizer="adam")
+    fit(fn.HealthMonitor(), Ask())
+    whole = seen[1]
+    seen.clear()
+    trainer = fn.Trainer(small_net(), loss=LOSS, optimizer="adam")
+    with pytest.raises(Stopped):
+        fit(fn.HealthMonitor(), Ask(tmp_path / "c", 5, "end"))
+    trainer = fn.Trainer.resume(tmp_path / "c", callbacks=[Ask()])
+    trainer.fit(*data(), verbose=0)
+    assert seen[1] == whole and min(whole) > 0
+
+
+def test_what_an_epoch_has_taken_before_the_stop_counts(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    class Slow(StopAfter):
+        def on_batch_end(self, trainer, logs):
+            now[0] += 10
+
+    trainer = trainer_of("mlp", "adam")
+    with pytest.raises(Stopped):
+        trainer.fit(*data(), epochs=2, batch_size=BATCH, callbacks=[Slow(tmp_path / "c", 7)], verbose=0)
+    now[0] = 5000.0
+    trainer = fn.Trainer.resume(tmp_path / "c", callbacks=[Slow()])
+    now[0] = 6000.0
+    trainer.fit(*data(), verbose=0)
+    assert trainer.history.seconds == [50, 50]
 
 
 def test_folders_of_images_go_on_too(tmp_path):

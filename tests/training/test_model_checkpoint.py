@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from stopping import (
+    StopAfter,
+    Stopped,
     X,
     Y,
     fit,
@@ -126,6 +128,17 @@ def test_nothing_to_go_on_from(tmp_path):
         fn.Trainer.resume(tmp_path)
     with pytest.raises(FileNotFoundError, match="there is no checkpoint in"):
         fn.training.newest_checkpoint(tmp_path / "nowhere")
+
+
+def test_what_is_written_is_not_taken_for_old_beside_checkpoints_with_greater_numbers(tmp_path):
+    fit(make_trainer(), callbacks=[saving(tmp_path, every=1, keep=9)])
+    newer = saving(tmp_path, every=1, keep=2)
+    trainer = fn.Trainer.resume(
+        checkpoint_directory.path_of(tmp_path, 8), callbacks=[newer, StopAfter(tmp_path / "c", 10)]
+    )
+    with pytest.raises(Stopped):
+        fit(trainer)
+    assert numbers(tmp_path) == [9, 10, 11, 12, 13, 14, 15]
 
 
 def test_an_older_checkpoint_may_be_gone_on_from(tmp_path):
