@@ -8,11 +8,12 @@ network keeps for life and in its file), and the sample's place in the batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from fastnet import checks
+from fastnet.files import register
 from fastnet.kernels import random
 from fastnet.kernels.batch import KINDS
 from fastnet.native.plan import ControlBlock
@@ -33,7 +34,12 @@ class Operation:
     def check_shape(self, shape) -> None:
         """Refuse samples that are too small."""
 
+    def config(self) -> dict:
+        """The constructor's arguments."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
+
+@register(name="augment.RandomFlip")
 @dataclass(frozen=True)
 class RandomFlip(Operation):
     """Mirror images.
@@ -65,6 +71,7 @@ class RandomFlip(Operation):
         return {"flip_x": below if self.horizontal else 0, "flip_y": below if self.vertical else 0}
 
 
+@register(name="augment.RandomCrop")
 @dataclass(frozen=True)
 class RandomCrop(Operation):
     """Pad images and take a part of their own size at a random place: a shift by up to `padding` pixels.
@@ -98,6 +105,7 @@ class RandomCrop(Operation):
         return {"pad_y": self.padding[0], "pad_x": self.padding[1], "reflect": int(self.mode == "reflect")}
 
 
+@register(name="augment.Brightness")
 @dataclass(frozen=True)
 class Brightness(Operation):
     """Multiply each image by a random factor.
@@ -122,6 +130,7 @@ class Brightness(Operation):
         return {"brighter": self.amount}
 
 
+@register(name="augment.Contrast")
 @dataclass(frozen=True)
 class Contrast(Operation):
     """Move each image's values away from their mean, or nearer to it: m + c (x - m), m over all pixels and channels.
@@ -147,6 +156,7 @@ class Contrast(Operation):
         return {"sharper": self.amount}
 
 
+@register(name="augment.Cutout")
 @dataclass(frozen=True)
 class Cutout(Operation):
     """Overwrite a rectangle at a random place of each image (DeVries & Taylor 2017).
@@ -180,6 +190,7 @@ class Cutout(Operation):
         return {"cut_y": self.size[0], "cut_x": self.size[1], "fill": self.value}
 
 
+@register(name="augment.Mixup")
 @dataclass(frozen=True)
 class Mixup(Operation):
     """Mix each sample with another one of the batch: x = s x_i + (1 - s) x_j, and the targets alike (Zhang et al. 2018).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastnet import checks
+from fastnet.files import register
 
 __all__ = ["EMA", "SWA", "WeightAverage"]
 
@@ -24,10 +25,15 @@ class WeightAverage:
         """Whether the weights after so many epochs take part."""
         return False
 
+    def config(self) -> dict:
+        """The constructor's arguments."""
+        return dict(vars(self))
+
     def __repr__(self):
-        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in vars(self).items())})"
+        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
 
 
+@register
 class EMA(WeightAverage):
     """a = decay a + (1 - decay) w after each update; a = w after the first.
 
@@ -55,6 +61,7 @@ class EMA(WeightAverage):
         self.decay = checks.real_number("decay", decay, least=0, below=1)
 
 
+@register
 class SWA(WeightAverage):
     """Stochastic weight averaging: the mean of the weights at the ends of epochs.
 

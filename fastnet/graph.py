@@ -157,8 +157,14 @@ class Graph:
                     parameter.name = name
                     self.parameters[name] = parameter
 
-    def allocate(self, dtype: str, seed: int, initialize: bool = True) -> Segment | None:
-        """Give the parameters that have no memory yet a segment, and draw their first values."""
+    def allocate(self, dtype: str, seed: int, initialize: bool = True, layout=()) -> Segment | None:
+        """Give the parameters that have no memory yet a segment, and draw their first values.
+
+        With a `layout`, what `layout` gave for another network of these layers, they lie as they do there.
+        """
+        for rows in layout:
+            parts = [(None if name is None else self.parameters[name], shape, learned) for name, shape, learned in rows]
+            Segment([p or Parameter("of another network", shape, None, learned) for p, shape, learned in parts], dtype)
         fresh = [p for p in self.parameters.values() if p.segment is None]
         for parameter in self.parameters.values():
             if parameter.segment is not None and parameter.segment.dtype != dtype:
@@ -172,6 +178,15 @@ class Graph:
         if initialize:
             self.initialize(fresh, seed)
         return segment
+
+    def layout(self) -> list:
+        """Which parameters lie in one segment: name (None of another network's), shape, and whether it is trainable.
+
+        Sums over all gradients are made range by range, so that their last bit depends on it.
+        """
+        names = {parameter: name for name, parameter in self.parameters.items()}
+        segments = dict.fromkeys(parameter.segment for parameter in self.parameters.values())
+        return [[[names.get(p), list(p.shape), p.trainable] for p in segment.parameters] for segment in segments]
 
     def initialize(self, parameters, seed: int) -> None:
         """Draw first values, of some of the graph's parameters."""

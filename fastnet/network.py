@@ -21,6 +21,7 @@ from fastnet.training.evaluation import Evaluator
 __all__ = ["Network", "load"]
 
 
+@files.register
 class Network(Block):
     """Layers that compute together, with their parameters in one piece of memory.
 
@@ -95,12 +96,12 @@ class Network(Block):
         net._regularize(regularizer)
         return net
 
-    def _set_up(self, nodes, output, input_shape, dtype, seed, name, initialize=True):
+    def _set_up(self, nodes, output, input_shape, dtype, seed, name, initialize=True, layout=()):
         Layer.__init__(self, name=name)
         self.dtype = checks.dtype_name("dtype", dtype)
         self.seed = secrets.randbits(32) if seed is None else checks.whole_number("seed", seed, least=0)
         self.graph = Graph(nodes, output, checks.shape("input_shape", input_shape))
-        self.graph.allocate(self.dtype, self.seed, initialize)
+        self.graph.allocate(self.dtype, self.seed, initialize, layout)
         self.executor = Executor(self.graph, self.dtype, self.seed)
         self.epochs = 0  # shuffled epochs of its life, which the next shuffle is keyed by
         self.loss = None
@@ -494,10 +495,15 @@ class Network(Block):
 
         The file is written aside and renamed, so that an interrupted save leaves an older one whole.
         """
-        files.write_safetensors(path, self.state_dict(), network_data.description(self))
+        files.write_safetensors(path, self.state_dict(), self.description())
+
+    def description(self) -> dict:
+        """What JSON can hold of the network: all but its arrays."""
+        return network_data.description(self)
 
     @classmethod
-    def _from_description(cls, data: dict, custom_objects) -> Network:
+    def from_description(cls, data: dict, custom_objects=None) -> Network:
+        """The network that `description` described, without values for its parameters."""
         net = cls.__new__(cls)
         network_data.build(net, data, custom_objects)
         return net
@@ -548,8 +554,9 @@ def load(path, *, custom_objects=None) -> Network:
     tensors, data = files.read_safetensors(path)
     try:
         if data.get("kind") != network_data.KIND:
-            raise ValueError(f"it holds a {data.get('kind')!r}, not a network")
-        net = Network._from_description(data, custom_objects)
+            hint = "; fn.Trainer.resume reads it" if data.get("kind") == "checkpoint" else ""
+            raise ValueError(f"it holds a {data.get('kind')!r}, not a network{hint}")
+        net = Network.from_description(data, custom_objects)
         net.load_state_dict(tensors)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: cannot be read as a fastnet network: {error}") from error

@@ -35,10 +35,18 @@ def description(net) -> dict:
             {"name": n.name, "layer": number[id(n.layer)], "inputs": n.inputs, "stream": n.stream}
             for n in net.graph.nodes
         ],
+        **_layout(net.graph),
         "loss": None if net.loss is None else files.to_config(net.loss),
         "metrics": [files.to_config(metric) for metric in net.metrics],
         "extra": net.extra,
     }
+
+
+def _layout(graph) -> dict:
+    """How the parameters lie in memory, where other networks have had a part in it."""
+    layout = graph.layout()
+    alone = len(layout) <= 1 and all(name is not None for segment in layout for name, *_ in segment)
+    return {} if alone else {"layout": layout}
 
 
 def _rules(layers, name: str) -> list:
@@ -55,7 +63,8 @@ def build(net, data: dict, custom_objects) -> None:
         for i, rule in data[f"{name}s"]:
             setattr(layers[i], name, files.from_config(rule, custom_objects))
     nodes = [Node(n["name"], layers[n["layer"]], list(n["inputs"]), n["stream"]) for n in data["nodes"]]
-    net._set_up(nodes, data["output"], tuple(data["input_shape"]), data["dtype"], data["seed"], data["name"], False)
+    net._set_up(nodes, data["output"], tuple(data["input_shape"]), data["dtype"], data["seed"], data["name"], False,
+                data.get("layout", ()))  # fmt: skip
     net.executor.control.forward = data["forward_count"]
     net.epochs = data["epochs"]
     net.loss = None if data["loss"] is None else files.from_config(data["loss"], custom_objects)

@@ -50,7 +50,7 @@ def test_a_network_whose_values_die_away_computes_with_no_denormals(threads):
         for _ in range(150):
             trainer.train_on_batch(x, y)
             largest.append(np.abs(weights).max())
-            state = [np.frombuffer(memory.block, "float32") for memory in trainer.update._arrays.values()]
+            state = [np.frombuffer(memory.block, "float32") for memory in trainer.update.states.values()]
             found = [
                 *net.state_dict().values(),
                 *(p.grad for p in net.parameters()),

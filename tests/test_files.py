@@ -580,3 +580,48 @@ def test_damaged_configurations():
     ]:
         with pytest.raises(ValueError, match=text):
             files.from_config(data)
+
+
+def equal(a, b):
+    """The same types, and the same bits."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(equal, a, b))
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, (np.ndarray, np.generic)):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    return repr(a) == repr(b)
+
+
+VALUES = [
+    None, True, -3, 2**80, 0.1, -0.0, float("nan"), float("-inf"), "text", [], (), {}, [1, (2, [3.5])], {"a": {"b": (None,)}},
+    {1: "one", "two": 2, (3,): 3}, {"float": "nan"}, {"array": {"tuple": []}}, {"class": "X", "config": {}}, np.float32(0.1),
+    np.int64(7), np.bool_(True), np.array([np.nan, -0.0]), np.zeros((0, 3), np.uint8), np.array(5.0),
+    {"a/b": np.ones(1), "a": {"b": np.zeros(1)}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", VALUES, ids=[str(i) for i in range(len(VALUES))])
+def test_packed_values_come_back_to_the_bit(value, tmp_path):
+    tensors = {}
+    packed = files.pack(value, tensors, "place")
+    files.write_safetensors(tmp_path / "a", tensors, {"value": packed})
+    read, document = files.read_safetensors(tmp_path / "a")
+    assert equal(files.unpack(document["value"], read), value)
+    assert files.read_metadata(tmp_path / "a") == document
+
+
+def test_sets_and_what_cannot_be_packed():
+    assert files.unpack(files.pack({"b", "a"}, {}, ""), {}) == {"a", "b"}
+    with pytest.raises(TypeError, match=r"^state/a/1 is object .*; a file holds numbers, texts, arrays"):
+        files.pack({"a": [1, object()]}, {}, "state")
+    with pytest.raises(TypeError, match="state is an array of shape .* dtype complex128"):
+        files.pack(np.ones(2, complex), {}, "state")
+
+
+def test_metadata_of_a_damaged_file(tmp_path):
+    (tmp_path / "a").write_bytes(b"damaged file")
+    with pytest.raises(ValueError, match="is not a safetensors file, or damaged"):
+        files.read_metadata(tmp_path / "a")

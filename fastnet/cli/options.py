@@ -6,7 +6,7 @@ import argparse
 
 from fastnet import checks
 
-__all__ = ["image_size", "named", "names", "real_number", "sizes", "whole_number"]
+__all__ = ["checkpoint_interval", "image_size", "named", "names", "real_number", "sizes", "whole_number"]
 
 
 def whole_number(least: int | None = None):
@@ -80,3 +80,16 @@ def names(known):
         return given
 
     return convert
+
+
+def checkpoint_interval(text: str) -> str:
+    """What `ModelCheckpoint` takes as `every`."""
+    from fastnet.training.model_checkpoint import interval
+
+    try:
+        interval(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected an interval such as '10 minutes', '5 epochs' or '500 batches'; got {text!r}"
+        ) from None
+    return text

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import shlex
-import signal
-import threading
 import time
-import warnings
 
+from fastnet.cli import stopping
 from fastnet.cli.options import image_size, named, names, real_number, sizes, whole_number
 from fastnet.cli.run_directory import RunDirectory
 from fastnet.files.runs import HISTORY, MODEL, REPORT
@@ -136,6 +133,7 @@ def add_arguments(parser) -> None:
     add("--tensorboard", "also write curves, histograms and the graph for TensorBoard to this directory", metavar="DIR")
     parser.add_argument("--report", action="store_true", help="also write report.html, a page with curves and mistakes")
     parser.add_argument("--overwrite", action="store_true", help="replace a finished run in that directory")
+    stopping.add_arguments(parser)
 
 
 def run(arguments) -> int:
@@ -146,9 +144,7 @@ def run(arguments) -> int:
     if arguments.threads is not None:
         config.set_num_threads(arguments.threads)
     directory = RunDirectory(arguments.out, arguments.overwrite)
-    callbacks = [HealthMonitor()] if arguments.health else []
-    if arguments.tensorboard is not None:
-        callbacks.append(training.TensorBoard(arguments.tensorboard))
+    checkpoints = stopping.Checkpoints(arguments)
     data = datasets.load(
         arguments.data,
         target=arguments.target,
@@ -158,21 +154,31 @@ def run(arguments) -> int:
         channels=arguments.channels,
     )
     directory.make()
+    checkpoints.make()
     x, y, validation = _divide(data, arguments)
     classification = data.task == "classification"
-    net = build(arguments, data)
     augment = _augmentations(arguments, data)
     print(_describe(arguments.data, data, len(x), validation))
+    trainer = checkpoints.resumed()
+    if trainer is None:
+        trainer = training.Trainer(
+            build(arguments, data),
+            loss="softmax_cross_entropy" if classification else "mse",
+            optimizer=_optimizer(arguments),
+            metrics=["accuracy"] if classification else ["r2"],
+        )
+        checkpoints.mark(trainer.net)
+        callbacks = [HealthMonitor()] if arguments.health else []
+        if arguments.tensorboard is not None:
+            callbacks.append(training.TensorBoard(arguments.tensorboard))
+        callbacks += checkpoints.callbacks
+    else:
+        callbacks = None
+    net = trainer.net
     print(net.summary(), flush=True)
-    trainer = training.Trainer(
-        net,
-        loss="softmax_cross_entropy" if classification else "mse",
-        optimizer=_optimizer(arguments),
-        metrics=["accuracy"] if classification else ["r2"],
-    )
     net.loss, net.metrics = trainer.loss, trainer.metrics
-    begun = time.perf_counter()
-    with _stopping_cleanly(directory, trainer), _quiet_health():
+    begun = time.perf_counter() - checkpoints.seconds
+    with stopping.stopping_cleanly(directory, trainer, checkpoints):
         trainer.fit(
             x, y, epochs=arguments.epochs, batch_size=arguments.batch_size, validation=validation, augment=augment,
             callbacks=callbacks,
@@ -261,34 +267,6 @@ def _augmentations(arguments, data) -> list:
     return [make(augment, shape[:2]) for name, make in AUGMENTATIONS.items() if name in named]
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, treated as Ctrl-C is."""
-
-    code = 128 + signal.SIGTERM
-
-
-@contextlib.contextmanager
-def _stopping_cleanly(directory, trainer):
-    """Write the history of what was trained when Ctrl-C, SIGTERM or a loss that is not finite ends the training."""
-
-    def terminate(*_):
-        raise _Terminated
-
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, terminate) if in_main_thread else None
-    try:
-        yield
-    except (KeyboardInterrupt, FloatingPointError) as error:
-        epochs = trainer.history.epochs
-        kept = f"the history of {epochs} epoch{'s' * (epochs != 1)} is in {directory.save_interrupted(trainer.history)}"
-        if isinstance(error, FloatingPointError):
-            raise FloatingPointError(f"{error}; {kept}") from None
-        raise type(error)(f"interrupted; {kept}") from None
-    finally:
-        if in_main_thread:
-            signal.signal(signal.SIGTERM, before)
-
-
 # What is printed and written
 
 
@@ -338,16 +316,6 @@ def _figures(history, tested: dict) -> str:
     return "\n".join(lines)
 
 
-@contextlib.contextmanager
-def _quiet_health():
-    """Findings are printed at the end, so no warnings of them before."""
-    from fastnet.health import HealthWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", HealthWarning)
-        yield
-
-
 def _health(history) -> str:
     """The findings, the most severe first."""
     if not history.findings:
@@ -360,9 +328,8 @@ def _description(arguments, data, results, history, seconds) -> dict:
     import fastnet
     from fastnet import config
 
-    options = {
-        name: value for name, value in vars(arguments).items() if name not in ("run", "command", "overwrite", "report")
-    }
+    left_out = ("run", "command", "overwrite", "report", "checkpoint", "checkpoint_every", "resume")
+    options = {name: value for name, value in vars(arguments).items() if name not in left_out}
     if options["data"] != "digits":
         options["data"] = os.path.abspath(options["data"])
     for name, value in options.items():

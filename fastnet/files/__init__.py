@@ -12,24 +12,30 @@ from fastnet.files.atomic import (
     write_csv,
 )
 from fastnet.files.documents import plain, read_json, read_rows, write_json
-from fastnet.files.registry import from_config, register, to_config
-from fastnet.files.tensors import read_safetensors, write_safetensors
+from fastnet.files.registry import class_name, find_class, from_config, register, to_config
+from fastnet.files.tensors import read_metadata, read_safetensors, write_safetensors
+from fastnet.files.values import pack, unpack
 
 __all__ = [
     "append_bytes",
+    "class_name",
     "csv_text",
     "end_last_line",
     "existing_file",
+    "find_class",
     "from_config",
     "holds_something",
     "make_directory",
     "missing_file",
+    "pack",
     "plain",
     "read_json",
+    "read_metadata",
     "read_rows",
     "read_safetensors",
     "register",
     "to_config",
+    "unpack",
     "write_bytes",
     "write_csv",
     "write_json",

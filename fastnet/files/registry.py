@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnet import checks
 
-__all__ = ["from_config", "register", "to_config"]
+__all__ = ["class_name", "find_class", "from_config", "register", "to_config"]
 
 _classes: dict[str, type] = {}
 _names: dict[type, str] = {}
@@ -129,10 +129,11 @@ def to_config(obj):
         return config
     if not isinstance(config, dict):
         raise TypeError(f"{type(obj).__name__}.config() must return a dict; it returned {checks.describe(config)}")
-    return {"class": _name_of(type(obj)), "config": _dict_to_config(config)}
+    return {"class": class_name(type(obj)), "config": _dict_to_config(config)}
 
 
-def _name_of(cls: type) -> str:
+def class_name(cls: type) -> str:
+    """What files call a class."""
     if cls in _names:
         return _names[cls]
     other = _lookup(cls.__name__)
@@ -202,17 +203,29 @@ def _object(data, custom_objects):
     name, config = data["class"], data["config"]
     if not isinstance(name, str) or not isinstance(config, dict):
         raise ValueError(f"the file's configuration is damaged: {checks.describe(data)} describes no object")
-    cls = custom_objects.get(name) or _lookup(name)
-    if cls is None:
-        raise ValueError(
-            f"the file uses the class {name!r}, which is not known here: define it and decorate it with @fn.register, "
-            f"or pass custom_objects={{{name!r}: {name}}}{checks.nearest(name, [*custom_objects, *_classes])}"
-        )
+    cls = find_class(name, custom_objects)
     arguments = {key: _object(value, custom_objects) for key, value in config.items()}
     try:
         return cls(**arguments)
     except TypeError as error:
         raise ValueError(f"class {name!r} does not take the arguments that the file has for it: {error}") from error
+
+
+def find_class(name: str, custom_objects: dict[str, type] | None = None) -> type:
+    """The class that a file calls `name`, of `custom_objects` or registered; one of fastnet is imported for it.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    cls = (custom_objects or {}).get(name) or _lookup(name)
+    if cls is None:
+        raise ValueError(
+            f"the file uses the class {name!r}, which is not known here: define it and decorate it with @fn.register, "
+            f"or pass custom_objects={{{name!r}: {name}}}{checks.nearest(name, [*(custom_objects or ()), *_classes])}"
+        )
+    return cls
 
 
 def _array_from_config(data: dict) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -12,10 +13,11 @@ import numpy as np
 from fastnet import checks
 from fastnet.files.atomic import clear_error, existing_file, write_bytes
 
-__all__ = ["read_safetensors", "write_safetensors"]
+__all__ = ["read_metadata", "read_safetensors", "write_safetensors"]
 
 FORMAT = "fastnet"
 VERSION = 1
+RESERVED = {"format", "version", "crc32"}  # keys of the document that are the format's own
 # safetensors refuses headers above 100 MB; the rest of the header describes the tensors.
 LARGEST_DOCUMENT = 64 << 20
 # As safetensors names what `write_safetensors` writes.
@@ -72,30 +74,51 @@ def read_safetensors(path) -> tuple[dict[str, np.ndarray], dict]:
     OSError
         There is no such file, or it can't be read.
     """
+    path = existing_file(path)
+    with _opened(path) as file:
+        document = _checked_document(path, file.metadata())
+        names = sorted(file.keys())
+        # With JAX in the process NumPy knows types of its own, and safetensors reads them.
+        unknown = {file.get_slice(name).get_dtype() for name in names} - DTYPES
+        if unknown:
+            raise TypeError(", ".join(sorted(unknown)))
+        tensors = {name: file.get_tensor(name) for name in names}
+    if document.pop("crc32", None) != _checksum(tensors, document):
+        raise ValueError(f"{path} is damaged: its content does not have the checksum that was written with it")
+    del document["format"], document["version"]
+    return tensors, document
+
+
+def read_metadata(path) -> dict:
+    """The JSON document alone of a file that `write_safetensors` wrote, without a look at its arrays and checksum.
+
+    Raises
+    ------
+    ValueError, OSError
+        As `read_safetensors`.
+    """
+    path = existing_file(path)
+    with _opened(path) as file:
+        document = _checked_document(path, file.metadata())
+    return {key: value for key, value in document.items() if key not in RESERVED}
+
+
+@contextlib.contextmanager
+def _opened(path: str):
+    """The file for reading; what is wrong with it becomes one sentence."""
     from safetensors import SafetensorError, safe_open
 
-    path = existing_file(path)
     if os.path.getsize(path) == 0:
         raise ValueError(f"{path} is empty")
     try:
         with safe_open(path, framework="np") as file:
-            document = _checked_document(path, file.metadata())
-            names = sorted(file.keys())
-            # With JAX in the process NumPy knows types of its own, and safetensors reads them.
-            unknown = {file.get_slice(name).get_dtype() for name in names} - DTYPES
-            if unknown:
-                raise TypeError(", ".join(sorted(unknown)))
-            tensors = {name: file.get_tensor(name) for name in names}
+            yield file
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file, or damaged or cut short ({error})") from None
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} holds a tensor of a type that fastnet does not read ({error})") from None
     except OSError as error:
         raise clear_error(error, f"cannot read {path}: {error.strerror or error}") from None
-    if document.pop("crc32", None) != _checksum(tensors, document):
-        raise ValueError(f"{path} is damaged: its content does not have the checksum that was written with it")
-    del document["format"], document["version"]
-    return tensors, document
 
 
 def _plain_array(name: str, array) -> np.ndarray:
@@ -111,7 +134,7 @@ def _plain_array(name: str, array) -> np.ndarray:
 def _json_document(metadata: dict) -> dict:
     if not isinstance(metadata, dict):
         raise TypeError(f"metadata must be a dict; got {checks.describe(metadata)}")
-    reserved = {"format", "version", "crc32"} & metadata.keys()
+    reserved = RESERVED & metadata.keys()
     if reserved:
         raise ValueError(f"metadata must not have the key {min(reserved)!r}, which the format uses")
     try:

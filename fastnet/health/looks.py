@@ -44,14 +44,22 @@ class Stretch:
         self._histograms: list[np.ndarray] = []
         self._active: list[np.ndarray] = []
         self._saturated: list[np.ndarray] = []
-        self._rows: list[dict] = []
-        self._updated: list[bool] = []
-        self._agreements: dict[int, np.ndarray] = {}
-        self._ranks: dict[int, dict] = {}
+        self.updated: list[bool] = []
+        self.agreements: dict[int, np.ndarray] = {}  # by the look's number in the stretch, as the ranks are
+        self.ranks: dict[int, dict] = {}
         self._figures: dict[str, np.ndarray] | None = None
 
     def __len__(self):
         return len(self.looks)
+
+    def arrays(self) -> dict[str, list]:
+        """The lists that have an array of one shape for each look."""
+        return {
+            "heads": self._heads,
+            "histograms": self._histograms,
+            "active": self._active,
+            "saturated": self._saturated,
+        }
 
     def add(self, look: Look, updated: bool) -> None:
         """Take over what the probe has found."""
@@ -61,16 +69,15 @@ class Stretch:
         self._histograms.append(probe.results[:, -BINS:].copy())
         self._active.append(probe.active.copy())
         self._saturated.append(probe.saturated.copy())
-        self._rows.append(dict(probe.rows))
-        self._updated.append(updated)
+        self.updated.append(updated)
         self._figures = None
 
     def add_agreement(self, results: np.ndarray) -> None:
-        self._agreements[len(self) - 1] = results.copy()
+        self.agreements[len(self) - 1] = results.copy()
         self._figures = None
 
     def add_ranks(self, ranks: dict[str, float]) -> None:
-        self._ranks[len(self) - 1] = ranks
+        self.ranks[len(self) - 1] = ranks
         self._figures = None
 
     def newest(self) -> list[tuple[str, str, dict, np.ndarray]]:
@@ -97,8 +104,12 @@ class Stretch:
 
     def active(self, item) -> np.ndarray:
         """The share of rows in which each unit of an item is on, (looks, units)."""
-        rows = np.array([rows.get(item.name, 1) for rows in self._rows])
-        return np.array([active[item.units] for active in self._active]) / rows[:, None]
+        return np.array([active[item.units] for active in self._active]) / self._rows(item)[:, None]
+
+    def _rows(self, item) -> np.ndarray:
+        """Rows of an item's output that were looked at, (looks,); 1 where it was not seen."""
+        sizes = np.array([head[item.row, HEAD.index("size")] for head in self._heads])
+        return np.where(sizes > 0, sizes / (item.units.stop - item.units.start), 1)
 
     @property
     def figures(self) -> dict[str, np.ndarray]:
@@ -129,14 +140,14 @@ class Stretch:
         if len(updates):
             weights = figures["norm"][:, updates - 2]
             ratios = np.where(weights > 0, figures["norm"][:, updates] / weights, np.nan)
-            figures["update_ratio"][:, updates] = np.where(np.array(self._updated)[:, None], ratios, np.nan)
-            for look, agreement in self._agreements.items():
+            figures["update_ratio"][:, updates] = np.where(np.array(self.updated)[:, None], ratios, np.nan)
+            for look, agreement in self.agreements.items():
                 product, g, h = agreement.T
                 noise = (g + h) / 2 - product
                 figures["signal_to_noise"][look, updates - 1] = np.where(
                     noise > 0, np.maximum(product, 0) / noise, np.nan
                 )
-        for look, ranks in self._ranks.items():
+        for look, ranks in self.ranks.items():
             for name, rank in ranks.items():
                 figures["effective_rank"][look, self.row_of[name, "weight"]] = rank
         self._add_units(figures)
@@ -151,6 +162,5 @@ class Stretch:
                 dead = (self.active(item) == 0).mean(axis=1)
                 figures["dead"][:, item.row] = np.where(there, dead, np.nan)
             if item.ends.has_flat:
-                rows = np.array([rows.get(item.name, 1) for rows in self._rows])
-                saturated = np.array([counts[item.units] for counts in self._saturated]).mean(axis=1) / rows
+                saturated = np.array([counts[item.units] for counts in self._saturated]).mean(axis=1) / self._rows(item)
                 figures["saturated"][:, item.row] = np.where(there, saturated, np.nan)

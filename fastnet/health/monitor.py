@@ -8,6 +8,8 @@ import warnings
 import numpy as np
 
 from fastnet import checks
+from fastnet.files import register
+from fastnet.health import saved
 from fastnet.health.evidence import Beginning, Evidence, symmetric_layers
 from fastnet.health.findings import SEVERITIES, Finding
 from fastnet.health.looks import Look
@@ -42,10 +44,12 @@ class HealthError(RuntimeError):
         self.finding = finding
 
 
+@register
 class HealthMonitor(Callback):
     """Looks at weights, gradients, updates and activations every some steps, in compiled kernels.
 
-    It is for one run at a time: with another Trainer (each `Network.fit` makes one) it begins a table of its own.
+    It is for one run at a time: with another Trainer (each `Network.fit` makes one) it begins a table of its own. A checkpoint
+    holds all that it has seen, and `Trainer.resume` goes on with it.
 
     Parameters
     ----------
@@ -124,6 +128,32 @@ class HealthMonitor(Callback):
         # The network may have been trained by others since: the next look is not in the past.
         state["due"] = max(state["due"], seen + 1)
         trainer.history.health = self
+
+    def config(self) -> dict:
+        """The constructor's arguments."""
+        return {"every": self.every, "on_problem": self.on_problem, "samples": self.samples}
+
+    def state_to_save(self, trainer):
+        state = trainer.state(self)
+        if "beginning" not in state:
+            return {}  # another callback saves before this one has begun
+        numbers = {name: state[name] for name in ("gap", "due", "again", "diagnosed", "step") if name in state}
+        return {
+            "numbers": numbers,
+            "beginning": saved.beginning_state(state["beginning"]),
+            "probe": saved.probe_state(state["statistics"], state["again"]),
+            "table": saved.table_state(self.table),
+            "told": self._told,
+        }
+
+    def restore_state(self, trainer, state):
+        if not state:
+            return
+        own = trainer.state(self)
+        own.update(state["numbers"], beginning=saved.beginning_from(state["beginning"]))
+        saved.set_probe_state(own["statistics"], state["probe"])
+        self.table = saved.table_from(state["table"], own["statistics"], trainer.net.graph)
+        self._told = set(state["told"])
 
     def on_epoch_end(self, trainer, logs):
         epoch = trainer.history.epochs

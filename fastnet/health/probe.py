@@ -61,6 +61,8 @@ class StatisticsProbe(Probe):
     samples : int or None
         Of a batch's outputs the first so many are looked at, by default those that have 65,536 values, and at most 32; weights,
         gradients and updates are looked at whole.
+    parameters : list of Parameter, optional
+        By default those that are trained now.
 
     Attributes
     ----------
@@ -71,9 +73,9 @@ class StatisticsProbe(Probe):
         For the units of all items that have some: in how many rows they are on, and saturated.
     """
 
-    def __init__(self, graph, samples: int | None = None):
+    def __init__(self, graph, samples: int | None = None, parameters=None):
         self.samples = samples
-        self.parameters = graph.trainable_parameters()
+        self.parameters = graph.trainable_parameters() if parameters is None else parameters
         self.items: list[Item] = []
         units = 0
         for parameter in self.parameters:
@@ -94,12 +96,19 @@ class StatisticsProbe(Probe):
         self.results = np.frombuffer(self._results.block, np.float64).reshape(len(self.items), WIDTH)
         self.active, self.saturated = (np.frombuffer(memory.block, np.float64) for memory in self._units)
         self._gradients = {p.segment: _like(p.segment, "a batch's gradients") for p in self.parameters}
-        self.rows: dict[str, int] = {}  # rows of the outputs that were looked at
-        self.step_work = self.own_work = 0.0
+        self.step_work = self.own_work = 0.0  # of the step of the largest batch, without and in looking
+        self._work = 0.0  # of looking, in the recording that is made
 
     def begin(self) -> None:
         """Before a look: nothing has been found yet."""
         self.results[:] = np.nan
+
+    def kept_gradients(self) -> dict[str, np.ndarray]:
+        """Of the last look's batch, by parameter: what an `AgreementProbe` compares with. Views."""
+        return {
+            p.name: np.frombuffer(self._gradients[p.segment].block, p.dtype, p.size, p.offset).reshape(p.shape)
+            for p in self.parameters
+        }
 
     def of(self, kind: str) -> list[Item]:
         return [item for item in self.items if item.kind == kind]
@@ -119,12 +128,11 @@ class StatisticsProbe(Probe):
                 "unit_activity", reads={"y": x}, writes={"active": counts[0], "saturated": counts[1]}, work=8 * x.size,
                 rows=x.rows, columns=columns, floor=floor, low=low, high=high,
             )  # fmt: skip
-            self.rows[item.name] = x.rows
-        self.own_work += sum(node.work for node in aside.nodes)
+        self._work += sum(node.work for node in aside.nodes)
         return aside.nodes
 
     def record_forward(self, recording, graph):
-        self.own_work = 0.0
+        self._work = 0.0
         for item in self.of("activation"):
             y = graph.values[item.name]
             samples = min(self.samples or min(MOST_SAMPLES, 1 + VALUES * y.shape[0] // y.size), y.shape[0])
@@ -143,7 +151,8 @@ class StatisticsProbe(Probe):
     def record_update(self, recording, graph):
         self._look_at_parameters(recording, "weight")
         self._look_at_parameters(recording, "update")
-        self.step_work = sum(node.work for node in recording.nodes if node.place != "health")
+        self.step_work = max(self.step_work, sum(node.work for node in recording.nodes if node.place != "health"))
+        self.own_work = max(self.own_work, self._work)
 
     def _look_at_parameters(self, recording, kind: str) -> None:
         for parameter, item in zip(self.parameters, self.of(kind), strict=True):

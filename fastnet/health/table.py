@@ -62,34 +62,34 @@ class HealthTable:
     """
 
     def __init__(self):
-        self._stretches: list[Stretch] = []
+        self.stretches: list[Stretch] = []
         self._series: dict = {}
 
     def __len__(self):
         """Looks so far."""
-        return sum(map(len, self._stretches))
+        return sum(map(len, self.stretches))
 
     @property
     def looks(self) -> list[Look]:
-        return [look for stretch in self._stretches for look in stretch.looks]
+        return [look for stretch in self.stretches for look in stretch.looks]
 
     def add(self, look: Look, probe, updated: bool) -> None:
         """Take over what a `StatisticsProbe` has found; `updated`: the step was not a bad one, nor waits for others."""
-        if not self._stretches or self._stretches[-1].probe is not probe:
-            self._stretches.append(Stretch(probe, len(self)))
-        self._stretches[-1].add(look, updated)
+        if not self.stretches or self.stretches[-1].probe is not probe:
+            self.stretches.append(Stretch(probe, len(self)))
+        self.stretches[-1].add(look, updated)
         self._series.clear()
 
     def add_agreement(self, results) -> None:
         """Take over what an `AgreementProbe` has found for the last look."""
-        self._stretches[-1].add_agreement(results)
+        self.stretches[-1].add_agreement(results)
         self._series.clear()
 
     def add_ranks(self, ranks: dict[str, float]) -> None:
         """Take over the effective ranks of weights, by parameter, for the last look."""
-        if self._stretches:
-            known = self._stretches[-1].row_of
-            self._stretches[-1].add_ranks({name: rank for name, rank in ranks.items() if (name, "weight") in known})
+        if self.stretches:
+            known = self.stretches[-1].row_of
+            self.stretches[-1].add_ranks({name: rank for name, rank in ranks.items() if (name, "weight") in known})
             self._series.clear()
 
     # Reading
@@ -111,7 +111,7 @@ class HealthTable:
         """What has rows of a kind, in the order of the network."""
         checks.choice("kind", kind, ("weight", "gradient", "update", "activation"))
         found: dict[str, None] = {}
-        for stretch in self._stretches:
+        for stretch in self.stretches:
             seen = np.isfinite(stretch.figures["size"]).any(axis=0)
             found |= {item.name: None for item in stretch.probe.of(kind) if seen[item.row]}
         return list(found)
@@ -120,9 +120,9 @@ class HealthTable:
         """One array's figures over the looks in which it was seen."""
         key = name, kind
         if key not in self._series:
-            parts = [stretch for stretch in self._stretches if key in stretch.row_of]
+            parts = [stretch for stretch in self.stretches if key in stretch.row_of]
             if not parts:
-                known = {item.name for stretch in self._stretches for item in stretch.probe.of(kind)}
+                known = {item.name for stretch in self.stretches for item in stretch.probe.of(kind)}
                 raise ValueError(f"the table has no {kind} {name!r}{checks.nearest(name, known)}")
             self._series[key] = _series(parts, key)
         return self._series[key]
@@ -140,12 +140,12 @@ class HealthTable:
 
         The figures are "size", "bad", "zeros", "sum" and "squares" (of the finite elements), "least" and "greatest".
         """
-        return self._stretches[-1].newest() if self._stretches else []
+        return self.stretches[-1].newest() if self.stretches else []
 
     def columns(self) -> dict[str, np.ndarray]:
         """The whole table: an array for each of `COLUMNS`, looks in order, and in a look arrays in order."""
         table: dict[str, list] = {column: [] for column in COLUMNS}
-        for stretch in self._stretches:
+        for stretch in self.stretches:
             there = np.isfinite(stretch.figures["size"])
             items = [[(item.name, item.kind) for item in stretch.probe.items]] * len(stretch)
             names, kinds = np.array(items, object).transpose(2, 0, 1)
@@ -161,7 +161,7 @@ class HealthTable:
 
     def histograms(self) -> np.ndarray:
         """Those of the whole table: a row for each of `columns`, with counts in 64 equal steps from "least" to "greatest"."""
-        parts = [stretch.all_histograms[np.isfinite(stretch.figures["size"])] for stretch in self._stretches]
+        parts = [stretch.all_histograms[np.isfinite(stretch.figures["size"])] for stretch in self.stretches]
         return np.concatenate([np.empty((0, BINS)), *parts]).astype(np.int64)
 
     def to_csv(self) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from fastnet import checks
+from fastnet.files import register
 
-__all__ = ["Callback", "EarlyStopping", "LambdaCallback", "ModelCheckpoint", "ReduceLROnPlateau", "TerminateOnNaN"]
+__all__ = ["Callback", "EarlyStopping", "LambdaCallback", "Monitor", "ReduceLROnPlateau", "TerminateOnNaN"]
 
 
 class Callback:
@@ -16,9 +17,16 @@ class Callback:
     `logs` has the epoch's figures so far, the batch's in `on_batch_end`. A callback that overrides
     `on_batch_end` makes training return to Python after every step. ``trainer.stop()`` ends training
     after the running epoch.
+
+    A checkpoint (`Trainer.save_checkpoint`) holds that dict. One that defines ``config() -> dict``, its constructor's arguments,
+    is made anew by `Trainer.resume`; one that doesn't is given to it.
     """
 
-    def on_train_begin(self, trainer, logs): ...
+    #: Settings that `Trainer.resume` may be given others of, as they don't decide what is learned.
+    may_differ: tuple[str, ...] = ()
+
+    def on_train_begin(self, trainer, logs):
+        """Before the first epoch; in a training that goes on from a checkpoint, too, before `restore_state`."""
 
     def on_train_end(self, trainer, logs):
         """Called whatever ended the training: the last epoch, a stop, Ctrl-C, an error."""
@@ -28,6 +36,29 @@ class Callback:
     def on_epoch_end(self, trainer, logs): ...
 
     def on_batch_end(self, trainer, logs): ...
+
+    def batches_until_pause(self, trainer) -> int | None:
+        """In how many batches at the latest, from 1 on, training has to return to Python; None: whenever it does.
+
+        See `on_pause`; a callback without that isn't asked.
+        """
+
+    def on_pause(self, trainer):
+        """Called wherever nothing is half done: where training returns to Python between two steps (about every 50 ms), between
+        parts of the validation, and after an epoch when all callbacks have had their `on_epoch_end`. The place for
+        ``trainer.save_checkpoint(path)``.
+        """
+
+    def state_to_save(self, trainer) -> dict:
+        """What a checkpoint holds for this callback: what ``trainer.state(self)`` has, unless a subclass knows better.
+
+        Numbers, texts, arrays, and lists, tuples, sets and dicts of them.
+        """
+        return trainer.state(self)
+
+    def restore_state(self, trainer, state: dict) -> None:
+        """Take up what `state_to_save` gave."""
+        trainer.state(self).update(state)
 
     def batches_until_look(self, trainer):
         """In how many batches a step is to be looked at from inside; 0: the next one.
@@ -55,6 +86,10 @@ def nonfinite_rule(callbacks, on_nonfinite: str) -> str:
     return "stop" if ends and on_nonfinite == "raise" else on_nonfinite
 
 
+def pauses(callback: Callback) -> bool:
+    return type(callback).on_pause is not Callback.on_pause
+
+
 def listed(given) -> list[Callback]:
     """One or several callbacks as a list."""
     if isinstance(given, Callback):
@@ -75,6 +110,7 @@ class LambdaCallback(Callback):
     ----------
     on_train_begin, on_train_end, on_epoch_begin, on_epoch_end, on_batch_end : callable, optional
         See `Callback`. (Keras' functions get the number of the epoch: here that is ``trainer.history.epochs``.)
+        `Trainer.resume` has to be given such a callback again, as no file holds functions.
 
     Examples
     --------
@@ -103,6 +139,7 @@ class LambdaCallback(Callback):
             setattr(self, name, function)
 
 
+@register
 class TerminateOnNaN(Callback):
     """End training, without an error, where the loss is no longer a finite number.
 
@@ -124,12 +161,16 @@ class TerminateOnNaN(Callback):
     ('not finite', 0)
     """
 
+    def config(self) -> dict:
+        """The constructor's arguments."""
+        return {}
+
     def on_epoch_end(self, trainer, logs):
         if not all(math.isfinite(logs[name]) for name in ("loss", "val_loss") if name in logs):
             trainer.stop("not finite")
 
 
-class _Monitor(Callback):
+class Monitor(Callback):
     """What watches one figure: which, and whether less or more is better."""
 
     def __init__(self, monitor: str, mode: str, min_delta: float):
@@ -161,8 +202,13 @@ class _Monitor(Callback):
         """By how much a value must be better than the best one so far."""
         return self.min_delta
 
+    def config(self) -> dict:
+        """The constructor's arguments."""
+        return {"monitor": self.monitor, "mode": self.mode, "min_delta": self.min_delta}
 
-class EarlyStopping(_Monitor):
+
+@register
+class EarlyStopping(Monitor):
     """Stop when a figure has not improved for `patience` epochs, and go back to the best weights.
 
     Parameters
@@ -205,46 +251,12 @@ class EarlyStopping(_Monitor):
             trainer.net.load_state_dict(state["weights"])
             state["weights"] = None
 
-
-class ModelCheckpoint(_Monitor):
-    """Save the network after epochs.
-
-    Parameters
-    ----------
-    path : str or Path
-        May have "{epoch}" and names of figures: "runs/{epoch:03}-{val_loss:.3f}.safetensors".
-    monitor : str, default "val_loss"
-    best_only : bool, default True
-        Save only when `monitor` has improved.
-    mode, min_delta
-        As in `EarlyStopping`.
-    """
-
-    def __init__(self, path, monitor="val_loss", *, best_only=True, mode="auto", min_delta=0.0):
-        super().__init__(monitor, mode, min_delta)
-        self.path = path
-        self.best_only = checks.flag("best_only", best_only)
-
-    def on_train_begin(self, trainer, logs):
-        trainer.state(self).update(best=None)
-
-    def on_epoch_end(self, trainer, logs):
-        state = trainer.state(self)
-        if self.best_only:
-            value = self.value(logs)
-            if not self.is_better(value, state["best"]):
-                return
-            state["best"] = value
-        try:
-            path = str(self.path).format(epoch=trainer.history.epochs, **logs)
-        except (KeyError, IndexError, ValueError) as error:
-            raise ValueError(
-                f"path {str(self.path)!r} cannot be filled with epoch, {', '.join(logs)}: {error}"
-            ) from None
-        trainer.net.save(path)
+    def config(self):
+        return {**super().config(), "patience": self.patience, "restore_best": self.restore_best}
 
 
-class ReduceLROnPlateau(_Monitor):
+@register
+class ReduceLROnPlateau(Monitor):
     """Lower the learning rate when a figure has stopped improving.
 
     After more than `patience` epochs in a row without improvement ``trainer.rate_factor`` is multiplied by
@@ -310,3 +322,15 @@ class ReduceLROnPlateau(_Monitor):
             rate = trainer.learning_rate
             if rate > self.min_rate:
                 trainer.rate_factor *= max(self.factor, self.min_rate / rate)
+
+    def config(self):
+        return {
+            "monitor": self.monitor,
+            "factor": self.factor,
+            "patience": self.patience,
+            "mode": self.mode,
+            "threshold": self.threshold,
+            "threshold_mode": self.threshold_mode,
+            "cooldown": self.cooldown,
+            "min_rate": self.min_rate,
+        }

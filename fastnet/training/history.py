@@ -63,6 +63,22 @@ class History(Mapping):
             if len(values) < self.epochs:
                 values.append(float("nan"))
 
+    def state(self) -> dict:
+        """All but the monitor, as numbers and texts."""
+        return {
+            "values": self._values,
+            "epochs": self.epochs,
+            "stopped": self.stopped,
+            "learning_rates": self.learning_rates,
+            "seconds": self.seconds,
+            "settings": self.settings,
+        }
+
+    def set_state(self, state: dict) -> None:
+        """Take up what `state` gave."""
+        self._values, self.epochs, self.stopped = state["values"], state["epochs"], state["stopped"]
+        self.learning_rates, self.seconds, self.settings = state["learning_rates"], state["seconds"], state["settings"]
+
     def __getitem__(self, name):
         return self._values[name]
 

@@ -8,6 +8,7 @@ import json
 import numpy as np
 
 from fastnet import checks, files, schedules
+from fastnet.files import register
 from fastnet.training.callbacks import Callback
 
 __all__ = ["CSVLogger", "JSONLogger", "LearningRateLogger"]
@@ -19,9 +20,15 @@ class _EpochLogger(Callback):
     The file is opened for each record and closed behind it, so that all finished epochs are in it, whatever ends the process.
     """
 
+    may_differ = ("path", "append")
+
     def __init__(self, path, *, append=False):
         self.path = checks.path("path", path)
         self.append = checks.flag("append", append)
+
+    def config(self) -> dict:
+        """The constructor's arguments."""
+        return {"path": self.path, "append": self.append}
 
     def on_train_begin(self, trainer, logs):
         """Write what the Trainer has trained already, or look at what is there: a bad path fails before training."""
@@ -47,6 +54,7 @@ def _record(trainer, i: int, figures) -> dict:
     }
 
 
+@register
 class CSVLogger(_EpochLogger):
     """Write a line of a CSV table after each epoch, and the names of the columns before the first one.
 
@@ -125,6 +133,7 @@ def _csv_bytes(rows) -> bytes:
     return files.csv_text(rows[0], rows[1:]).encode() if rows else b""
 
 
+@register
 class JSONLogger(_EpochLogger):
     """Write a line of JSON after each epoch: an object with the figures that `CSVLogger` has as columns.
 
@@ -176,6 +185,7 @@ def _json_line(record: dict) -> bytes:
     return (json.dumps(files.plain(record), ensure_ascii=False, allow_nan=False, default=str) + "\n").encode()
 
 
+@register
 class LearningRateLogger(Callback):
     """Keep the learning rate of every update, also within an epoch: what a schedule really did.
 
@@ -208,6 +218,10 @@ class LearningRateLogger(Callback):
 
     def __init__(self):
         self._trainer = None
+
+    def config(self) -> dict:
+        """The constructor's arguments."""
+        return {}
 
     @property
     def steps(self) -> np.ndarray:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from fastnet import checks
+from fastnet.files import register
 from fastnet.training.callbacks import Callback
 
-__all__ = ["Progress", "ProgressBar", "bar_of"]
+__all__ = ["Pace", "Progress", "ProgressBar", "bar_of"]
+
+RUN_SECONDS = 0.05  # after which replay returns to Python: progress, callbacks, Ctrl-C
 
 
+@register
 class ProgressBar(Callback):
     """Shows how far training is, with the figures so far: tqdm's bar, in a notebook its widget (where ipywidgets is installed).
 
@@ -30,9 +34,15 @@ class ProgressBar(Callback):
     >>> history = net.fit(np.ones((8, 2)), np.ones(8), loss="mse", epochs=2, callbacks=[bar])
     """
 
+    may_differ = ("by_epoch", "leave")
+
     def __init__(self, *, by_epoch=False, leave=True):
         self.by_epoch = checks.flag("by_epoch", by_epoch)
         self.leave = checks.flag("leave", leave)
+
+    def config(self) -> dict:
+        """The constructor's arguments."""
+        return {"by_epoch": self.by_epoch, "leave": self.leave}
 
 
 def bar_of(callbacks, verbose: int) -> ProgressBar | None:
@@ -45,6 +55,22 @@ def bar_of(callbacks, verbose: int) -> ProgressBar | None:
     return ProgressBar() if verbose else None
 
 
+class Pace:
+    """How many steps take about as long as a run should."""
+
+    def __init__(self):
+        self._seconds: dict[int, float] = {}  # of a step, by batch size
+
+    def steps_of(self, batch: int) -> int:
+        """Steps of one run; 1 until one has been timed."""
+        step = self._seconds.get(batch)
+        return 1 if step is None else max(1, int(RUN_SECONDS / step))
+
+    def timed(self, batch: int, steps: int, seconds: float) -> None:
+        if steps:
+            self._seconds[batch] = max(seconds / steps, 1e-7)
+
+
 class Progress:
     """Counts epochs and samples, and shows them.
 
@@ -54,46 +80,44 @@ class Progress:
         Samples are those of one epoch.
     bar : ProgressBar or None
         How they are shown; None shows nothing.
+    epoch, done : int
+        Epochs that are finished already, and samples of the one behind them.
     """
 
-    def __init__(self, epochs: int, samples: int, bar: ProgressBar | None):
+    def __init__(self, epochs: int, samples: int, bar: ProgressBar | None, epoch: int = 0, done: int = 0):
         self.epochs = epochs
         self.samples = samples
         self.bar = bar
-        self.epoch = 0
-        self._seconds: dict[int, float] = {}  # of a step, by batch size
+        self.epoch = epoch
         self._shown = None
+        self._done = done
 
     def __enter__(self):
-        self._show()
+        self._show(self._done)
         return self
 
     def __exit__(self, *exception):
         if self._shown is not None:
             self._shown.close()
 
-    def _show(self) -> None:
+    def _show(self, done: int = 0) -> None:
+        """A bar, of this epoch or of all, with as many samples of this epoch behind it."""
         if self.bar is None:
             return
         from tqdm.auto import tqdm
 
-        total = self.samples if self.bar.by_epoch else self.epochs * self.samples
+        total, initial = self.samples, done
+        if not self.bar.by_epoch:
+            total, initial = self.epochs * total, self.epoch * total + done
         self._shown = tqdm(
-            total=total, unit=" samples", unit_scale=True, dynamic_ncols=True, leave=self.bar.leave
+            total=total, initial=initial, unit=" samples", unit_scale=True, dynamic_ncols=True, leave=self.bar.leave
         )  # fmt: skip
         self._describe()
 
     def _describe(self) -> None:
         self._shown.set_description(f"epoch {min(self.epoch + 1, self.epochs)}/{self.epochs}", refresh=False)
 
-    def steps_of(self, batch: int, seconds: float) -> int:
-        """Steps that take about this long; 1 until one has been timed."""
-        step = self._seconds.get(batch)
-        return 1 if step is None else max(1, int(seconds / step))
-
-    def advance(self, steps: int, batch: int, seconds: float, sums) -> None:
-        if steps:
-            self._seconds[batch] = max(seconds / steps, 1e-7)
+    def advance(self, steps: int, batch: int, sums) -> None:
         if self._shown is not None:
             self._shown.set_postfix_str(_text(sums.result()), refresh=False)
             self._shown.update(steps * batch)

@@ -9,6 +9,7 @@ import time
 import numpy as np
 
 from fastnet import checks, files
+from fastnet.files import register
 from fastnet.graph import INPUT
 from fastnet.training.callbacks import Callback
 
@@ -20,6 +21,7 @@ BINS = 64  # of a histogram of weights, as many as a health monitor's have
 SAFE = str.maketrans({".": "/", ":": "\N{RATIO}", "^": "\N{CARET}"})
 
 
+@register
 class TensorBoard(Callback):
     """Write what ``tensorboard --logdir DIRECTORY`` shows: curves, histograms, and the graph of the network.
 
@@ -57,11 +59,21 @@ class TensorBoard(Callback):
     ['train']
     """
 
+    may_differ = ("directory", "histograms", "graph")
+
     def __init__(self, directory, *, histograms=1, graph=True):
         self.directory = checks.path("directory", directory)
         self.histograms = checks.whole_number("histograms", histograms, least=0)
         self.graph = checks.flag("graph", graph)
         _require_tensorboard()
+
+    def config(self) -> dict:
+        """The constructor's arguments."""
+        return {"directory": self.directory, "histograms": self.histograms, "graph": self.graph}
+
+    def state_to_save(self, trainer) -> dict:
+        """Nothing: a training that goes on writes files of its own, which TensorBoard joins to the former ones."""
+        return {}
 
     def on_train_begin(self, trainer, logs):
         state = trainer.state(self)

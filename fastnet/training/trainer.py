@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
-import time
-from contextlib import contextmanager
 
 import numpy as np
 
 from fastnet import averages, checks, labels, losses, optimizers, schedules
-from fastnet.augment import Augmentation
 from fastnet.execution import Programs
-from fastnet.kernels import random
 from fastnet.metrics import get_all as get_all_metrics
 from fastnet.native.arena import Block
 from fastnet.native.calls import KeptPlans
@@ -19,18 +16,16 @@ from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording, Workspace
 from fastnet.recording.clock import Clock
 from fastnet.training import callbacks as callback_module
-from fastnet.training.data import check_mixing, feeds
-from fastnet.training.evaluation import Evaluator
+from fastnet.training import checkpoint
 from fastnet.training.faults import BAD_DATA, BAD_GRADIENT, Fault, find_fault
+from fastnet.training.fit import Fit, Unfinished
+from fastnet.training.fit_settings import FitSettings
 from fastnet.training.history import History
-from fastnet.training.progress import Progress, bar_of
-from fastnet.training.settings import describe
 from fastnet.training.steps import Feed, Sums, training_step
 from fastnet.training.update import Clipping, Update
 
 __all__ = ["Trainer"]
 
-RUN_SECONDS = 0.05  # after which replay returns to Python: progress, callbacks, Ctrl-C
 MOST_STEPS = 4096  # of one run; as many learning rates are evaluated ahead
 
 
@@ -70,8 +65,14 @@ class Trainer:
     rate_factor : float
         Multiplies all rates; 1 at first. `ReduceLROnPlateau` lowers it, and setting it acts at the next step.
     net, loss, optimizer, metrics, history
+    batches : int
+        Training batches of the network's life.
     fault : Fault or None
         The first step of the last `fit` whose loss or gradients were not finite.
+    unfinished : Unfinished or None
+        After `resume`: the fit that the next call of `fit` goes on with; with None that begins another one.
+    resumed_from : str or None
+        The file that `resume` has read.
 
     Examples
     --------
@@ -104,8 +105,9 @@ class Trainer:
         self.control = ControlBlock()
         self.workspace = Workspace()
         sources = len(self.update.sources)
-        self.learning_rates = Memory("learning rates", Block(8 * MOST_STEPS * sources))
-        self._rates = np.frombuffer(self.learning_rates.block, np.float64).reshape(MOST_STEPS, sources)
+        self.most_steps = MOST_STEPS
+        self.learning_rates = Memory("learning rates", Block(8 * self.most_steps * sources))
+        self._rates = np.frombuffer(self.learning_rates.block, np.float64).reshape(self.most_steps, sources)
         self.sums = Sums(self.metrics, net.graph.output_shape)
         self._programs = Programs()
         self._kept = KeptPlans()
@@ -114,11 +116,19 @@ class Trainer:
         self._rate_factor = 1.0
         self.fault: Fault | None = None
         self.feed: Feed | None = None  # what `fit` trains on
-        self._stop: str | None = None
+        self.stop_reason: str | None = None  # why training is to end after the running epoch
+        self.running: Fit | None = None
+        self.unfinished: Unfinished | None = None
+        self.resumed_from: str | None = None
+        self.run_id = os.urandom(8).hex()  # which its checkpoints have
 
     @property
     def step(self) -> int:
         return self.control.step
+
+    @property
+    def batches(self) -> int:
+        return self.net.executor.control.forward
 
     @property
     def learning_rate(self) -> float:
@@ -141,7 +151,90 @@ class Trainer:
 
     def stop(self, reason: str = "stopped") -> None:
         """End training after the running epoch."""
-        self._stop = reason
+        self.stop_reason = reason
+
+    # Stopping and going on
+
+    def save_checkpoint(self, path) -> None:
+        """Write all of the training to a safetensors file: `resume` goes on with it, to the same bits.
+
+        Weights, the optimizer's state, averages, counts, the history, the place in a running `fit`, what callbacks keep: all but
+        the data, of which it holds a fingerprint. Between two steps, and from a callback (see `Callback.on_pause`);
+        `ModelCheckpoint` with `every` does it regularly. The file is written at once or not at all.
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        OSError
+            The file can't be written; an older one of that name is whole.
+        TypeError
+            A callback keeps what a file can't hold, or an object has no ``config()``; the error says where.
+
+        Examples
+        --------
+        >>> import tempfile, numpy as np, fastnet as fn
+        >>> net = fn.Network([fn.Dense(1)], input_shape=(2,), seed=0)
+        >>> trainer = fn.Trainer(net, loss="mse", optimizer=fn.Adam(1e-2))
+        >>> trainer.train_on_batch(np.ones((4, 2)), np.ones(4))["loss"] > 0
+        True
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     trainer.save_checkpoint(f"{directory}/one.safetensors")
+        ...     other = fn.Trainer.resume(f"{directory}/one.safetensors")
+        >>> other.step, bool((other.net.predict(np.ones((1, 2))) == net.predict(np.ones((1, 2)))).all())
+        (1, True)
+        """
+        checkpoint.save(self, path)
+
+    @classmethod
+    def resume(cls, path, *, custom_objects=None, callbacks=()) -> Trainer:
+        """The Trainer of a checkpoint, with its network, in the state that it was saved in.
+
+        If a `fit` was running then, ``trainer.fit(x, y)`` goes on with it: the data are given again, and settings and callbacks are
+        as they were.
+
+        Parameters
+        ----------
+        path : path
+            A file, or a directory of `ModelCheckpoint`: then its newest whole one is taken, with a RuntimeWarning that names newer
+            ones which are damaged.
+        custom_objects : dict, optional
+            Classes of the user's layers, losses, metrics, optimizers, schedules and callbacks by name, where ``@fn.register`` has
+            not named them.
+        callbacks : list of Callback, optional
+            What takes the place of the fit's callbacks of the same class and gets their state: needed for those without
+            ``config()``. The others are made anew; what is of a class that the fit had not comes behind them and begins.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged, no checkpoint or of a newer version, needs a class that is not known or a callback that is not
+            given, or a callback that is given has other settings.
+        OSError
+            There is no such file, or no checkpoint in the directory.
+
+        Examples
+        --------
+        >>> import tempfile, numpy as np, fastnet as fn
+        >>> x, y = np.ones((8, 2)), np.ones(8)
+        >>> net = fn.Network([fn.Dense(1)], input_shape=(2,), seed=0)
+        >>> class Stop(fn.Callback):
+        ...     def on_epoch_begin(self, trainer, logs):
+        ...         if trainer.history.epochs == 2:
+        ...             raise KeyboardInterrupt
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     saving = fn.ModelCheckpoint(directory, every=1)
+        ...     try:
+        ...         net.fit(x, y, loss="mse", epochs=5, callbacks=[saving, Stop()], verbose=0)
+        ...     except KeyboardInterrupt:
+        ...         pass
+        ...     trainer = fn.Trainer.resume(directory, callbacks=[Stop()])
+        ...     print(trainer.unfinished)
+        <fit of 5 epochs, interrupted behind sample 8 in epoch 2>
+        """
+        return checkpoint.resume(cls, path, custom_objects, callbacks)
 
     # One step at a time
 
@@ -167,9 +260,9 @@ class Trainer:
                 self.sums.clear()
             if sample_weight is not None or not self._repeat(x, y):
                 program = self._batch_program(x, y, sample_weight)
-                self._run(program, 1)
+                self.run(program, 1)
             if control.status:
-                self._refuse(self._batch_program(x, y, sample_weight))
+                self.refuse(self._batch_program(x, y, sample_weight))
             return self.sums.result() if self.metrics else {"loss": control.loss}
 
     def _repeat(self, x, y) -> bool:
@@ -193,7 +286,7 @@ class Trainer:
             metric.check(targets, net.graph.output_shape)
         weights = None if sample_weight is None else labels.weights(sample_weight, len(checked_x), net.dtype)
         feed = Feed(checked_x, targets, weights, ordered=False, checked=True)
-        program = self._program(feed, len(checked_x))
+        program = self.program(feed, len(checked_x))
         feed.bind(program)
         if weights is None and checked_x is x and (targets.array is y or targets.array.base is y):
             plan = program.replayable([program.feed.memories[name] for name in "xy"])
@@ -217,7 +310,7 @@ class Trainer:
             program = self._programs.get("apply", self._record_apply)
             # The forward count is the network's: its own forward has counted already.
             self.net.executor.control.forward -= 1
-            self._run(program, 1)
+            self.run(program, 1)
             if self.control.status:
                 self.net.executor.control.forward += 1
                 raise FloatingPointError("a gradient is not finite; no weight has changed")
@@ -236,14 +329,14 @@ class Trainer:
 
     # Programs
 
-    def _program(self, feed: Feed, batch: int, probes=()) -> Program:
+    def program(self, feed: Feed, batch: int, probes=()) -> Program:
         def make():
             with self.net.lock.recording:
                 return training_step(self, feed, batch, probes)
 
         return self._programs.get((batch, feed.key(), probes), make)
 
-    def _run(self, program: Program, steps: int) -> None:
+    def run(self, program: Program, steps: int) -> None:
         """Replay `steps` steps; the network's count of training forwards goes in and comes out."""
         control, network = self.control, self.net.executor.control
         self._fill_rates(steps)
@@ -263,7 +356,7 @@ class Trainer:
                 rates = rates.rates(self.control.step, int(updates[-1]) + 1, self.history.epochs)[updates]
             self._rates[:steps, column] = rates * self._rate_factor
 
-    def _refuse(self, program: Program) -> None:
+    def refuse(self, program: Program) -> None:
         """Raise what the step's status says; nothing has changed."""
         status = self.control.status
         if status in BAD_DATA:
@@ -274,147 +367,40 @@ class Trainer:
 
     # Many steps
 
-    def fit(self, x, y, *, epochs=1, batch_size=32, validation=None, sample_weight=None, class_weight=None,
-            callbacks=(), shuffle=True, drop_last=False, augment=(), on_nonfinite="raise", verbose=1) -> History:  # fmt: skip
-        """Train for some epochs; `Network.fit` explains the parameters. Can be called again to go on."""
-        checks.whole_number("epochs", epochs, least=0)
-        batch_size = checks.whole_number("batch_size", batch_size, least=1)
-        checks.choice("on_nonfinite", on_nonfinite, ["raise", "stop", "continue"])
-        callbacks = callback_module.listed(callbacks)
-        on_nonfinite = callback_module.nonfinite_rule(callbacks, on_nonfinite)
-        bar = bar_of(callbacks, verbose)
-        evaluator = Evaluator(self.net.executor, self.loss, self.metrics)
-        augmentation = Augmentation(augment, self.net.input_shape, self.net.seed)
-        check_mixing(augmentation, self.loss, self.net)
-        feed, validation = feeds(evaluator, x, y, validation, sample_weight, class_weight)
-        feed.augmentation = augmentation if augmentation.operations else None
-        n = len(feed.x)
-        if drop_last and n < batch_size:
-            raise ValueError(f"drop_last=True with batch_size={batch_size} leaves nothing of {n} samples")
-        order = np.arange(n, dtype=np.int64)
-        self._stop = None
-        self.history.stopped = None
-        watched = [callback for callback in callbacks if callback_module.watches_batches(callback)]
-        lookers = [callback for callback in callbacks if callback_module.looks_inside(callback)]
-        self.fault = None
-        self.feed = feed
-        self.history.settings = describe(self, feed, validation, epochs, batch_size)
-        progress = Progress(epochs, n if not drop_last else n - n % batch_size, bar)
-        with self._callbacks_around(callbacks, batch_size), progress:
-            for epoch in range(epochs):
-                epoch_begun = time.perf_counter()
-                self._show_average(False)
-                for callback in callbacks:
-                    callback.on_epoch_begin(self, {})
-                rate = self.learning_rate
-                if checks.flag("shuffle", shuffle):
-                    self._shuffle(order)
-                if feed.images is not None:
-                    feed.images.prefer(order)
-                figures = self._epoch(feed, order, batch_size, drop_last, watched, lookers, on_nonfinite, progress)
-                if figures is None:
-                    break
-                self._take_average(epoch + 1)
-                if validation is not None or callbacks:
-                    self._renew_statistics(batch_size)
-                if validation is not None:
-                    found = evaluator.run(validation)
-                    figures |= {f"val_{name}": value for name, value in found.items()}
-                self.history.append(figures, learning_rate=rate, seconds=time.perf_counter() - epoch_begun)
-                progress.end_epoch(figures)
-                for callback in callbacks:
-                    callback.on_epoch_end(self, figures)
-                if self._stop:
-                    self.history.stopped = self._stop
-                    break
-        return self.history
+    def fit(self, x, y, *, epochs=None, batch_size=None, validation=None, sample_weight=None, class_weight=None,
+            callbacks=None, shuffle=None, drop_last=None, augment=None, on_nonfinite=None, verbose=1) -> History:  # fmt: skip
+        """Train for some epochs; can be called again to train for more.
 
-    def _show_average(self, shown: bool) -> None:
-        if self.update.average is not None:
-            with self.net.lock:
-                self.update.average.exchange(shown)
+        `Network.fit` explains the parameters and has the defaults of those that are left out. After `Trainer.resume` the first
+        call goes on with the fit that the checkpoint interrupted, to its last epoch: what is left out is as it was, the data are
+        given again.
 
-    def _take_average(self, epoch: int) -> None:
-        """At the end of an epoch: let its weights take part, if they do, and give the network the average."""
-        average = self.update.average
-        if average is not None and average.rule.by_epoch and average.rule.is_due(epoch):
-            average.take(self.net.dtype)
-        self._show_average(True)
-
-    def _renew_statistics(self, batch_size: int) -> None:
-        if self.update.average is not None:
-            with self.net.lock:
-                self.update.average.renew_statistics(self.net, self.feed, batch_size)
-
-    def _shuffle(self, order: np.ndarray) -> None:
-        """A new order, keyed by the seed and the count of epochs of this network's life."""
-        self.net.epochs += 1
-        random.permutation(len(order), seed=self.net.seed, path="shuffle", count=self.net.epochs, out=order)
-
-    def _epoch(self, feed, order, batch_size, drop_last, watched, lookers, on_nonfinite, progress):
-        """The figures of one epoch, or None if it was ended by a step that is not finite."""
-        n = len(feed.x)
-        self.sums.clear()
-        control = self.control
-        parts = [(batch_size, n // batch_size)]
-        last = n - n % batch_size if drop_last else n
-        if last % batch_size:
-            parts.append((last % batch_size, 1))
-        done = 0
-        for batch, steps in parts:
-            while steps:
-                until = {callback: callback.batches_until_look(self) for callback in lookers}
-                looking = [callback for callback, batches in until.items() if batches == 0]
-                program = self._program(feed, batch, tuple(callback.probe_for(self) for callback in looking))
-                feed.bind(program, order)
-                run = min(steps, progress.steps_of(batch, RUN_SECONDS), MOST_STEPS, *until.values())
-                run = 1 if watched or looking else run
-                if feed.images is not None:
-                    run = feed.images.ready(order[done : done + run * batch], batch) // batch
-                with self.net.lock:
-                    control.cursor, control.samples = done, last
-                    begun = time.perf_counter()
-                    self._run(program, run)
-                    good = (control.cursor - done) // batch
-                    bad = control.status
-                    if bad and not self._after_bad_step(program, on_nonfinite):
-                        return None
-                ran = good + (1 if bad else 0)
-                steps -= ran
-                done += ran * batch
-                progress.advance(ran, batch, time.perf_counter() - begun, self.sums)
-                for callback in looking:
-                    callback.on_look(self)
-                for callback in watched:
-                    callback.on_batch_end(self, {"loss": control.loss, "step": control.step})
-        return self.sums.result()
-
-    def _after_bad_step(self, program, on_nonfinite: str) -> bool:
-        """Whether training goes on after a step that changed nothing."""
-        if self.control.status not in BAD_DATA and self.fault is None:
-            self.fault = find_fault(program, self.control)
-        if self.control.status in BAD_DATA or on_nonfinite == "raise":
-            self.history.stopped = "not finite"
-            self._refuse(program)
-        if on_nonfinite == "stop":
-            self.history.stopped = "not finite"
-            return False
-        return True
-
-    @contextmanager
-    def _callbacks_around(self, callbacks, batch_size: int):
-        """on_train_begin, and on_train_end whatever happens, of a network with the averaged weights."""
-        for callback in callbacks:
-            callback.on_train_begin(self, {})
+        Raises
+        ------
+        ValueError
+            After `Trainer.resume`: an argument is another than it was, or the data have changed; all differences are named.
+        """
+        given = {
+            "epochs": epochs, "batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last,
+            "on_nonfinite": on_nonfinite, "class_weight": class_weight, "augment": augment, "validation": validation,
+            "sample_weight": sample_weight,
+        }  # fmt: skip
+        unfinished = self.unfinished
+        callbacks = callback_module.listed(callbacks or ())
+        if unfinished is None:
+            settings = FitSettings.of(given)
+        else:
+            settings = unfinished.settings
+            settings.confirm(given)
+            if callbacks and callbacks != unfinished.callbacks:
+                raise ValueError(
+                    "callbacks of a fit that goes on are given to Trainer.resume, which restores their state"
+                )
+            callbacks = unfinished.callbacks
+            validation = settings.validation if validation is None else validation
+        self.running = Fit(self, settings, x, y, validation, sample_weight, callbacks, verbose, unfinished)
         try:
-            yield
-        except KeyboardInterrupt:
-            self.history.stopped = "interrupted"
-            raise
+            self.running.run()
         finally:
-            try:
-                self._show_average(True)
-                self._renew_statistics(batch_size)
-            finally:
-                for callback in callbacks:
-                    callback.on_train_end(self, {})
+            self.running = None
+        return self.history

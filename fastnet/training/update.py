@@ -60,7 +60,7 @@ class Update:
         self.average = None if average is None else AverageState(average, graph)
         optimizer.check_groups([p for p in graph.parameters.values() if p.trainable])
         self.sources = optimizer.rate_sources()
-        self._arrays: dict[tuple, Memory] = {}
+        self.states: dict[tuple, Memory] = {}  # by segment, rule and name
 
     def array(self, segment, rule, name: str) -> Memory:
         """One of a rule's arrays, as long as the segment's parameters; zero at first."""
@@ -72,9 +72,9 @@ class Update:
 
     def _state(self, segment, rule, name: str, size: int) -> Memory:
         key = segment, rule, name
-        if key not in self._arrays:
-            self._arrays[key] = Memory(f"optimizer's {name}", Block(size))
-        return self._arrays[key]
+        if key not in self.states:
+            self.states[key] = Memory(f"optimizer's {name}", Block(size))
+        return self.states[key]
 
     def parts(self, recording: Recording) -> list[Part]:
         """Which elements of which memory are updated by which rule now; frozen layers are left out.

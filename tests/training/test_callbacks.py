@@ -232,9 +232,9 @@ def test_functions_are_called_as_the_methods_of_their_names():
 def runs_of(monkeypatch, callbacks):
     """How often 2,000 small steps return to Python."""
     runs = []
-    run = fn.Trainer._run
+    run = fn.Trainer.run
     monkeypatch.setattr(
-        fn.Trainer, "_run", lambda self, program, steps: runs.append(steps) or run(self, program, steps)
+        fn.Trainer, "run", lambda self, program, steps: runs.append(steps) or run(self, program, steps)
     )
     make_net().fit(X[:20], Y[:20], loss="mse", batch_size=1, epochs=100, callbacks=callbacks, verbose=0)
     assert sum(runs) == 2000

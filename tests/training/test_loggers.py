@@ -276,3 +276,44 @@ def test_states_are_plain_data(make, tmp_path):
     keep = fn.LambdaCallback(on_epoch_end=lambda trainer, logs: states.append(json.dumps(trainer.state(callback))))
     trainer.fit(X, Y, epochs=2, callbacks=[callback, keep], verbose=0)
     assert len(states) == 2
+
+
+class StopAt(fn.Callback):
+    """Saves after so many batches, and ends the training there."""
+
+    def __init__(self, path, step):
+        self.path, self.step = path, step
+
+    def on_batch_end(self, trainer, logs):
+        if trainer.step == self.step:
+            trainer.save_checkpoint(self.path)
+            raise KeyboardInterrupt
+
+
+def test_a_training_that_goes_on_writes_what_one_without_a_stop_would_have(tmp_path):
+    def loggers(directory):
+        return [fn.CSVLogger(directory / "a.csv"), fn.JSONLogger(directory / "a.jsonl"), fn.LearningRateLogger()]
+
+    def without_seconds(path):
+        return [{name: value for name, value in record.items() if name != "seconds"} for record in read(path)]
+
+    options = {"epochs": 4, "batch_size": 8, "verbose": 0}
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    for directory in (whole, stopped):
+        directory.mkdir()
+    rule = fn.SGD(fn.schedules.Warmup(0.01, 20))
+    callbacks = [*loggers(whole), fn.LambdaCallback(), fn.ProgressBar(), fn.TerminateOnNaN()]
+    make_trainer(rule).fit(X, Y, callbacks=callbacks, **options)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        other = [*loggers(stopped), fn.LambdaCallback(), fn.ProgressBar(), fn.TerminateOnNaN(), StopAt(checkpoint, 10)]
+        make_trainer(rule).fit(X, Y, callbacks=other, **options)
+    with pytest.raises(ValueError, match=r"had a callback LambdaCallback, which has no config\(\)"):
+        fn.Trainer.resume(checkpoint, callbacks=[StopAt(checkpoint, -1)])
+    trainer = fn.Trainer.resume(checkpoint, callbacks=[StopAt(checkpoint, -1), fn.LambdaCallback()])
+    rates = next(c for c in trainer.unfinished.callbacks if isinstance(c, fn.LearningRateLogger))
+    trainer.fit(X, Y, verbose=0)
+    for name in ("a.csv", "a.jsonl"):
+        assert without_seconds(stopped / name) == without_seconds(whole / name)
+    assert rates.steps.tolist() == callbacks[2].steps.tolist() == list(range(1, 17))
+    assert rates.rates.tolist() == callbacks[2].rates.tolist()

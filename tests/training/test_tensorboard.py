@@ -206,9 +206,9 @@ def test_all_finished_epochs_are_in_the_file_at_once(tmp_path):
 
 
 def test_the_state_is_plain_data_and_replay_does_not_return_for_it(tmp_path, monkeypatch):
-    runs, run = [], fn.Trainer._run
+    runs, run = [], fn.Trainer.run
     monkeypatch.setattr(
-        fn.Trainer, "_run", lambda self, program, steps: runs.append(steps) or run(self, program, steps)
+        fn.Trainer, "run", lambda self, program, steps: runs.append(steps) or run(self, program, steps)
     )
     net = fn.Network([fn.Dense(1)], input_shape=(2,), seed=0)
     trainer, callback = fn.Trainer(net, loss="mse", optimizer="sgd"), fn.TensorBoard(tmp_path)

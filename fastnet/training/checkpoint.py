@@ -1,0 +1,194 @@
+"""A training as one file: what `Trainer.save_checkpoint` writes, and the Trainer that goes on from it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, fields
+
+import numpy as np
+
+from fastnet import files
+from fastnet.training import callbacks as callback_module
+from fastnet.training.checkpoint_directory import newest
+from fastnet.training.checkpoint_state import average_state, optimizer_state, set_average_state, set_optimizer_state
+from fastnet.training.faults import Fault
+from fastnet.training.fit import Place, Unfinished
+from fastnet.training.fit_settings import FitSettings
+
+__all__ = ["KIND", "VERSION", "resume", "save"]
+
+KIND = "checkpoint"
+VERSION = 1  # of what is in the document and how the arrays are called
+COUNTS = ("step", "batches", "gathered", "loss", "weight", "gradient_norm")  # of the control block
+
+
+def save(trainer, path) -> None:
+    """Write a trainer's whole state to a safetensors file, at once or not at all."""
+    with trainer.net.lock:
+        tensors: dict[str, np.ndarray] = {}
+        content = {name: files.pack(value, tensors, name) for name, value in _content(trainer).items()}
+        files.write_safetensors(path, tensors, {"kind": KIND, "checkpoint": VERSION, "run": trainer.run_id, **content})
+
+
+def _content(trainer) -> dict:
+    """Numbers, texts and arrays, nested."""
+    update, net = trainer.update, trainer.net
+    optimizer = trainer.optimizer.named([p for p in net.graph.parameters.values() if p.trainable])
+    unfinished = trainer.unfinished  # until the fit has taken it up
+    if unfinished is None and trainer.running is not None:
+        unfinished = trainer.running.saved()
+    # The parts are in the order in which errors are wanted: what can't be saved is most likely in the callbacks.
+    return {
+        "fit": None if unfinished is None else _fit(unfinished),
+        "network": net.description(),
+        "weights": net.state_dict(),
+        "trainer": {
+            "loss": files.to_config(trainer.loss),
+            "metrics": [files.to_config(metric) for metric in trainer.metrics],
+            "optimizer": files.to_config(optimizer),
+            "average": None if update.average is None else files.to_config(update.average.rule),
+            "accumulate": update.accumulate,
+            **{f"clip_{item.name}": getattr(update.clipping, item.name) for item in fields(update.clipping)},
+        },
+        "counts": {name: getattr(trainer.control, name) for name in COUNTS},
+        "rate_factor": trainer.rate_factor,
+        "optimizer": optimizer_state(update),
+        "average": None if update.average is None else average_state(update.average, net.graph),
+        "history": trainer.history.state(),
+        "fault": None if trainer.fault is None else asdict(trainer.fault),
+    }
+
+
+def _fit(unfinished: Unfinished) -> dict:
+    return {
+        "callbacks": [
+            {
+                "class": files.class_name(type(callback)),
+                "config": files.to_config(callback)["config"] if hasattr(callback, "config") else None,
+                "state": state,
+            }
+            for callback, state in zip(unfinished.callbacks, unfinished.states, strict=True)
+        ],
+        "settings": unfinished.settings.config(),
+        "place": asdict(unfinished.place),
+        "data": unfinished.data,
+        "sums": unfinished.sums,
+        "loss": unfinished.loss,
+        "stop": unfinished.stop,
+    }
+
+
+def resume(make, path, custom_objects, callbacks):
+    """A trainer in the state that a checkpoint holds.
+
+    Parameters
+    ----------
+    make : type
+        Of the trainer.
+    path, custom_objects, callbacks
+        Of `Trainer.resume`.
+    """
+    callbacks = callback_module.listed(callbacks)
+    path = os.fspath(path)
+    if os.path.isdir(path):
+        path, tensors, document = newest(path)
+    else:
+        tensors, document = files.read_safetensors(path)
+    _check_kind(path, document)
+    try:
+        content = {name: files.unpack(value, tensors) for name, value in document.items()}
+        trainer = _trainer(make, content, custom_objects)
+        unfinished = None if content["fit"] is None else _unfinished(content["fit"])
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) and error.args else error
+        raise ValueError(f"{path}: cannot be read as a checkpoint: {reason}") from error
+    if unfinished is not None:
+        unfinished.callbacks, unfinished.states = _callbacks(content["fit"], custom_objects, callbacks)
+        place, before = unfinished.place, len(unfinished.states)
+        if place.called and place.called >= before:  # all have had the call: new ones don't get it alone
+            place.called = len(unfinished.callbacks)
+    elif callbacks:
+        raise ValueError(f"{path} holds no fit that could go on; callbacks of another one are given to fit")
+    trainer.unfinished, trainer.resumed_from = unfinished, path
+    return trainer
+
+
+def _check_kind(path: str, document: dict) -> None:
+    if document.get("kind") != KIND:
+        hint = "; fn.load reads it" if document.get("kind") == "network" else ""
+        raise ValueError(f"{path} is not a checkpoint: it holds a {document.get('kind')!r}{hint}")
+    version = document.get("checkpoint")
+    if type(version) is not int or version < 1:
+        raise ValueError(f"{path} is damaged: it names no version of checkpoints")
+    if version > VERSION:
+        raise ValueError(
+            f"{path} is a checkpoint of version {version}, written by a newer fastnet; this one reads version {VERSION}"
+        )
+
+
+def _trainer(make, content: dict, custom_objects):
+    net = files.find_class("Network").from_description(content["network"], custom_objects)
+    net.load_state_dict(content["weights"])
+    settings = content["trainer"]
+    objects = {
+        name: None if settings[name] is None else files.from_config(settings[name], custom_objects)
+        for name in ("loss", "optimizer", "metrics", "average")
+    }
+    numbers = {name: settings[name] for name in ("clip_norm", "clip_parameter_norm", "clip_value", "accumulate")}
+    trainer = make(net, **objects, **numbers)
+    for name in COUNTS:
+        setattr(trainer.control, name, content["counts"][name])
+    trainer.rate_factor = content["rate_factor"]
+    set_optimizer_state(trainer.update, content["optimizer"])
+    if trainer.update.average is not None:
+        set_average_state(trainer.update.average, net.graph, content["average"])
+    trainer.history.set_state(content["history"])
+    trainer.fault = None if content["fault"] is None else Fault(**content["fault"])
+    trainer.run_id = content["run"]
+    return trainer
+
+
+def _unfinished(data: dict) -> Unfinished:
+    return Unfinished(
+        settings=FitSettings.from_config(data["settings"]),
+        place=Place(**data["place"]),
+        callbacks=[],
+        states=[item["state"] for item in data["callbacks"]],
+        data=data["data"],
+        sums=data["sums"],
+        loss=data["loss"],
+        stop=data["stop"],
+    )
+
+
+def _callbacks(data: dict, custom_objects, given: list) -> tuple[list, list]:
+    """The callbacks of the fit, given or made anew, those behind them that it had not, and what the former have saved."""
+    given = list(given)
+    found = []
+    for item in data["callbacks"]:
+        name, config = item["class"], item["config"]
+        callback = next((other for other in given if files.class_name(type(other)) == name), None)
+        if callback is not None:
+            given.remove(callback)
+            _check_same(callback, config)
+        elif config is None:
+            raise ValueError(
+                f"the fit had a callback {name}, which has no config() that it could be made anew from: give one, "
+                f"Trainer.resume(..., callbacks=[{name}(...)])"
+            )
+        else:
+            callback = files.from_config({"class": name, "config": config}, custom_objects)
+        found.append(callback)
+    return callback_module.listed([*found, *given]), [item["state"] for item in data["callbacks"]]
+
+
+def _check_same(callback, config: dict | None) -> None:
+    if config is None:
+        return
+    now = files.to_config(callback)["config"]
+    for name in dict.fromkeys([*config, *now]):
+        if name not in callback.may_differ and config.get(name) != now.get(name):
+            raise ValueError(
+                f"callbacks: {type(callback).__name__} has {name}={now.get(name)!r}, the one of the fit that goes on had "
+                f"{config.get(name)!r}; what is left out is made anew as it was"
+            )

@@ -1,0 +1,383 @@
+"""The loop over epochs and batches, which can be left and taken up again anywhere between two steps."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from fastnet.augment import Augmentation
+from fastnet.kernels import random
+from fastnet.training import callbacks as callback_module
+from fastnet.training import fingerprint
+from fastnet.training.data import check_mixing, feeds
+from fastnet.training.evaluation import Evaluator
+from fastnet.training.faults import BAD_DATA, find_fault
+from fastnet.training.fit_settings import FitSettings
+from fastnet.training.progress import Pace, Progress, bar_of
+from fastnet.training.settings import describe
+
+__all__ = ["Fit", "Place", "Unfinished"]
+
+# The stages of an epoch: what comes next.
+BEGIN, BATCHES, EVALUATION, END = "begin", "batches", "evaluation", "end"
+
+
+@dataclass
+class Place:
+    """How far a fit has come.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs that are finished.
+    stage : str
+        Of the epoch after them.
+    called : int
+        Callbacks that have had their call of this stage; in the stage of the batches, after the last batch.
+    done : int
+        Samples of the epoch's order that have had their step.
+    rate : float
+        The learning rate at the epoch's first step.
+    seconds : float
+        What the epoch has taken before it was taken up again.
+    figures : dict
+        Of the epoch, from its evaluation on.
+    """
+
+    epoch: int = 0
+    stage: str = BEGIN
+    called: int = 0
+    done: int = 0
+    rate: float = 0.0
+    seconds: float = 0.0
+    figures: dict = field(default_factory=dict)
+
+
+@dataclass
+class Unfinished:
+    """A fit that a checkpoint has interrupted, as it is in the file, and its callbacks.
+
+    Attributes
+    ----------
+    settings : FitSettings
+    place : Place
+    callbacks : list of Callback
+    states : list of dict
+        What the callbacks have saved, of the first of them.
+    data : dict
+        Fingerprints.
+    sums : ndarray
+        Of the loss and the metrics over the epoch's batches so far.
+    loss : float
+        The last batch's.
+    stop : str or None
+        Why training is to end after the epoch.
+    """
+
+    settings: FitSettings
+    place: Place
+    callbacks: list
+    states: list
+    data: dict
+    sums: np.ndarray
+    loss: float
+    stop: str | None
+
+    @property
+    def where(self) -> str:
+        """How far it has come, in words that "of 10" may follow."""
+        place = self.place
+        place_in = {BEGIN: "before", END: "behind"}.get(place.stage, f"behind sample {place.done:,} in")
+        return f"{place_in} epoch {place.epoch + 1}"
+
+    def __repr__(self):
+        return f"<fit of {self.settings.epochs} epochs, interrupted {self.where}>"
+
+
+class Fit:
+    """One call of `Trainer.fit`, from its checks to its end.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    settings : FitSettings
+    x, y, validation, sample_weight
+        Of `Trainer.fit`.
+    callbacks : list of Callback
+    verbose : int
+    unfinished : Unfinished, optional
+        What it goes on with.
+    """
+
+    def __init__(self, trainer, settings: FitSettings, x, y, validation, sample_weight, callbacks, verbose,
+                 unfinished: Unfinished | None = None):  # fmt: skip
+        net = trainer.net
+        self.trainer = trainer
+        self.callbacks = callbacks
+        self.unfinished = unfinished
+        self.on_nonfinite = callback_module.nonfinite_rule(callbacks, settings.on_nonfinite)
+        self.evaluator = Evaluator(net.executor, trainer.loss, trainer.metrics)
+        augmentation = Augmentation(settings.augment, net.input_shape, net.seed)
+        self.settings = replace(settings, augment=augmentation.operations)
+        check_mixing(augmentation, trainer.loss, net)
+        self.feed, self.validation = feeds(self.evaluator, x, y, validation, sample_weight, settings.class_weight)
+        self.feed.augmentation = augmentation if augmentation.operations else None
+        n, batch = len(self.feed.x), settings.batch_size
+        if settings.drop_last and n < batch:
+            raise ValueError(f"drop_last=True with batch_size={batch} leaves nothing of {n} samples")
+        self.last = n - n % batch if settings.drop_last else n  # sample of an epoch
+        self.order = np.arange(n, dtype=np.int64)
+        if unfinished is None:
+            self.place = Place()
+        else:
+            self._check_data(unfinished.data)
+            self.place = Place(**asdict(unfinished.place))
+        self.watched = [callback for callback in callbacks if callback_module.watches_batches(callback)]
+        self.lookers = [callback for callback in callbacks if callback_module.looks_inside(callback)]
+        self.pausing = [callback for callback in callbacks if callback_module.pauses(callback)]
+        self.pace = Pace()
+        bar = bar_of(callbacks, verbose)
+        self.progress = Progress(settings.epochs, self.last, bar, self.place.epoch, self.place.done)
+        self._begun = 0.0  # of the epoch, or when it was taken up again
+
+    @cached_property
+    def data(self) -> dict:
+        """Fingerprints of the data."""
+        found = fingerprint.of_feed(self.feed)
+        return found if self.validation is None else found | fingerprint.of_feed(self.validation, "validation ")
+
+    def _check_data(self, before: dict) -> None:
+        differences = fingerprint.differences(before, self.data)
+        if differences:
+            raise ValueError(
+                "the data are not those that the training began with: " + "; ".join(differences)
+                + ". trainer.unfinished = None begins another fit instead"
+            )  # fmt: skip
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether nothing comes after the epoch whose end this is."""
+        place, stop = self.place, self.trainer.stop_reason
+        return place.stage == END and (stop is not None or place.epoch + 1 >= self.settings.epochs)
+
+    def saved(self) -> Unfinished:
+        """What a checkpoint holds of it."""
+        trainer = self.trainer
+        place = Place(**asdict(self.place))
+        if place.stage != BEGIN:
+            place.seconds += time.perf_counter() - self._begun
+        states = [callback.state_to_save(trainer) for callback in self.callbacks]
+        return Unfinished(self.settings, place, self.callbacks, states, self.data, trainer.sums.array.copy(),
+                          trainer.control.loss, trainer.stop_reason)  # fmt: skip
+
+    # The loop
+
+    def run(self) -> None:
+        """Train to the end."""
+        trainer, settings = self.trainer, self.settings
+        trainer.feed = self.feed
+        trainer.stop_reason = None
+        trainer.history.stopped = None
+        if self.unfinished is None:
+            trainer.fault = None
+            trainer.history.settings = describe(
+                trainer, self.feed, self.validation, settings.epochs, settings.batch_size
+            )
+        with self._callbacks_around(), self.progress:
+            while self.place.epoch < settings.epochs and self._epoch():
+                pass
+
+    @contextmanager
+    def _callbacks_around(self):
+        """on_train_begin, and on_train_end whatever happens, of a network with the averaged weights."""
+        trainer = self.trainer
+        for callback in self.callbacks:
+            callback.on_train_begin(trainer, {})
+        if self.unfinished is not None:
+            self._take_up(self.unfinished)
+        try:
+            yield
+        except KeyboardInterrupt:
+            trainer.history.stopped = "interrupted"
+            raise
+        finally:
+            try:
+                self._show_average(True)
+                self._renew_statistics()
+            finally:
+                for callback in self.callbacks:
+                    callback.on_train_end(trainer, {})
+
+    def _take_up(self, unfinished: Unfinished) -> None:
+        trainer = self.trainer
+        for callback, state in zip(self.callbacks, unfinished.states, strict=False):
+            callback.restore_state(trainer, state)
+        trainer.sums.array[:] = unfinished.sums
+        trainer.control.loss = unfinished.loss
+        trainer.stop_reason = unfinished.stop
+        trainer.unfinished = None
+        self._begun = time.perf_counter()
+
+    def _epoch(self) -> bool:
+        """An epoch, or what is left of it; whether another one may follow."""
+        place = self.place
+        if place.stage == BEGIN:
+            self._begin()
+        if place.stage == BATCHES and not self._train():
+            return False
+        if place.stage == EVALUATION:
+            self._evaluate()
+        return self._end()
+
+    def _go_to(self, stage: str) -> None:
+        self.place.stage, self.place.called = stage, 0
+
+    def _call(self, callbacks, method: str, logs) -> None:
+        """Call the callbacks that have not had this call yet."""
+        place = self.place
+        while place.called < len(callbacks):
+            place.called += 1
+            getattr(callbacks[place.called - 1], method)(self.trainer, logs)
+
+    def _pause(self) -> None:
+        for callback in self.pausing:
+            callback.on_pause(self.trainer)
+
+    def _begin(self) -> None:
+        trainer, place = self.trainer, self.place
+        self._begun = time.perf_counter()
+        self._show_average(False)
+        self._call(self.callbacks, "on_epoch_begin", {})
+        place.rate = trainer.learning_rate
+        place.done, place.seconds = 0, 0.0
+        if self.settings.shuffle:
+            trainer.net.epochs += 1
+        trainer.sums.clear()
+        self._go_to(BATCHES)
+
+    def _shuffle(self) -> None:
+        """The epoch's order, keyed by the seed and the count of epochs of this network's life."""
+        net, feed = self.trainer.net, self.feed
+        if self.settings.shuffle:
+            random.permutation(len(self.order), seed=net.seed, path="shuffle", count=net.epochs, out=self.order)
+        if feed.images is not None:
+            feed.images.prefer(self.order)
+
+    def _train(self) -> bool:
+        """The epoch's batches, or those that are left; False if it was ended by a step that is not finite."""
+        trainer, place = self.trainer, self.place
+        self._shuffle()
+        if place.called:
+            self._tell_of_batch()
+        while place.done < self.last:
+            batch = min(self.settings.batch_size, self.last - place.done)
+            looking = self._steps(batch, (self.last - place.done) // batch)
+            if looking is None:
+                return False
+            for callback in looking:
+                callback.on_look(trainer)
+            if self.watched:
+                self._tell_of_batch()
+            self._pause()
+        place.figures = trainer.sums.result()
+        self._take_average()
+        self._go_to(EVALUATION)
+        return True
+
+    def _tell_of_batch(self) -> None:
+        control = self.trainer.control
+        self._call(self.watched, "on_batch_end", {"loss": control.loss, "step": control.step})
+        self.place.called = 0
+
+    def _steps(self, batch: int, most: int):
+        """Some steps in one run; the callbacks that have looked at them, or None if training ends here."""
+        trainer, feed, place, control = self.trainer, self.feed, self.place, self.trainer.control
+        until = {callback: callback.batches_until_look(trainer) for callback in self.lookers}
+        looking = [callback for callback, batches in until.items() if batches == 0]
+        pauses = [callback.batches_until_pause(trainer) for callback in self.pausing]
+        program = trainer.program(feed, batch, tuple(callback.probe_for(trainer) for callback in looking))
+        feed.bind(program, self.order)
+        run = min(
+            most, self.pace.steps_of(batch), trainer.most_steps, *until.values(), *(n for n in pauses if n is not None)
+        )
+        run = 1 if self.watched or looking else run
+        if feed.images is not None:
+            run = feed.images.ready(self.order[place.done : place.done + run * batch], batch) // batch
+        with trainer.net.lock:
+            control.cursor, control.samples = place.done, self.last
+            begun = time.perf_counter()
+            trainer.run(program, run)
+            good = (control.cursor - place.done) // batch
+            bad = control.status
+            if bad and not self._after_bad_step(program):
+                return None
+        ran = good + (1 if bad else 0)
+        place.done += ran * batch
+        self.pace.timed(batch, ran, time.perf_counter() - begun)
+        self.progress.advance(ran, batch, trainer.sums)
+        return looking
+
+    def _after_bad_step(self, program) -> bool:
+        """Whether training goes on after a step that changed nothing."""
+        trainer = self.trainer
+        status, on_nonfinite = trainer.control.status, self.on_nonfinite
+        if status not in BAD_DATA and trainer.fault is None:
+            trainer.fault = find_fault(program, trainer.control)
+        if status in BAD_DATA or on_nonfinite == "raise":
+            trainer.history.stopped = "not finite"
+            trainer.refuse(program)
+        if on_nonfinite == "stop":
+            trainer.history.stopped = "not finite"
+            return False
+        return True
+
+    def _evaluate(self) -> None:
+        """The figures of validation, and the epoch's place in the history."""
+        trainer, place = self.trainer, self.place
+        if self.validation is not None or self.callbacks:
+            self._renew_statistics()
+        if self.validation is not None:
+            found = self.evaluator.run(self.validation, pause=self._pause if self.pausing else None)
+            place.figures |= {f"val_{name}": value for name, value in found.items()}
+        seconds = place.seconds + time.perf_counter() - self._begun
+        trainer.history.append(place.figures, learning_rate=place.rate, seconds=seconds)
+        self.progress.end_epoch(place.figures)
+        self._go_to(END)
+
+    def _end(self) -> bool:
+        trainer, place = self.trainer, self.place
+        self._call(self.callbacks, "on_epoch_end", place.figures)
+        self._pause()
+        place.epoch += 1
+        self._go_to(BEGIN)
+        if trainer.stop_reason:
+            trainer.history.stopped = trainer.stop_reason
+            return False
+        return True
+
+    # The averaged weights
+
+    def _show_average(self, shown: bool) -> None:
+        """Give the network the averaged weights, if there are any, or its own."""
+        average, net = self.trainer.update.average, self.trainer.net
+        if average is not None:
+            with net.lock:
+                average.exchange(shown)
+
+    def _take_average(self) -> None:
+        """At the end of an epoch: let its weights take part, if they do, and give the network the average."""
+        average = self.trainer.update.average
+        if average is not None and average.rule.by_epoch and average.rule.is_due(self.place.epoch + 1):
+            average.take(self.trainer.net.dtype)
+        self._show_average(True)
+
+    def _renew_statistics(self) -> None:
+        """Give batch normalization the statistics of the averaged weights, where they are shown and their rule wants it."""
+        average, net = self.trainer.update.average, self.trainer.net
+        if average is not None:
+            with net.lock:
+                average.renew_statistics(net, self.feed, self.settings.batch_size)
