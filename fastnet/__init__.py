@@ -48,8 +48,8 @@ _NAMES = {
     ],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
-_MODULES = ["activations", "augment", "config", "datasets", "health", "initializers", "kernels", "lab", "layers", "losses",
-            "metrics", "models", "optimizers", "reports", "schedules", "training"]  # fmt: skip
+_MODULES = ["activations", "augment", "config", "datasets", "estimators", "health", "initializers", "kernels", "lab", "layers",
+            "losses", "metrics", "models", "optimizers", "reports", "schedules", "training"]  # fmt: skip
 
 __all__ = sorted([*_MODULE_OF, *_MODULES])  # noqa: PLE0605
 
