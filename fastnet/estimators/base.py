@@ -201,7 +201,7 @@ class BaseNet(BaseEstimator):
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4
             )
             batch_size = len(X)
-        trainer = self._trainer if incremental else None
+        trainer = getattr(self, "_trainer", None) if incremental else None
         if trainer is None:
             trainer = EstimatorTrainer(self.network_, loss=self._objective, optimizer=optimizer_of(self))
             if incremental and getattr(self, "_solver_state", None) is not None:

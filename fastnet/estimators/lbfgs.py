@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.optimize
 from sklearn.utils.optimize import _check_optimize_result
+from threadpoolctl import threadpool_limits
 
 import fastnet as fn
 from fastnet.native.plan import ControlBlock
@@ -84,10 +85,12 @@ def fit(estimator, x, y, sample_weight) -> None:
         if estimator.verbose:
             print(f"Iteration {len(estimator.loss_curve_)}, loss = {estimator.loss_curve_[-1]:.8f}")
 
-    result = scipy.optimize.minimize(
-        loss, loss.pack(), method="L-BFGS-B", jac=True, callback=after_iteration,
-        options={"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol},
-    )  # fmt: skip
+    options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
+    # SciPy's own products are of ten columns: threads of its BLAS would wait for each other longer than they compute.
+    with threadpool_limits(1, user_api="blas"):
+        result = scipy.optimize.minimize(
+            loss, loss.pack(), method="L-BFGS-B", jac=True, callback=after_iteration, options=options
+        )
     estimator.n_iter_ = _check_optimize_result("lbfgs", result, estimator.max_iter)
     loss(result.x)
     estimator.loss_ = loss.figure

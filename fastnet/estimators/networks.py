@@ -22,7 +22,7 @@ def build(estimator, input_shape, outputs: int, dtype: str, random_state) -> fn.
     """
     first = None
     if estimator.layers is not None:
-        layers = given_layers(estimator, input_shape)
+        layers = given_layers(estimator, input_shape, dtype)
     else:
         sizes = hidden_sizes(estimator.hidden_layer_sizes)
         layers = hidden_layers(estimator, sizes)
@@ -78,7 +78,7 @@ def rates_of(dropout, layers: int) -> list[float]:
     return [float(rate) for rate in dropout]
 
 
-def given_layers(estimator, input_shape) -> list[fn.Layer]:
+def given_layers(estimator, input_shape, dtype: str) -> list[fn.Layer]:
     """Copies of the layers that the user gave, and what makes one row of a sample's values."""
     if estimator.batch_norm or np.any(estimator.dropout):
         raise ValueError("batch_norm and dropout are for hidden_layer_sizes; put such layers into `layers`")
@@ -88,7 +88,9 @@ def given_layers(estimator, input_shape) -> list[fn.Layer]:
         if layer.is_built:
             raise ValueError(f"layers must be fresh; {checks.describe(layer)} is part of a network already")
     layers = copy.deepcopy(list(estimator.layers))
-    shape = fn.Network(copy.deepcopy(layers), input_shape=input_shape, seed=0).output_shape if layers else input_shape
+    shape = input_shape
+    if layers:
+        shape = fn.Network(copy.deepcopy(layers), input_shape=input_shape, dtype=dtype, seed=0).output_shape
     return [*layers, fn.Flatten()] if len(shape) > 1 else layers
 
 

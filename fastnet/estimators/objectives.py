@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import xlogy
 
-from fastnet import losses
+from fastnet import labels, losses
 from fastnet.losses import RESULT
 from fastnet.native.arena import Block
-from fastnet.recording import Memory
+from fastnet.native.plan import ControlBlock
+from fastnet.recording import Memory, Program, Recording, Workspace
 
-__all__ = ["Objective"]
+__all__ = ["Objective", "SetLoss"]
 
 
 class Objective(losses.Loss):
@@ -78,15 +79,33 @@ class Objective(losses.Loss):
         """An epoch's loss with penalties, in scikit-learn's units."""
         return figure + (self.figure_factor - 1) * self.data_loss + self.offset
 
-    def value_of(self, outputs, y, sample_weight) -> float:
-        """The loss of all samples of a set, without penalties, in scikit-learn's units."""
-        self.clear()
-        value = self.loss.value(outputs, y, sample_weight=sample_weight)
-        return self.figure_factor * value + deviance_offset(self.loss, y, sample_weight)
-
     def set_offset(self, y, sample_weight) -> None:
         """For the samples that are trained on."""
         self.offset = deviance_offset(self.loss, y, sample_weight)
+
+
+class SetLoss:
+    """The loss of one set of samples by the outputs for them, without penalties, in scikit-learn's units: recorded once."""
+
+    def __init__(self, objective: Objective, outputs, y, sample_weight):
+        loss, dtype = objective.loss, outputs.dtype.name
+        self.factor, self.offset = objective.figure_factor, deviance_offset(loss, y, sample_weight)
+        arrays = {"outputs": outputs, "targets": labels.cast(labels.form_of(loss, y, outputs.shape[1:]), dtype)}
+        if sample_weight is not None:
+            arrays["weights"] = labels.weights(sample_weight, len(outputs), dtype)
+        self.memories = {name: Memory(name) for name in arrays}
+        recording, self.control = Recording(dtype), ControlBlock()
+        tensors = {name: recording.outside(self.memories[name], a.shape, a.dtype) for name, a in arrays.items()}
+        loss.record(recording, tensors["outputs"], tensors["targets"], tensors.get("weights"), gradient=False)
+        self.program = Program(recording, Workspace(), self.control, "the loss of a set")
+        for name, array in arrays.items():
+            self.program.bind(self.memories[name], array)
+
+    def __call__(self, outputs) -> float:
+        self.program.bind(self.memories["outputs"], outputs)
+        self.control.begin(0)
+        self.program.run()
+        return self.factor * self.control.loss + self.offset
 
 
 def deviance_offset(loss, y, sample_weight) -> float:

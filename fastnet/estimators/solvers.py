@@ -6,6 +6,7 @@ import numpy as np
 
 import fastnet as fn
 from fastnet import optimizers
+from fastnet.estimators.objectives import SetLoss
 
 __all__ = ["AfterEpoch", "EstimatorTrainer", "HeldOut", "optimizer_of"]
 
@@ -84,13 +85,14 @@ class HeldOut:
     def __init__(self, estimator, x, y, sample_weight):
         self.estimator = estimator
         self.x, self.y, self.sample_weight = x, y, sample_weight
+        self._loss: SetLoss | None = None
 
     def figures(self) -> tuple[float, float]:
         """Loss and score."""
         estimator = self.estimator
         outputs = estimator.network_.predict(self.x)
-        loss = estimator._objective.value_of(outputs, self.y, self.sample_weight)
-        return loss, estimator._score_of(outputs, self.y, self.sample_weight)
+        self._loss = self._loss or SetLoss(estimator._objective, outputs, self.y, self.sample_weight)
+        return self._loss(outputs), estimator._score_of(outputs, self.y, self.sample_weight)
 
 
 class AfterEpoch(fn.Callback):
