@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy.sparse
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
@@ -166,19 +167,21 @@ class NetClassifier(ClassifierMixin, BaseNet):
         return X, y
 
     def _check_y(self, y):
+        y = np.asarray(y) if not scipy.sparse.issparse(y) else y.toarray()
         return column_or_1d(y, warn=True) if np.ndim(y) == 2 and np.shape(y)[1] == 1 else y
 
     def _encode(self, y):
         """Class numbers where the network has an output for each class, else 0 or 1 for each output."""
-        unknown = np.setdiff1d(unique_labels(y), self.classes_)
+        if self._is_multilabel:
+            return self._label_binarizer.transform(y).astype(np.float32)
+        labels = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
+        unknown = np.unique(y[self.classes_[labels] != y])
         if len(unknown):
             raise ValueError(
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {unknown}."
             )
-        y = self._label_binarizer.transform(y)
         if self.out_activation_ != "softmax":
-            return y.astype(np.float32)
-        labels = y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1)
+            return labels[:, None].astype(np.float32)
         if self._objective.takes_labels(labels, (self.n_outputs_,)):
             return labels
         return np.eye(self.n_outputs_, dtype=np.float32)[labels]

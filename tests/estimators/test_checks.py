@@ -1,6 +1,7 @@
 """scikit-learn's own checks of estimators: all pass, and none is skipped that MLPClassifier passes."""
 
 import warnings
+from unittest import SkipTest
 
 import pytest
 
@@ -12,12 +13,17 @@ from sklearn.utils.estimator_checks import check_estimator, parametrize_with_che
 from fastnet.estimators import NetClassifier, NetRegressor
 
 SETTINGS = {"max_iter": 100}  # those that scikit-learn's own suite gives MLPClassifier
+#: What does not apply to MLPClassifier either: its inputs are NumPy arrays, and it has no decision_function.
+SKIPPED = {"check_array_api_input", "check_classifiers_multilabel_output_format_decision_function"}
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks([NetClassifier(**SETTINGS), NetRegressor(**SETTINGS)])
 def test_check(estimator, check):
-    check(estimator)
+    try:
+        check(estimator)
+    except SkipTest:
+        assert check.func.__name__ in SKIPPED
 
 
 @pytest.mark.parametrize("theirs, ours", [(MLPClassifier, NetClassifier), (MLPRegressor, NetRegressor)])
