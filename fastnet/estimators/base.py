@@ -145,11 +145,11 @@ class BaseNet(BaseEstimator):
         X = self._shaped(X)
         if weights is not None and (weights == 0).any() and weights.any():
             # Such samples count for nothing, and a batch of them alone would have no mean.
-            kept = weights > 0
+            kept = weights != 0
             X, y, weights = X[kept], y[kept], weights[kept]
         try:
             if self.solver == "lbfgs":
-                lbfgs.fit(self, X, y, weights)
+                lbfgs.fit(self, X, y, weights, held_out)
             else:
                 self._train(X, y, weights, incremental, held_out)
         except FloatingPointError as error:

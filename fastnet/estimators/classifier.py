@@ -77,7 +77,7 @@ class NetClassifier(ClassifierMixin, BaseNet):
         Multiplies the samples' weights, as in scikit-learn's other classifiers.
     layers : list of Layer, optional
         Instead of `hidden_layer_sizes`: any layers, such as convolutions and blocks. The estimator works on copies, and adds an
-        output layer. `X` may be images, (n, height, width, channels).
+        output layer. `X` may be images, (n, height, width, channels). Layers with a regularizer of their own don't have `alpha`.
     image_shape : (height, width, channels), optional
         Of the images that `X` has in its columns; for `layers`.
     dropout : float or list of float, default 0

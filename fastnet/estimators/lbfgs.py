@@ -67,8 +67,8 @@ class WholeLoss:
         return self.figure
 
 
-def fit(estimator, x, y, sample_weight) -> None:
-    """Fit the estimator's network; sets `loss_`, `n_iter_` and `loss_curve_`."""
+def fit(estimator, x, y, sample_weight, held_out) -> None:
+    """Fit the estimator's network; sets `loss_`, `n_iter_` and the curves."""
     net, objective = estimator.network_, estimator._objective
     for layer in net.layers:
         if isinstance(layer, fn.layers.Dropout) and layer.rate:
@@ -79,9 +79,15 @@ def fit(estimator, x, y, sample_weight) -> None:
     loss = WholeLoss(net, objective, feed)
     objective.set_offset(y, sample_weight)
     estimator.loss_curve_ = []
+    if held_out is not None:
+        estimator.validation_loss_curve_, estimator.validation_scores_ = [], []
 
     def after_iteration(intermediate_result):
         estimator.loss_curve_.append(loss.reported_at(intermediate_result.x))
+        if held_out is not None:
+            figures = held_out.figures()
+            estimator.validation_loss_curve_.append(figures[0])
+            estimator.validation_scores_.append(figures[1])
         if estimator.verbose:
             print(f"Iteration {len(estimator.loss_curve_)}, loss = {estimator.loss_curve_[-1]:.8f}")
 

@@ -241,6 +241,15 @@ def test_validation_of_weighted_values(diabetes):
     assert model.validation_scores_[-1] == pytest.approx(model.score(x[300:], y[300:], weights), rel=1e-12)
 
 
+def test_the_validation_curves_of_lbfgs(digits):
+    x, y = digits
+    model = NetClassifier(solver="lbfgs", max_iter=7, random_state=0).fit(
+        x[:300], y[:300], X_val=x[300:], y_val=y[300:]
+    )
+    assert len(model.validation_loss_curve_) == len(model.loss_curve_) == 7
+    assert model.validation_loss_curve_[-1] == pytest.approx(log_loss(y[300:], model.predict_proba(x[300:])), rel=1e-12)
+
+
 def test_early_stopping_keeps_the_best_weights_on_given_samples(digits):
     x, y = digits
     model = NetClassifier(early_stopping=True, max_iter=200, learning_rate_init=0.01, random_state=0)
@@ -458,4 +467,4 @@ def test_refused_data(digits, diabetes):
     with pytest.raises(AttributeError, match="partial_fit"):
         NetClassifier(solver="lbfgs").partial_fit(x, y)
     with pytest.raises(ValueError, match="sample_weight must not be negative"):
-        NetClassifier().fit(x, y, np.full(len(y), -1.0))
+        NetClassifier().fit(x, y, np.linspace(-1.0, 1.0, len(y)).round(1))

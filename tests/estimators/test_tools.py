@@ -29,8 +29,7 @@ def cancer():
     return load_breast_cancer(return_X_y=True)
 
 
-def test_grid_search_over_a_pipeline_in_two_processes(cancer, monkeypatch):
-    monkeypatch.delenv("PYTHONSAFEPATH")  # workers import this checkout
+def test_grid_search_over_a_pipeline_in_two_processes(cancer):
     search = GridSearchCV(
         make_pipeline(StandardScaler(), NetClassifier(**SETTINGS)),
         {"netclassifier__layers": [None, [fn.Dense(8, activation="gelu")]]}, n_jobs=2, cv=3,
