@@ -32,7 +32,7 @@ class Fit:
     classes: int
     hidden: tuple[int, ...] = (100,)
     batch: int = 200
-    epochs: int = 20
+    epochs: int = 50
     dtype: str = "float32"
     solver: str = "adam"
 
@@ -67,7 +67,7 @@ SETS = [
     ("MNIST", 12_000, 784, 10),
 ]
 FITS = [
-    Fit(like, samples, features, classes, epochs=5 if samples > 10_000 else 20, dtype=dtype)
+    Fit(like, samples, features, classes, epochs=5 if samples > 10_000 else 50, dtype=dtype)
     for dtype in ("float32", "float64")
     for like, samples, features, classes in SETS
 ] + [Fit("the digits", 1_500, 64, 10, dtype="float64", solver="lbfgs")]
