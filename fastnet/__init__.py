@@ -50,10 +50,11 @@ _NAMES = {
     ],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
-_MODULES = ["activations", "augment", "config", "datasets", "health", "initializers", "io", "kernels", "lab", "layers", "losses",
-            "metrics", "models", "optimizers", "reports", "schedules", "training"]  # fmt: skip
+_MODULES = ["activations", "augment", "config", "datasets", "estimators", "health", "initializers", "io", "kernels", "lab",
+            "layers", "losses", "metrics", "models", "optimizers", "reports", "schedules", "training"]  # fmt: skip
 
-__all__ = sorted([*_MODULE_OF, *_MODULES])  # noqa: PLE0605
+# `from fastnet import *` works without scikit-learn, too.
+__all__ = sorted({*_MODULE_OF, *_MODULES} - {"estimators"})  # noqa: PLE0605
 
 
 def __getattr__(name):
@@ -67,13 +68,13 @@ def __getattr__(name):
     else:
         from fastnet.checks import nearest
 
-        raise AttributeError(f"module 'fastnet' has no attribute {name!r}{nearest(name, __all__)}")
+        raise AttributeError(f"module 'fastnet' has no attribute {name!r}{nearest(name, __dir__())}")
     globals()[name] = value
     return value
 
 
 def __dir__():
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__all__, "estimators"})
 
 
 def _unite_openmp_runtimes():

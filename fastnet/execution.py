@@ -158,14 +158,15 @@ class Executor:
             run.program.bind(run.dy, np.ascontiguousarray(dy, self.dtype))
             self.control.status = 0
             self._open = None
+            self.control.weight = shape[0]  # regularizers per sample divide by it
             run.program.run(start="backward")
             self.control.status = 0
             if run.dx is None:
                 return np.zeros((shape[0], *self.graph.input_shape), self.dtype)
             return run.program.view(run.dx).copy()
 
-    def penalty(self) -> float:
-        """What the graph's regularizers add to the loss."""
+    def penalty(self, samples: float = 1) -> float:
+        """What the graph's regularizers add to the loss of a batch of so many samples."""
 
         def make():
             recording = Recording(self.dtype)
@@ -173,7 +174,7 @@ class Executor:
             return Program(recording, self.workspace, self.control, "the penalties")
 
         with self.lock:
-            self.control.loss, self.control.status = 0.0, 0
+            self.control.loss, self.control.weight, self.control.status = 0.0, samples, 0
             self.programs.get("penalty", make).run()
             return self.control.loss
 

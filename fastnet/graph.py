@@ -250,7 +250,7 @@ class Graph:
                 recording.call(
                     "penalty", reads={"w": context.value(parameter)},
                     updates={"g": gradient, "control": recording.control_field()}, work=8 * parameter.size,
-                    n=parameter.size, l1=rule.l1, l2=rule.l2,
+                    n=parameter.size, per_sample=int(rule.per_sample), l1=rule.l1, l2=rule.l2,
                 )  # fmt: skip
 
     def rules(self, argument: str) -> list[tuple[Parameter, object]]:

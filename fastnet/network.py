@@ -133,9 +133,9 @@ class Network(Block):
             if regularizer is not None and layer.regularizer is None and layer.has_weights:
                 layer.regularizer = regularizer
 
-    def penalty(self) -> float:
-        """What the layers' regularizers add to the loss now."""
-        return self.executor.penalty()
+    def penalty(self, samples=1) -> float:
+        """What the layers' regularizers add to the loss now; those with `per_sample`, of a batch of so many samples."""
+        return self.executor.penalty(checks.real_number("samples", samples, above=0))
 
     @property
     def lock(self):

@@ -16,12 +16,15 @@ class Regularizer:
     are named: ``{"weight": fn.L2(1e-4), "bias": fn.L1(1e-3)}``. Given to a network, it acts on the weights of all layers
     without one of their own. The penalty is part of the reported loss, in training and in evaluation, and of
     `Parameter.grad`; an optimizer's `weight_decay` is part of neither. The convention is Keras'; PyTorch's
-    ``weight_decay=d`` has the gradient of ``L2(d / 2)``, and scikit-learn's ``alpha`` that of ``L2(alpha / (2 * batch_size))``.
+    ``weight_decay=d`` has the gradient of ``L2(d / 2)``, and scikit-learn's ``alpha`` is ``L2(alpha / 2, per_sample=True)``.
 
     Parameters
     ----------
     l1, l2 : float, default 0
         Finite, not negative.
+    per_sample : bool, default False
+        Divide the penalty by the number of the batch's samples, or by the sum of their weights: it stands beside the sum of
+        the samples' losses, not beside their mean, and so weighs the less the more samples a batch has.
 
     References
     ----------
@@ -37,37 +40,38 @@ class Regularizer:
     True
     """
 
-    def __init__(self, l1=0.0, l2=0.0):
+    def __init__(self, l1=0.0, l2=0.0, *, per_sample=False):
         self.l1 = checks.real_number("l1", l1, least=0)
         self.l2 = checks.real_number("l2", l2, least=0)
+        self.per_sample = checks.flag("per_sample", per_sample)
 
     def config(self) -> dict:
         """The constructor's arguments."""
-        return {"l1": self.l1, "l2": self.l2}
+        return {"l1": self.l1, "l2": self.l2} | ({"per_sample": True} if self.per_sample else {})
 
     def __eq__(self, other):
-        return isinstance(other, Regularizer) and (self.l1, self.l2) == (other.l1, other.l2)
+        return isinstance(other, Regularizer) and self.config() == other.config()
 
     def __hash__(self):
-        return hash((self.l1, self.l2))
+        return hash((self.l1, self.l2, self.per_sample))
 
     def __repr__(self):
-        return f"L1L2(l1={self.l1!r}, l2={self.l2!r})"
+        return f"L1L2({', '.join(f'{name}={value!r}' for name, value in self.config().items())})"
 
 
-def L1(l1=1e-2) -> Regularizer:  # noqa: N802
+def L1(l1=1e-2, *, per_sample=False) -> Regularizer:  # noqa: N802
     """``l1 sum |w|``: it drives weights to zero."""
-    return Regularizer(l1=l1)
+    return Regularizer(l1=l1, per_sample=per_sample)
 
 
-def L2(l2=1e-2) -> Regularizer:  # noqa: N802
+def L2(l2=1e-2, *, per_sample=False) -> Regularizer:  # noqa: N802
     """``l2 sum w^2``: it keeps weights small."""
-    return Regularizer(l2=l2)
+    return Regularizer(l2=l2, per_sample=per_sample)
 
 
-def L1L2(l1=1e-2, l2=1e-2) -> Regularizer:  # noqa: N802
+def L1L2(l1=1e-2, l2=1e-2, *, per_sample=False) -> Regularizer:  # noqa: N802
     """``l1 sum |w| + l2 sum w^2`` (the elastic net, Zou & Hastie 2005)."""
-    return Regularizer(l1, l2)
+    return Regularizer(l1, l2, per_sample=per_sample)
 
 
 def get(argument: str, value) -> Regularizer | None:

@@ -22,12 +22,12 @@ from bench.rows import Row, duration  # noqa: E402
 MEASURED = ROOT / "bench" / "measured" / "amd-epyc-zen4.json"
 #: The file's machine, in words: virtual machines often hide the model.
 MACHINE = "a virtual machine with 2 CPUs of an AMD EPYC (Zen 4, AVX-512, 1 MB of L2 a core)"
-PAGES = ("README.md", "docs/benchmarks.md")
+PAGES = ("README.md", "docs/benchmarks.md", "docs/from-sklearn.md")
 BLOCK = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 PEERS = {"torch": "torch", "jax": "JAX", "sklearn": "scikit-learn", "skorch": "skorch", "onnxruntime": "onnxruntime",
          "numpy": "NumPy"}  # fmt: skip
 #: Groups whose ratios are of times of one and the same work.
-COMPARED = ("gemm", "conv", "ops", "optimizers", "train", "infer", "scaling")
+COMPARED = ("gemm", "conv", "ops", "optimizers", "train", "estimators", "infer", "scaling")
 #: Of the README: what a line is called, and its group and case.
 README = {
     "64-64-10, batch 32: a step in `fit`": ("train", "64-64-10 batch 32, fit"),
@@ -286,6 +286,7 @@ TABLES = {
     "train": group_table(
         "train", ("torch", "jax", "sklearn", "skorch"), ("of the FMA peak", share), ("times the bound", bound)
     ),
+    "estimators": group_table("estimators", ("sklearn",)),
     "infer": group_table("infer", ("torch", "jax", "onnxruntime", "sklearn"), only=lambda row: "batch" in row.case),
     "gemm": group_table("gemm", ("numpy", "torch", "jax"), ("of the FMA peak", share)),
     "ops": group_table(

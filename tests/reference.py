@@ -32,7 +32,7 @@ def rmsprop(
 
 def adam(
     w, g, state, *, step, learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0,
-    decoupled=False, amsgrad=False,
+    decoupled=False, amsgrad=False, epsilon_hat=False,
 ):  # fmt: skip
     if decoupled:
         w = w * (1 - learning_rate * weight_decay)
@@ -43,6 +43,8 @@ def adam(
     v = state["v"]
     if amsgrad:
         state["v_max"] = v = np.maximum(state["v_max"], v)
+    if epsilon_hat:
+        epsilon = epsilon / np.sqrt(1 - beta_2**step)
     return w - learning_rate / (1 - beta_1**step) * state["m"] / (np.sqrt(v / (1 - beta_2**step)) + epsilon)
 
 

@@ -11,6 +11,7 @@ GROUPS = {
     "ops": "ops",
     "optimizers": "optimizers",
     "train": "train",
+    "estimators": "estimators",
     "infer": "infer",
     "import": "imports",
     "memory": "memory",

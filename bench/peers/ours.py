@@ -6,6 +6,8 @@ first steps from the network's weights.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 import fastnet as fn
@@ -103,3 +105,12 @@ def epochs(training: Training, count: int):
 def predictor(net: Net, x: np.ndarray):
     network = build(net)
     return lambda: network.predict(x)
+
+
+def estimator(fit):
+    """A function that fits `fn.estimators`, and the fitted model."""
+    warnings.filterwarnings("ignore", module="fastnet.estimators")  # it has not converged, after so few epochs
+    make = fn.estimators.NetClassifier if fit.classes else fn.estimators.NetRegressor
+    x, y = fit.data()
+    model = make(**fit.settings())
+    return lambda: model.fit(x, y), model.fit(x, y)

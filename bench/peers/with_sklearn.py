@@ -64,3 +64,10 @@ def predictor(net: Net, x: np.ndarray):
     model.fit(np.repeat(x[:1], 2, 0), np.zeros((2, net.classes), np.float32))
     assign(model, net)
     return lambda: model.predict(x)
+
+
+def estimator(fit):
+    """As `ours.estimator`."""
+    x, y = fit.data()
+    model = (MLPClassifier if fit.classes else MLPRegressor)(**fit.settings())
+    return lambda: model.fit(x, y), model.fit(x, y)

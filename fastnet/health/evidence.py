@@ -147,7 +147,7 @@ class Evidence:
 
     def __init__(self, trainer, table, beginning: Beginning, symmetric: dict):
         self.graph = trainer.net.graph
-        self.penalty = trainer.net.penalty()
+        self.penalty = trainer.net.penalty(trainer.history.settings.get("batch_size", 1))
         self.loss = trainer.loss
         self.table = table
         self.history = trainer.history

@@ -246,7 +246,8 @@ add("lion_update", "w g m ranges control | n_ranges | beta_1 beta_2", sizeof(Lio
 add("rmsprop_update", "w g v b a ranges control | n_ranges | rho epsilon momentum", sizeof(RmspropArgs), rmsprop_update)
 add("adagrad_update", "w g s ranges control | n_ranges | learning_rate_decay epsilon", sizeof(AdagradArgs), adagrad_update)
 add("adadelta_update", "w g v d ranges control | n_ranges | rho epsilon", sizeof(AdadeltaArgs), adadelta_update)
-add("adam_update", "w g m v v_max ranges control | n_ranges | beta_1 beta_2 epsilon", sizeof(AdamArgs), adam_update)
+add("adam_update", "w g m v v_max ranges control | n_ranges epsilon_hat | beta_1 beta_2 epsilon",
+    sizeof(AdamArgs), adam_update)
 add("nadam_update", "w g m v c ranges control | n_ranges | beta_1 beta_2 epsilon momentum_base",
     sizeof(NadamArgs), nadam_update, nadam_end)
 add("radam_update", "w g m v ranges control | n_ranges | beta_1 beta_2 epsilon", sizeof(RadamArgs), radam_update)
@@ -263,7 +264,7 @@ add("muon_end", "w x range control | | factor", sizeof(MuonEndArgs), muon_end)
 add("squares", "g ranges partials | n_ranges |", sizeof(SquaresArgs), squares)
 add("clip", "partials ranges control | n_ranges each | clip_norm", sizeof(ClipArgs), clip)
 add("check_finite", "x control | n code |", sizeof(CheckFiniteArgs), check_finite)
-add("penalty", "w g control shared | n | l1 l2", sizeof(PenaltyArgs), penalty, penalty_end, NULL, NULL, penalty_shared)
+add("penalty", "w g control shared | n per_sample | l1 l2", sizeof(PenaltyArgs), penalty, penalty_end, NULL, NULL, penalty_shared)
 add("constrain", "w control | rows columns kind | limit", sizeof(ConstrainArgs), constrain)
 add("join_batches", "g sum ranges control | n_ranges every batch |", sizeof(JoinBatchesArgs), join_batches)
 add("wait", "control | every batch |", sizeof(WaitArgs), wait)

@@ -13,8 +13,7 @@ __all__ = ["Adam", "AdamW"]
 class Adam(Optimizer):
     """m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  w -= lr m^ / (sqrt(v^) + epsilon)
 
-    with m^ = m / (1 - b1^t), v^ = v / (1 - b2^t) (Kingma & Ba 2015, algorithm 1), as in PyTorch. Keras and
-    scikit-learn add epsilon to the uncorrected sqrt(v).
+    with m^ = m / (1 - b1^t), v^ = v / (1 - b2^t) (Kingma & Ba 2015, algorithm 1), as in PyTorch.
 
     Parameters
     ----------
@@ -23,6 +22,9 @@ class Adam(Optimizer):
     epsilon : float, default 1e-8
     amsgrad : bool, default False
         Divide by the greatest v so far (Reddi, Kale & Kumar 2018).
+    epsilon_hat : bool, default False
+        Add epsilon to sqrt(v) before v is corrected (the end of the paper's section 2), as Keras and scikit-learn do: in the
+        first steps it is greater beside v.
     weight_decay, decoupled_weight_decay, decay_biases, groups
         See `Optimizer`.
 
@@ -34,17 +36,18 @@ class Adam(Optimizer):
     """
 
     def __init__(self, learning_rate=1e-3, *, beta_1=0.9, beta_2=0.999, epsilon=1e-8, amsgrad=False,
-                 **common):  # fmt: skip
+                 epsilon_hat=False, **common):  # fmt: skip
         super().__init__(learning_rate, **common)
         self.beta_1 = checks.real_number("beta_1", beta_1, least=0, below=1)
         self.beta_2 = checks.real_number("beta_2", beta_2, least=0, below=1)
         self.epsilon = checks.real_number("epsilon", epsilon, least=0)
         self.amsgrad = checks.flag("amsgrad", amsgrad)
+        self.epsilon_hat = checks.flag("epsilon_hat", epsilon_hat)
         self.state = ("m", "v", "v_max") if self.amsgrad else ("m", "v")
 
     def record_update(self, ctx, part):
         ctx.call("adam_update", **part.arguments(), beta_1=self.beta_1,
-                 beta_2=self.beta_2, epsilon=self.epsilon)  # fmt: skip
+                 beta_2=self.beta_2, epsilon=self.epsilon, epsilon_hat=int(self.epsilon_hat))  # fmt: skip
 
     def config(self):
         return {
@@ -53,6 +56,7 @@ class Adam(Optimizer):
             "beta_2": self.beta_2,
             "epsilon": self.epsilon,
             "amsgrad": self.amsgrad,
+            "epsilon_hat": self.epsilon_hat,
         }
 
 

@@ -10,7 +10,6 @@ from functools import cached_property
 import numpy as np
 
 from fastnet.augment import Augmentation
-from fastnet.kernels import random
 from fastnet.training import callbacks as callback_module
 from fastnet.training import fingerprint
 from fastnet.training.data import check_mixing, feeds
@@ -260,12 +259,10 @@ class Fit:
         self._go_to(BATCHES)
 
     def _shuffle(self) -> None:
-        """The epoch's order, keyed by the seed and the count of epochs of this network's life."""
-        net, feed = self.trainer.net, self.feed
         if self.settings.shuffle:
-            random.permutation(len(self.order), seed=net.seed, path="shuffle", count=net.epochs, out=self.order)
-        if feed.images is not None:
-            feed.images.prefer(self.order)
+            self.trainer.shuffle(self.order)
+        if self.feed.images is not None:
+            self.feed.images.prefer(self.order)
 
     def _train(self) -> bool:
         """The epoch's batches, or those that are left; False if it was ended by a step that is not finite."""

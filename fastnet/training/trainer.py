@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnet import averages, checks, labels, losses, optimizers, schedules
 from fastnet.execution import Programs
+from fastnet.kernels import random
 from fastnet.metrics import get_all as get_all_metrics
 from fastnet.native.arena import Block
 from fastnet.native.calls import KeptPlans
@@ -366,6 +367,11 @@ class Trainer:
         raise error
 
     # Many steps
+
+    def shuffle(self, order: np.ndarray) -> None:
+        """Write the order of an epoch's samples, keyed by the seed and the count of epochs of this network's life."""
+        net = self.net
+        random.permutation(len(order), seed=net.seed, path="shuffle", count=net.epochs, out=order)
 
     def fit(self, x, y, *, epochs=None, batch_size=None, validation=None, sample_weight=None, class_weight=None,
             callbacks=None, shuffle=None, drop_last=None, augment=None, on_nonfinite=None, verbose=1) -> History:  # fmt: skip

@@ -24,6 +24,7 @@ RULES = {
     "rmsprop all": (update.rmsprop_update, reference.rmsprop, "v a b", {"momentum": 0.5, "rho": 0.8, "epsilon": 1e-2}),
     "adam": (update.adam_update, reference.adam, "m v", {}),
     "adam decay": (update.adam_update, reference.adam, "m v", {"weight_decay": 0.1, "beta_1": 0.8, "beta_2": 0.99}),
+    "adam hat": (update.adam_update, reference.adam, "m v", {"epsilon": 0.1, "epsilon_hat": True}),
     "adamw": (update.adam_update, reference.adam, "m v", {"weight_decay": 0.3, "decoupled": True}),
     "amsgrad": (update.adam_update, reference.adam, "m v v_max", {"beta_2": 0.9, "epsilon": 1e-4}),
     "adagrad": (update.adagrad_update, reference.adagrad, "s", {}),
@@ -60,7 +61,7 @@ SCALARS = {"c"}  # state that is one float64, not an array like w
 NUMBERS = {
     "sgd_update": {"nesterov": 1, "momentum": 0.9},
     "rmsprop_update": {"rho": 0.9, "epsilon": 1e-3, "momentum": 0.5},
-    "adam_update": {"beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-8},
+    "adam_update": {"beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-8, "epsilon_hat": 0},
     "adagrad_update": {"learning_rate_decay": 0.1, "epsilon": 1e-10},
     "adadelta_update": {"rho": 0.9, "epsilon": 1e-6},
     "adamax_update": {"beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-8},
@@ -163,7 +164,7 @@ TORCH = {
 
 
 def test_all_rules_that_torch_has_are_compared():
-    assert set(RULES) - set(TORCH) == {"lion", "lion decay"}
+    assert set(RULES) - set(TORCH) == {"adam hat", "lion", "lion decay"}
 
 
 @pytest.fixture

@@ -43,9 +43,16 @@ def in_threads(monkeypatch, function):
 # Penalties
 
 
-def penalty(w, g, l1, l2, control):
+def penalty(w, g, l1, l2, control, per_sample=False):
     arrays = {"control": control.block, **({} if g is None else {"g": g})}
-    call.run("penalty", w.dtype.name, {"w": w}, arrays, {"n": w.size, "l1": l1, "l2": l2}, 8 * w.size)
+    call.run(
+        "penalty",
+        w.dtype.name,
+        {"w": w},
+        arrays,
+        {"n": w.size, "per_sample": int(per_sample), "l1": l1, "l2": l2},
+        8 * w.size,
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -62,6 +69,14 @@ def test_penalty(n, dtype, l1, l2):
     expected = 1.5 + l1 * np.abs(exact).sum() + l2 * (exact**2).sum()
     np.testing.assert_allclose(control.loss, expected, rtol=4e-16 * n**0.5 + 1e-15)
     np.testing.assert_allclose(g, before + l1 * np.sign(exact) + 2 * l2 * exact, rtol=0, atol=8 * np.finfo(dtype).eps)
+
+
+def test_penalty_per_sample():
+    w, g = np.array([1.0, -2.0, 0.5]), np.ones(3)
+    control = control_of(loss=1.0, weight=2.5)
+    penalty(w, g, 0.5, 2.0, control, per_sample=True)
+    assert control.loss == pytest.approx(1 + (0.5 * 3.5 + 2 * 5.25) / 2.5, rel=1e-15)
+    np.testing.assert_allclose(g, 1 + (0.5 * np.sign(w) + 4 * w) / 2.5, rtol=1e-15)
 
 
 def test_penalty_without_a_gradient_and_of_a_bad_step():

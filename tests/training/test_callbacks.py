@@ -233,9 +233,7 @@ def runs_of(monkeypatch, callbacks):
     """How often 2,000 small steps return to Python."""
     runs = []
     run = fn.Trainer.run
-    monkeypatch.setattr(
-        fn.Trainer, "run", lambda self, program, steps: runs.append(steps) or run(self, program, steps)
-    )
+    monkeypatch.setattr(fn.Trainer, "run", lambda self, program, steps: runs.append(steps) or run(self, program, steps))
     make_net().fit(X[:20], Y[:20], loss="mse", batch_size=1, epochs=100, callbacks=callbacks, verbose=0)
     assert sum(runs) == 2000
     return len(runs)

@@ -207,9 +207,7 @@ def test_all_finished_epochs_are_in_the_file_at_once(tmp_path):
 
 def test_the_state_is_plain_data_and_replay_does_not_return_for_it(tmp_path, monkeypatch):
     runs, run = [], fn.Trainer.run
-    monkeypatch.setattr(
-        fn.Trainer, "run", lambda self, program, steps: runs.append(steps) or run(self, program, steps)
-    )
+    monkeypatch.setattr(fn.Trainer, "run", lambda self, program, steps: runs.append(steps) or run(self, program, steps))
     net = fn.Network([fn.Dense(1)], input_shape=(2,), seed=0)
     trainer, callback = fn.Trainer(net, loss="mse", optimizer="sgd"), fn.TensorBoard(tmp_path)
     trainer.fit(np.ones((500, 2)), np.ones(500), batch_size=1, epochs=4, callbacks=[callback], verbose=0)

@@ -180,8 +180,10 @@ def test_regularizers_agree_with_torch():
     assert trainer.train_on_batch(x[:6], y[:6])["loss"] == pytest.approx(expected.item(), rel=1e-11)
 
 
-def test_a_loop_of_ones_own_has_the_penalty():
-    net, other, (x, y) = network(regularizer=fn.L2(0.1)), network(regularizer=fn.L2(0.1)), data()
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_a_loop_of_ones_own_has_the_penalty(per_sample):
+    rule = fn.L2(0.1, per_sample=per_sample)
+    net, other, (x, y) = network(regularizer=rule), network(regularizer=rule), data()
     trainer = fn.Trainer(net, loss="mse", optimizer="adam")
     _, dy = trainer.loss.gradient(net.forward(x, training=True), y)
     net.backward(dy)
@@ -189,6 +191,22 @@ def test_a_loop_of_ones_own_has_the_penalty():
     train(fn.Trainer(other, loss="mse", optimizer="adam"), x, y, steps=1, batch=24)
     for a, b in zip(net.parameters(), other.parameters(), strict=True):
         np.testing.assert_array_equal(a.value, b.value)
+
+
+def test_a_penalty_per_sample_is_divided_by_the_weight_of_each_batch():
+    weights = np.random.default_rng(0).uniform(0.1, 2, 24)
+    net, other, (x, y) = network(regularizer=fn.L2(0.3, per_sample=True)), network(), data()
+    trainer = fn.Trainer(net, loss="mse", optimizer=fn.SGD(0.1))
+    twin = fn.Trainer(other, loss="mse", optimizer=fn.SGD(0.1))
+    for batch in (slice(10), slice(10, 24)):
+        rule = fn.L2(0.3 / weights[batch].sum())
+        for name in ("first", "head"):
+            other[name].regularizer = rule
+        assert net.penalty(weights[batch].sum()) == pytest.approx(other.penalty(), rel=1e-14)
+        ours, theirs = (t.train_on_batch(x[batch], y[batch], weights[batch]) for t in (trainer, twin))
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-14)
+    for a, b in zip(net.parameters(), other.parameters(), strict=True):
+        np.testing.assert_allclose(a.value, b.value, rtol=1e-14, atol=1e-16)
 
 
 def test_frozen_weights_count_in_the_loss_alone():
@@ -202,11 +220,11 @@ def test_frozen_weights_count_in_the_loss_alone():
 
 
 def test_rules_survive_saving_and_copying(tmp_path):
-    net = network(regularizer=fn.L1(0.25))
+    net = network(regularizer=fn.L1(0.25, per_sample=True))
     net["head"].constraint = {"bias": fn.NonNeg(), "weight": fn.MaxNorm(1.5)}
     net.save(tmp_path / "net.safetensors")
     for other in (fn.load(tmp_path / "net.safetensors"), net.copy()):
-        assert other["first"].regularizer == fn.L1(0.25)
+        assert other["first"].regularizer == fn.L1(0.25, per_sample=True) != fn.L1(0.25)
         assert other["head"].constraint == {"bias": fn.NonNeg(), "weight": fn.MaxNorm(1.5)}
         assert other.penalty() == net.penalty()
 

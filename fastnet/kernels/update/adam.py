@@ -10,15 +10,14 @@ __all__ = ["adam_update", "adamax_update", "momentum_base", "nadam_update", "rad
 
 def adam_update(
     w, g, m, v, *, step, learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0,
-    decoupled=False, v_max=None,
+    decoupled=False, v_max=None, epsilon_hat=False,
 ) -> None:  # fmt: skip
     """One step of Adam, AMSGrad (with `v_max`) or AdamW (with `decoupled`): changes `w`, `m`, `v`, `v_max`.
 
     ``m = beta_1 m + (1 - beta_1) g;  v = beta_2 v + (1 - beta_2) g^2;``
     ``w -= learning_rate / (1 - beta_1^step) m / (sqrt(v / (1 - beta_2^step)) + epsilon)``.
     Weight decay is added to the gradient, or with `decoupled` ``w *= 1 - learning_rate weight_decay`` first.
-    AMSGrad takes ``v_max = max(v_max, v)`` for ``v`` in the last formula. Keras' epsilon stands at another place:
-    its value times ``1 / sqrt(1 - beta_2^step)`` is ours.
+    AMSGrad takes ``v_max = max(v_max, v)`` for ``v`` in the last formula.
 
     Parameters
     ----------
@@ -36,6 +35,8 @@ def adam_update(
         AdamW's weight decay.
     v_max : ndarray, optional
         Greatest `v` so far, like `w`; zeros before the first step. Makes it AMSGrad.
+    epsilon_hat : bool
+        Add epsilon to ``sqrt(v)`` before `v` is corrected, as Keras and scikit-learn do.
 
     Raises
     ------
@@ -57,10 +58,10 @@ def adam_update(
     array([0.99, 1.01])
     """
     decoupled = checks.flag("decoupled", decoupled)
-    options = ("adam_update", beta_1, beta_2, epsilon)
+    options = ("adam_update", beta_1, beta_2, epsilon, checks.flag("epsilon_hat", epsilon_hat))
     if arrays.repeat(options, w, g, (m, v, v_max), step, learning_rate, weight_decay, decoupled):
         return
-    numbers = _checked(beta_1, beta_2, epsilon)
+    numbers = {**_checked(beta_1, beta_2, epsilon), "epsilon_hat": int(epsilon_hat)}
     arrays.run(options, w, g, {"m": m, "v": v, "v_max": v_max}, step, learning_rate, weight_decay, numbers, decoupled)
 
 

@@ -2,9 +2,11 @@
 #
 # w         in [n]: a parameter             g  in, out: its gradient, or NULL where only the loss is wanted
 # partials  double, one for each block of 4096 elements
-# control   in, out: loss, status
+# control   in: weight   in, out: loss, status
 #
 #   loss += l1 sum |w| + l2 sum w^2         g += l1 sign(w) + 2 l2 w,  sign(0) = 0         (as Keras)
+#
+# With `per_sample` l1 and l2 are divided by the batch's weight, sum(w) of the samples, which the loss has left in `control`.
 #
 # The sums are in double, a block's vectors in two sums, blocks in order; threads take whole blocks. After a bad step the
 # loss stays as it is.
@@ -15,8 +17,14 @@ cdef struct PenaltyArgs:
     Control* control
     double* partials
     Py_ssize_t n
+    Py_ssize_t per_sample
     double l1
     double l2
+
+
+cdef inline double penalty_share(const PenaltyArgs* a) noexcept nogil:
+    """What l1 and l2 are multiplied by. A batch without weight has status BAD_WEIGHT, and its result is not used."""
+    return 1 / a.control.weight if a.per_sample and a.control.weight > 0 else 1
 
 
 cdef Py_ssize_t penalty_shared(const void* args) noexcept nogil:
@@ -26,7 +34,8 @@ cdef Py_ssize_t penalty_shared(const void* args) noexcept nogil:
 cdef void penalty(const void* args, int thread, int n_threads) noexcept nogil:
     cdef PenaltyArgs a = (<const PenaltyArgs*>args)[0]
     cdef Py_ssize_t blocks = blocks_in(a.n), block, i, n, end
-    cdef vf l1 = vset(<real>a.l1), twice_l2 = vset(<real>(2 * a.l2)), w
+    cdef double share = penalty_share(&a)
+    cdef vf l1 = vset(<real>(share * a.l1)), twice_l2 = vset(<real>(2 * share * a.l2)), w
     cdef vd absolutes[WIDE]
     cdef vd squares[WIDE]
     cdef vd x
@@ -47,7 +56,7 @@ cdef void penalty(const void* args, int thread, int n_threads) noexcept nogil:
         for h in range(1, WIDE):
             absolutes[0] = absolutes[0] + absolutes[h]
             squares[0] = squares[0] + squares[h]
-        a.partials[block] = a.l1 * vdsum(absolutes[0]) + a.l2 * vdsum(squares[0])
+        a.partials[block] = share * (a.l1 * vdsum(absolutes[0]) + a.l2 * vdsum(squares[0]))
 
 
 cdef void penalty_end(const void* args, int thread, int n_threads) noexcept nogil:

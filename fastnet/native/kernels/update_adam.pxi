@@ -81,6 +81,8 @@ cdef inline void moments_run(const Moments* step, const Share* s, int rule, bint
 # --- Adam (Kingma & Ba 2015), AMSGrad (Reddi et al. 2018), AdamW (Loshchilov & Hutter 2019) -----------------------
 #   v_max = max(v_max, v)
 #   w -= lr / (1 - beta_1^step) m / (sqrt(v / (1 - beta_2^step)) + epsilon)          v_max for v where it is not NULL
+#
+# With `epsilon_hat` epsilon is added to sqrt(v), before the correction.
 
 cdef struct AdamArgs:
     real* w
@@ -91,6 +93,7 @@ cdef struct AdamArgs:
     const Range* ranges
     const Control* control
     Py_ssize_t n_ranges
+    Py_ssize_t epsilon_hat
     double beta_1
     double beta_2
     double epsilon
@@ -100,13 +103,14 @@ cdef void adam_update(const void* args, int thread, int n_threads) noexcept nogi
     cdef const AdamArgs* a = <const AdamArgs*>args
     cdef Share s = share_of(a.ranges, a.n_ranges, thread, n_threads)
     cdef Moments step
-    cdef double correction_1, correction_2
+    cdef double correction_1, correction_2, epsilon
     if a.control.status != GOOD:
         return
     powers_of(a.beta_1, a.beta_2, a.control.step, &correction_1, &correction_2)
     correction_1 = 1 - correction_1
     correction_2 = sqrt(1 - correction_2)
-    step = Moments(a.w, a.g, a.m, a.v, a.v_max, a.beta_1, a.beta_2, a.epsilon * correction_2, 0, 0)
+    epsilon = a.epsilon if a.epsilon_hat else a.epsilon * correction_2
+    step = Moments(a.w, a.g, a.m, a.v, a.v_max, a.beta_1, a.beta_2, epsilon, 0, 0)
     while next_run(&s):
         step.of_m = -s.r.learning_rate * (correction_2 / correction_1)
         if a.v_max != NULL:
