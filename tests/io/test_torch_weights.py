@@ -202,6 +202,30 @@ def test_rows_of_features_at_each_place_are_flattened_as_they_are():
     loaded(layers, module, (5, 3), convert=torch.tensor)
 
 
+def test_features_that_become_rows_at_each_place():
+    module = nn.Sequential(nn.Linear(6, 20), nn.Unflatten(1, (5, 4)), nn.LayerNorm([5, 4]), nn.Linear(4, 3))
+    loaded([fn.Dense(20), fn.Reshape((5, 4)), fn.LayerNorm(axes=2), fn.Dense(3)], module, (6,), convert=torch.tensor)
+
+
+class Added(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.bn, self.fc = (
+            nn.Conv2d(3, 4, 1),
+            nn.Conv2d(3, 4, 1),
+            nn.BatchNorm1d(256),
+            nn.Linear(256, 2),
+        )
+
+    def forward(self, x):
+        return self.fc(self.bn(torch.relu(self.a(x).flatten(1) + self.b(x).flatten(1))))
+
+
+def test_flattened_images_that_are_added():
+    branch = fn.Residual([fn.Conv2D(4, 1), fn.Flatten()], shortcut=[fn.Conv2D(4, 1), fn.Flatten()], activation="relu")
+    loaded([branch, fn.BatchNorm(), fn.Dense(2)], Added(), IMAGE)
+
+
 def test_norms_with_half_of_their_parameters():
     """PyTorch's norms have a weight and a bias: what is 1 and 0 may be there, and is written."""
     net = fn.Network([fn.BatchNorm(scale=False), fn.GroupNorm(2, center=False)], input_shape=(4,), seed=0)
@@ -249,6 +273,11 @@ def test_a_shared_layer_and_a_layer_of_ones_own():
     "layers, shape, reason",
     [
         ([fn.Conv2D(4, 1), fn.Flatten(), fn.GroupNorm(2)], IMAGE, "group_norm_1.*its groups would be others"),
+        (
+            [fn.Residual([fn.Flatten(), fn.Dense(4)], shortcut=[fn.Conv2D(2, 1), fn.Flatten()])],
+            (2, 1, 3),
+            "residual_1.add_1.*different orders",
+        ),
         ([fn.GlobalAvgPool2D(), fn.Reshape((2, 2, 3)), fn.Conv2D(2, 1)], (4, 4, 12), "reshape_1.*another order"),
         ([fn.Conv2D(4, 1), fn.Reshape((8, 16, 2)), fn.Conv2D(2, 1)], IMAGE, "reshape_1.*channels would be others"),
     ],

@@ -152,7 +152,7 @@ class Features:
             kind, shape = rule_for(KINDS, reader.layer), self.graph.shape_of(name)
             if kind == "dense" or (kind == "norm" and reader.layer.axes < len(shape)):
                 return False
-            if kind in (ELEMENTWISE, "merge", "concatenate"):
+            if kind in (ELEMENTWISE, "merge", "concatenate", "norm"):
                 return self._becomes_images(reader.name)
         return True
 
