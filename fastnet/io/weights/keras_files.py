@@ -15,6 +15,7 @@ import json
 import math
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,7 +114,7 @@ def _unpacked(path: str):
             return io.BytesIO(archive.read(weights)), _parsed(archive.read(config))
     except KeyError as error:
         raise ValueError(f"{path} is not a file of Keras 3: {error.args[0]}") from None
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is not a file of Keras 3, or damaged or cut short ({error})") from None
 
 

@@ -148,9 +148,9 @@ def _load(path: str):
 
 def _refuse_compressed(path: str) -> None:
     """torch.save stores all as it is; what is compressed could be of any size."""
-    if not zipfile.is_zipfile(path):
-        return
     try:
+        if not zipfile.is_zipfile(path):
+            return
         with zipfile.ZipFile(path) as archive:
             items = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
