@@ -231,6 +231,17 @@ def test_arrays_that_lie_elsewhere_or_claim_to_be_large_are_not_read(net, tmp_pa
     assert "object" in broken(lambda file: file.create_dataset(name, (3, 4), h5py.string_dtype()))
 
 
+def test_links_of_keras_2_are_not_followed(net, tmp_path):
+    secret = write_keras_2(tmp_path / "secret.h5", arrays())
+    for link in ("dense", "dense/dense"):
+        path = write_keras_2(tmp_path / "m.h5", arrays())
+        with h5py.File(path, "a") as file:
+            del file[link]
+            file[link] = h5py.ExternalLink(secret, link)
+        with pytest.raises(ValueError, match=f"m.h5 can't be read.*there is no dense"):
+            fn.io.load_keras_weights(net, path)
+
+
 def test_groups_that_contain_themselves_end(net, tmp_path):
     path = write(tmp_path / "m.weights.h5", arrays())
     with h5py.File(path, "a") as file:

@@ -1,6 +1,5 @@
 """Weights of Keras' models give networks of the same structure the same results, and Keras loads ours."""
 
-import os
 import warnings
 
 import numpy as np
@@ -14,9 +13,7 @@ EPSILON = {"epsilon": 1e-3}
 
 
 @pytest.fixture(scope="module")
-def keras(tmp_path_factory):
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    os.environ.setdefault("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+def keras():
     pytest.importorskip("torch")
     return pytest.importorskip("keras")
 

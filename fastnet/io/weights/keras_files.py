@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import re
 import zipfile
 import zlib
@@ -74,12 +75,12 @@ def read(path: str):
     except OSError as error:
         raise ValueError(f"{path} is not an HDF5 file, or damaged or cut short ({error})") from None
     try:
-        root = file.get("model_weights", file)
+        root = _inside(h5py, file, "model_weights") if "model_weights" in file else file
         if "layer_names" in root.attrs or "layer_names0" in root.attrs:
             description = description or _parsed(file.attrs.get("model_config"))
             return file, _by_names(h5py, root, description)
         return file, _by_classes(h5py, file, description)
-    except (KeyError, TypeError, AttributeError, RuntimeError, OSError, UnicodeDecodeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, OSError) as error:
         file.close()
         raise ValueError(f"{path} can't be read as a file of Keras' weights ({error})") from None
     except BaseException:
@@ -106,15 +107,15 @@ def _unpacked(path: str):
     try:
         with zipfile.ZipFile(path) as archive:
             weights = archive.getinfo("model.weights.h5")
-            if weights.file_size > EXPANSION * weights.compress_size + (1 << 20):
-                raise ValueError(f"{path} has weights of {weights.file_size:,} bytes in {weights.compress_size:,}")
+            if weights.file_size > EXPANSION * os.path.getsize(path) + (1 << 20):
+                raise ValueError(f"{path} has weights of {weights.file_size:,} bytes in {os.path.getsize(path):,}")
             config = archive.getinfo("config.json")
             if config.file_size > LARGEST_DESCRIPTION:
                 raise ValueError(f"{path} has a description of {config.file_size:,} bytes")
             return io.BytesIO(archive.read(weights)), _parsed(archive.read(config))
     except KeyError as error:
         raise ValueError(f"{path} is not a file of Keras 3: {error.args[0]}") from None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error) as error:
         raise ValueError(f"{path} is not a file of Keras 3, or damaged or cut short ({error})") from None
 
 
@@ -161,7 +162,7 @@ def _by_classes(h5py, file, description: list[Described] | None) -> Contents:
         *layer, container, number = ["", *path.split("/")] if path.count("/") else ["", "", path]
         inner = "/".join(layer[1:])
         if (
-            isinstance(item, h5py.Dataset) and container == "vars" and number.isdigit()
+            isinstance(item, h5py.Dataset) and container == "vars" and number.isdecimal()
             and inner.split("/")[0] not in SKIPPED and not inner.endswith("seed_generator")
         ):  # fmt: skip
             groups.setdefault(inner, {})[int(number)] = item
@@ -195,9 +196,10 @@ def _by_names(h5py, root, description: list[Described] | None) -> Contents:
     epsilons = {}
     for layer in _texts(root.attrs, "layer_names"):
         found: dict[str, dict[str, object]] = {}
-        for name in _texts(root[layer].attrs, "weight_names"):
+        group = _inside(h5py, root, layer)
+        for name in _texts(group.attrs, "weight_names"):
             inner, _, local = name.rpartition("/")
-            found.setdefault(inner, {})[local] = _dataset(h5py, root[layer], name)
+            found.setdefault(inner, {})[local] = _inside(h5py, group, name)
         for inner, arrays in found.items():
             # Of a model in the model the group has the weights of all its layers.
             name = layer if len(found) == 1 else inner
@@ -214,15 +216,14 @@ def _by_names(h5py, root, description: list[Described] | None) -> Contents:
     return Contents(list(modules.values()), epsilons)
 
 
-def _dataset(h5py, group, path: str):
+def _inside(h5py, group, path: str):
     """What lies at a path of a group, without following links."""
+    item = group
     for part in path.split("/"):
-        if not isinstance(group, h5py.Group) or not isinstance(group.get(part, getlink=True), h5py.HardLink):
-            raise KeyError(f"there is no array {path}")
-        group = group[part]
-    if not isinstance(group, h5py.Dataset):
-        raise KeyError(f"{path} is no array")
-    return group
+        if not isinstance(item, h5py.Group) or not isinstance(item.get(part, getlink=True), h5py.HardLink):
+            raise KeyError(f"there is no {path} in {group.name}")
+        item = item[part]
+    return item
 
 
 def _stored(h5py, name: str, item) -> Stored:

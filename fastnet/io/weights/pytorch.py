@@ -90,8 +90,7 @@ def torch_state_dict(net: Network, *, names=None, like=None) -> dict:
 
     Examples
     --------
-    >>> import fastnet as fn, pytest
-    >>> torch = pytest.importorskip("torch")
+    >>> import torch, fastnet as fn
     >>> net = fn.Network([fn.Dense(4, activation="relu"), fn.Dense(2)], input_shape=(3,), seed=0)
     >>> {name: tuple(tensor.shape) for name, tensor in fn.io.torch_state_dict(net).items()}
     {'dense_1.weight': (4, 3), 'dense_1.bias': (4,), 'dense_2.weight': (2, 4), 'dense_2.bias': (2,)}

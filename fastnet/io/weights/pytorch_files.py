@@ -108,7 +108,7 @@ def write(path: str, arrays: dict[str, np.ndarray], order: list[str]) -> None:
 
 def _natural(name: str) -> list:
     """A key that sorts "layer10" behind "layer2"."""
-    return [[(not p.isdigit(), int(p) if p.isdigit() else 0, p) for p in re.split(r"(\d+)", part) if p]
+    return [[(not p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in re.split(r"(\d+)", part) if p]
             for part in name.split(".")]  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def _refuse_compressed(path: str) -> None:
             return
         with zipfile.ZipFile(path) as archive:
             items = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
         raise ValueError(f"{path} can't be read as a file of torch.save: {error}") from None
     if any(item.compress_type != zipfile.ZIP_STORED for item in items):
         raise ValueError(f"{path} is compressed, which files of torch.save are not")
