@@ -238,7 +238,7 @@ def test_links_of_keras_2_are_not_followed(net, tmp_path):
         with h5py.File(path, "a") as file:
             del file[link]
             file[link] = h5py.ExternalLink(secret, link)
-        with pytest.raises(ValueError, match=f"m.h5 can't be read.*there is no dense"):
+        with pytest.raises(ValueError, match="m.h5 can't be read.*there is no dense"):
             fn.io.load_keras_weights(net, path)
 
 

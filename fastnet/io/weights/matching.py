@@ -111,7 +111,7 @@ def place_names(names, modules: list[str], places: list[str]) -> dict[str, str |
             problems.append(f"{module!r} is not a module of the file{checks.nearest(module, modules)}")
         if place is not None and place not in places:
             problems.append(f"{place!r} is not a layer with weights{checks.nearest(place, places)}")
-    counts = Counter(place for place in names.values() if place is not None)
+    counts = Counter(place for place in names.values() if isinstance(place, str))
     problems += [f"{place!r} is there {count} times" for place, count in counts.items() if count > 1]
     refuse(problems, "names does not fit")
     return dict(names)
