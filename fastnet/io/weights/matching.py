@@ -69,9 +69,9 @@ def match(places: list[Place], modules: list[Module], names=None):
         ours = ours if theirs else [place for place in ours if not place.optional]
         known = len({module.order for module in theirs}) < 2
         found = list(zip(ours, theirs, strict=True)) if known and len(ours) == len(theirs) else []
-        if found and not all(_fits(*pair) for pair in found) and all(_fits(*p) for p in _fitting(ours, theirs, False)):
+        if found and not all(_fits(*pair) for pair in found) and all(_fits(*p) for p in _fitting(ours, theirs)):
             problems.append(f"order: the modules with {family} fit in another order than theirs: say it by names=")
-        found = found or _fitting(ours, theirs, known)
+        found = found or _fitting(ours, theirs)
         if not known:
             guessed += _guesses(found)
         pairs += found
@@ -169,10 +169,10 @@ def _fits(place: Place, module: Module) -> bool:
     return not _compare(place, named)
 
 
-def _fitting(places, modules, in_order: bool) -> list[tuple[Place, Module]]:
-    """Each place with the first module that fits, behind the last one if their order is known.
+def _fitting(places, modules) -> list[tuple[Place, Module]]:
+    """Each place with the first module that fits and is left.
 
-    If all are as many but don't fit, the remaining ones are paired, so that an error says what is different about them.
+    If there are as many of both, those that don't fit are paired, so that an error says what is different about them.
     """
     pairs, left, alone = [], list(modules), []
     for place in places:
@@ -181,7 +181,7 @@ def _fitting(places, modules, in_order: bool) -> list[tuple[Place, Module]]:
             alone.append(place)
             continue
         pairs.append((place, left[position]))
-        left = left[position + 1 :] if in_order else left[:position] + left[position + 1 :]
+        del left[position]
     if len(places) == len(modules):
         pairs += zip(alone, left, strict=True)
     return pairs
