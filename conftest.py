@@ -1,5 +1,11 @@
-"""Modules that need a package which is not installed are not searched for examples."""
+"""Modules whose examples need a package that is not installed are not searched for examples."""
 
 import importlib.util
 
-collect_ignore = [] if importlib.util.find_spec("onnx") else ["fastnet/io/onnx", "fastnet/io/onnx_backend.py"]
+NEEDED = {
+    "fastnet/io/onnx": "onnx",
+    "fastnet/io/onnx_backend.py": "onnx",
+    "fastnet/io/weights/keras.py": "h5py",
+    "fastnet/io/weights/pytorch.py": "torch",
+}
+collect_ignore = [path for path, package in NEEDED.items() if not importlib.util.find_spec(package)]

@@ -6,6 +6,9 @@ import pytest
 
 # Python processes that tests start import the installed package, not the checkout's sources in the working directory.
 os.environ["PYTHONSAFEPATH"] = "1"
+# Keras computes with PyTorch, and finds no place for a file of settings in the user's home.
+os.environ.setdefault("KERAS_BACKEND", "torch")
+os.environ.setdefault("KERAS_HOME", os.devnull)
 
 
 @pytest.fixture

@@ -35,6 +35,8 @@ CHECKS = {
     module.__name__.rpartition(".")[2]: module
     for module in (preflight_data, preflight_loss, preflight_network, preflight_trial)
 }
+#: What the examples of a page need.
+PACKAGES = {"onnx.md": ["onnx"], "torch-keras.md": ["torch", "h5py", "keras"]}
 #: Instruction sets round differently, and training amplifies it: figures of a training agree to a tenth, or to their last digit.
 RELATIVE = 0.1
 
@@ -90,8 +92,8 @@ def run(path, capsys):
     ids=lambda path: path.relative_to(DOCS).as_posix(),
 )
 def test_the_examples_run_and_print_what_the_page_says(path, tmp_path, monkeypatch, capsys):
-    if path.name == "onnx.md":
-        pytest.importorskip("onnx")
+    for package in PACKAGES.get(path.name, ()):
+        pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     for _ in run(path, capsys):
         pass

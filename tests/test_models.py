@@ -31,39 +31,11 @@ def test_resnet20_has_the_parameters_of_the_paper():
     assert sum(p.size for p in net.parameters()) == 269_722 + 16 * 32 + 32 * 64 + 2 * 32 + 2 * 64
 
 
-def torch_resnet20():
-    import torch
-    from torch import nn
-
-    class Block(nn.Module):
-        def __init__(self, before, filters, stride):
-            super().__init__()
-            self.conv1 = nn.Conv2d(before, filters, 3, stride, 1, bias=False)
-            self.bn1 = nn.BatchNorm2d(filters)
-            self.conv2 = nn.Conv2d(filters, filters, 3, 1, 1, bias=False)
-            self.bn2 = nn.BatchNorm2d(filters)
-            self.shortcut = nn.Sequential()
-            if stride > 1:
-                self.shortcut = nn.Sequential(
-                    nn.Conv2d(before, filters, 1, stride, bias=False), nn.BatchNorm2d(filters)
-                )
-
-        def forward(self, x):
-            y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
-            return torch.relu(y + self.shortcut(x))
-
-    layers = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
-    before = 16
-    for filters in (16, 32, 64):
-        for index in range(3):
-            layers.append(Block(before, filters, 2 if filters > 16 and index == 0 else 1))
-            before = filters
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
-
-
 def test_resnet20_agrees_with_torch_over_several_steps():
     torch = pytest.importorskip("torch")
-    theirs = torch_resnet20().double()
+    import torch_models
+
+    theirs = torch_models.resnet20().double()
     net = fn.Network([fn.models.resnet20(input_shape=(8, 8, 3), classes=10, seed=0)], input_shape=(8, 8, 3), seed=0)
     net = fn.Network.from_nodes(
         [fn.Node(n.name, type(n.layer)(**n.layer.config()), list(n.inputs)) for n in net.graph.nodes],

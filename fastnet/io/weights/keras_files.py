@@ -1,0 +1,274 @@
+"""Keras' files of weights as modules.
+
+Keras 3 writes HDF5 files whose groups are called by the layers' classes and numbers, ``layers/conv2d_1/vars/0``; ``.keras``
+files are zip archives with one of these and a description of the model, which has the order of the layers. Keras 2 wrote HDF5
+files with names of layers and arrays.
+
+Files may come from anywhere: no code in them is run, links are not followed, and an array is read only when its shape is
+the expected one, so that memory is in proportion to the file and the network.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastnet import files
+from fastnet.io.weights.keras_layers import CLASSES, canonical, guessed
+from fastnet.io.weights.places import Module, Stored
+
+__all__ = ["Contents", "import_h5py", "read", "write"]
+
+SKIPPED = ("optimizer", "metrics", "optimizer_weights")
+LARGEST_DESCRIPTION = 64 << 20
+EXPANSION = 32  # of a compressed file in an archive: weights hardly shrink
+SMALL_CHUNK = 1 << 20  # elements that a chunk of an array may have beyond the array itself
+NORMS = ("batch_normalization", "layer_normalization", "group_normalization")
+
+
+@dataclass
+class Described:
+    """What the description of a model says of one layer."""
+
+    path: str  # in a file of Keras 3
+    name: str
+    family: str
+    arrays: list[str] | None  # their names, where the description tells them
+    epsilon: float | None
+
+
+@dataclass
+class Contents:
+    """A file's modules, and the epsilons of norms, by module, where the file has them."""
+
+    modules: list[Module]
+    epsilons: dict[str, float]
+
+
+def import_h5py(what: str):
+    try:
+        import h5py
+    except ModuleNotFoundError as error:
+        if error.name != "h5py":
+            raise
+        message = f"{what} needs h5py, which is not installed: pip install 'fastnet-cpu[keras]'"
+        raise ModuleNotFoundError(message, name="h5py") from None
+    return h5py
+
+
+def read(path: str):
+    """Open a file; returns the HDF5 file, to be closed when its arrays have been read, and its contents."""
+    h5py = import_h5py(f"reading {path}")
+    source, description = path, None
+    if path.lower().endswith(".keras"):
+        source, description = _unpacked(path)
+    try:
+        file = h5py.File(source, "r")
+    except OSError as error:
+        raise ValueError(f"{path} is not an HDF5 file, or damaged or cut short ({error})") from None
+    try:
+        root = _inside(h5py, file, "model_weights") if "model_weights" in file else file
+        if "layer_names" in root.attrs or "layer_names0" in root.attrs:
+            description = description or _parsed(file.attrs.get("model_config"))
+            return file, _by_names(h5py, root, description)
+        return file, _by_classes(h5py, file, description)
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, OSError) as error:
+        file.close()
+        raise ValueError(f"{path} can't be read as a file of Keras' weights ({error})") from None
+    except BaseException:
+        file.close()
+        raise
+
+
+def write(path: str, layers: dict[str, tuple[str, list[np.ndarray]]]) -> None:
+    """Write a ``.weights.h5`` file as Keras 3 does: layers' paths -> their names and arrays. At once or not at all."""
+    h5py = import_h5py(f"writing {path}")
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.create_group("vars")
+        for layer, (name, arrays) in layers.items():
+            group = file.create_group(f"{layer}/vars")
+            group.attrs["name"] = name
+            for i, array in enumerate(arrays):
+                group[str(i)] = array
+    files.write_bytes(path, buffer.getvalue())
+
+
+def _unpacked(path: str):
+    """The weights of a ``.keras`` file, and what it says of the model."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            weights = archive.getinfo("model.weights.h5")
+            if weights.file_size > EXPANSION * os.path.getsize(path) + (1 << 20):
+                raise ValueError(f"{path} has weights of {weights.file_size:,} bytes in {os.path.getsize(path):,}")
+            config = archive.getinfo("config.json")
+            if config.file_size > LARGEST_DESCRIPTION:
+                raise ValueError(f"{path} has a description of {config.file_size:,} bytes")
+            return io.BytesIO(archive.read(weights)), _parsed(archive.read(config))
+    except KeyError as error:
+        raise ValueError(f"{path} is not a file of Keras 3: {error.args[0]}") from None
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"{path} is not a file of Keras 3, or damaged or cut short ({error})") from None
+
+
+def _parsed(text) -> list[Described] | None:
+    """The layers of a description in the order in which they are computed, or None if it is none of a list of layers."""
+    try:
+        return list(_described(json.loads(text), "")) if text is not None else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _described(model: dict, path: str):
+    counts: dict[str, int] = {}
+    for layer in model["config"]["layers"]:
+        family, config = _snake_case(layer["class_name"]), layer["config"]
+        number = counts[family] = counts.get(family, -1) + 1
+        inner = f"{path}layers/{family}_{number}" if number else f"{path}layers/{family}"
+        if isinstance(config.get("layers"), list):
+            yield from _described(layer, f"{inner}/")
+            continue
+        epsilon = config.get("epsilon")
+        known = isinstance(epsilon, (int, float)) and not isinstance(epsilon, bool)
+        yield Described(inner, config["name"], family, _arrays_of(family, config), float(epsilon) if known else None)
+
+
+def _arrays_of(family: str, config: dict) -> list[str] | None:
+    """The names of a norm's arrays, which have one shape, so that nothing else tells which one is left out."""
+    if family not in NORMS or not {"scale", "center"} <= config.keys():
+        return None
+    statistics = ["moving_mean", "moving_variance"] if family == "batch_normalization" else []
+    return ["gamma"] * bool(config["scale"]) + ["beta"] * bool(config["center"]) + statistics
+
+
+def _snake_case(name: str) -> str:
+    """A class as Keras writes it: "p_re_lu" for PReLU."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _by_classes(h5py, file, description: list[Described] | None) -> Contents:
+    groups: dict[str, dict[int, object]] = {}
+
+    def visit(path, item):
+        *layer, container, number = ["", *path.split("/")] if path.count("/") else ["", "", path]
+        inner = "/".join(layer[1:])
+        if (
+            isinstance(item, h5py.Dataset) and container == "vars" and number.isdecimal()
+            and inner.split("/")[0] not in SKIPPED and not inner.endswith("seed_generator")
+        ):  # fmt: skip
+            groups.setdefault(inner, {})[int(number)] = item
+
+    file.visititems(visit)  # which visits each object once, and follows no links
+    known = {layer.path: (i, layer) for i, layer in enumerate(description or ())}
+    certain = bool(groups) and groups.keys() <= known.keys()
+    modules, epsilons = [], {}
+    for path in sorted(groups, key=(lambda p: known[p][0]) if certain else _path_key):
+        arrays = [groups[path][i] for i in sorted(groups[path])]
+        told = known[path][1] if certain else None
+        names = told.arrays if told and told.arrays and len(told.arrays) == len(arrays) else None
+        shapes = [item.shape for item in arrays]
+        family = _stem(path.rpartition("/")[2])
+        if family not in CLASSES and "layers" not in path.split("/")[-2:]:
+            name = file[f"{path}/vars" if path else "vars"].attrs.get("name", "")
+            family = _stem(_text(name)) if _stem(_text(name)) in CLASSES else guessed(shapes, names)
+        order = "" if certain else "/".join(_stem(part) for part in path.split("/"))
+        module = Module(path, family, by_position=names is None, order=order)
+        for i, item in enumerate(arrays):
+            module.arrays[names[i] if names else str(i)] = _stored(h5py, f"{path}/vars/{i}", item)
+        modules.append(module)
+        if told and told.epsilon is not None:
+            epsilons[path] = told.epsilon
+    return Contents(modules, epsilons)
+
+
+def _by_names(h5py, root, description: list[Described] | None) -> Contents:
+    known = {layer.name: layer for layer in description or ()}
+    modules: dict[str, Module] = {}
+    epsilons = {}
+    for layer in _texts(root.attrs, "layer_names"):
+        found: dict[str, dict[str, object]] = {}
+        group = _inside(h5py, root, layer)
+        for name in _texts(group.attrs, "weight_names"):
+            inner, _, local = name.rpartition("/")
+            found.setdefault(inner, {})[local] = _inside(h5py, group, name)
+        for inner, arrays in found.items():
+            # Of a model in the model the group has the weights of all its layers.
+            name = layer if len(found) == 1 else inner
+            told = known.get(name.rpartition("/")[2])
+            family = told.family if told else _stem(name.rpartition("/")[2])
+            if family not in CLASSES:
+                family = guessed([item.shape for item in arrays.values()], list(arrays))
+            stored = {
+                canonical(family, local): _stored(h5py, f"{name}/{local}", item) for local, item in arrays.items()
+            }
+            modules[name] = Module(name, family, stored)
+            if told and told.epsilon is not None:
+                epsilons[name] = told.epsilon
+    return Contents(list(modules.values()), epsilons)
+
+
+def _inside(h5py, group, path: str):
+    """What lies at a path of a group, without following links."""
+    item = group
+    for part in path.split("/"):
+        if not isinstance(item, h5py.Group) or not isinstance(item.get(part, getlink=True), h5py.HardLink):
+            raise KeyError(f"there is no {path} in {group.name}")
+        item = item[part]
+    return item
+
+
+def _stored(h5py, name: str, item) -> Stored:
+    fault = ""
+    bfloat16 = _text(item.attrs.get("dtype", "")) == "bfloat16" and item.dtype.itemsize == 2
+    if item.shape is None or item.is_virtual or item.external:
+        fault = "an array that lies elsewhere"
+    elif item.chunks and math.prod(item.chunks) > math.prod(item.shape) + SMALL_CHUNK:
+        fault = f"chunks of {item.chunks} elements"
+    elif item.dtype.kind != "f" and not bfloat16:
+        fault = str(item.dtype)
+
+    def array():
+        try:
+            values = item[()]
+        except (OSError, RuntimeError) as error:
+            raise ValueError(f"{name} can't be read: the file is damaged ({error})") from None
+        if not bfloat16:
+            return np.asarray(values)
+        upper = np.asarray(values).view(np.uint16).astype(np.uint32)
+        return (upper << 16).view(np.float32)
+
+    return Stored(name, tuple(item.shape or ()), array, fault)
+
+
+def _stem(name: str) -> str:
+    """ "conv2d" of "conv2d_12"."""
+    return re.sub(r"_\d+$", "", name)
+
+
+def _path_key(path: str) -> list[tuple[str, int]]:
+    """Sorts "conv2d", "conv2d_1", ..., "conv2d_10"."""
+    return [(_stem(part), int(part[len(_stem(part)) + 1 :] or -1)) for part in path.split("/")]
+
+
+def _texts(attributes, name: str) -> list[str]:
+    """A list of texts, which Keras 2 splits into several attributes if it is long."""
+    if name in attributes:
+        return [_text(item) for item in attributes[name]]
+    parts, found = 0, []
+    while f"{name}{parts}" in attributes:
+        found += [_text(item) for item in attributes[f"{name}{parts}"]]
+        parts += 1
+    return found
+
+
+def _text(value) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
