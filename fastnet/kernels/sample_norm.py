@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,10 +11,13 @@ from fastnet import checks
 from fastnet.kernels import call
 from fastnet.kernels.norm import as_epsilon, as_like, as_matrix, as_vectors
 
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike
+
 __all__ = ["checked_groups", "group_norm", "group_norm_backward", "rms_norm", "rms_norm_backward"]
 
 
-def checked_groups(groups, channels: int) -> int:
+def checked_groups(groups: Any, channels: int) -> int:
     """`groups` as a whole number that divides the channels.
 
     Examples
@@ -34,7 +38,7 @@ def checked_groups(groups, channels: int) -> int:
     return groups
 
 
-def _sizes(x, groups) -> dict:
+def _sizes(x: Array, groups: Any) -> dict:
     batch, channels = x.shape[0], x.shape[-1]
     return {
         "batch": batch,
@@ -44,9 +48,8 @@ def _sizes(x, groups) -> dict:
     }
 
 
-def group_norm(
-    x, groups: int, gamma=None, beta=None, *, epsilon: float = 1e-5, out=None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def group_norm(x: ArrayLike, groups: int, gamma: ArrayLike | None = None, beta: ArrayLike | None = None, *,
+               epsilon: float = 1e-5, out: Array | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Normalize each group of neighbouring channels of a sample.
 
     ``y = (x - mean) / sqrt(variance + epsilon) gamma + beta``, with mean and biased variance over the sample's pixels
@@ -100,7 +103,8 @@ def group_norm(
     return tuple(writes.values())
 
 
-def group_norm_backward(x, dy, mean, inverse_std, gamma=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def group_norm_backward(x: ArrayLike, dy: ArrayLike, mean: ArrayLike, inverse_std: ArrayLike,
+                        gamma: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Gradients of :func:`group_norm`.
 
     With ``x^ = (x - mean) inverse_std`` and ``g = dy gamma``: ``dx = inverse_std (g - mean(g) - x^ mean(g x^))``, means
@@ -150,7 +154,8 @@ def group_norm_backward(x, dy, mean, inverse_std, gamma=None) -> tuple[np.ndarra
     return tuple(writes.values())
 
 
-def rms_norm(x, gamma=None, *, epsilon: float | None = None, out=None) -> tuple[np.ndarray, np.ndarray]:
+def rms_norm(x: ArrayLike, gamma: ArrayLike | None = None, *, epsilon: float | None = None,
+             out: Array | None = None) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Divide each row by the root of its mean square.
 
     ``y = x / sqrt(mean(x^2) + epsilon) gamma``, along the last axis.
@@ -201,7 +206,8 @@ def rms_norm(x, gamma=None, *, epsilon: float | None = None, out=None) -> tuple[
     return tuple(writes.values())
 
 
-def rms_norm_backward(x, dy, inverse_rms, gamma=None) -> tuple[np.ndarray, np.ndarray]:
+def rms_norm_backward(x: ArrayLike, dy: ArrayLike, inverse_rms: ArrayLike,
+                      gamma: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Gradients of :func:`rms_norm`.
 
     With ``g = dy gamma``: ``dx = inverse_rms (g - x inverse_rms^2 mean(g x))``, and ``dgamma`` the sum of
