@@ -65,7 +65,7 @@ def _table(graph: Graph, dtype: str) -> tuple[list, str]:
     return rows, _totals(graph, dtype, itemsize, multiply_adds, activations)
 
 
-def _totals(graph, dtype, itemsize, multiply_adds, activations) -> str:
+def _totals(graph: Graph, dtype: str, itemsize: int, multiply_adds: int, activations: int) -> str:
     learned = sum(p.size for p in graph.parameters.values() if p.trainable)
     frozen = learned - sum(p.size for p in graph.trainable_parameters())
     buffers = sum(p.size for p in graph.parameters.values() if not p.trainable)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import math
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -12,11 +14,16 @@ from fastnet import checks
 
 __all__ = ["class_name", "find_class", "from_config", "register", "to_config"]
 
+C = TypeVar("C", bound=type)
 _classes: dict[str, type] = {}
 _names: dict[type, str] = {}
 
 
-def register(cls=None, *, name: str | None = None):
+@overload
+def register(cls: C, *, name: str | None = None) -> C: ...
+@overload
+def register(cls: None = None, *, name: str | None = None) -> Callable[[C], C]: ...
+def register(cls: type[Any] | None = None, *, name: str | None = None) -> Any:
     """Let files name a class: networks that use it are loaded without `custom_objects`.
 
     For layers, losses, metrics, initializers, activations, optimizers, callbacks. Used as a decorator. The class
@@ -90,7 +97,7 @@ def _lookup(name: str) -> type | None:
     return _classes.get(name)
 
 
-def to_config(obj):
+def to_config(obj: Any) -> Any:
     """What JSON can hold for `obj`; `from_config` makes an equal object of it.
 
     Numbers, texts, None, lists, tuples (which become lists), dicts with texts as keys, and arrays stand for themselves.
@@ -166,7 +173,7 @@ def _array_to_config(array: np.ndarray) -> dict:
     return {"array": text, "dtype": array.dtype.name, "shape": list(array.shape)}
 
 
-def from_config(data, custom_objects: dict[str, type] | None = None):
+def from_config(data: Any, custom_objects: dict[str, type] | None = None) -> Any:
     """The object that `to_config` described.
 
     Parameters
@@ -191,7 +198,7 @@ def from_config(data, custom_objects: dict[str, type] | None = None):
         raise ValueError("the file's configuration is nested too deeply") from None
 
 
-def _object(data, custom_objects):
+def _object(data: Any, custom_objects: Mapping[str, type] | None) -> Any:
     if isinstance(data, list):
         return [_object(item, custom_objects) for item in data]
     if not isinstance(data, dict):
