@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnet import checks, losses
 from fastnet.network import Network
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike, LossLike
 
 __all__ = ["GradientCheck", "check_gradients"]
 
@@ -33,11 +38,12 @@ class GradientCheck:
     errors: dict[str, float]
     worst: str
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.ok
 
 
-def check_gradients(net, x, y, *, loss, step=1e-5, tolerance=1e-5) -> GradientCheck:
+def check_gradients(net: Network, x: ArrayLike, y: ArrayLike, *, loss: LossLike, step: float = 1e-5,
+                    tolerance: float = 1e-5) -> GradientCheck:  # fmt: skip
     """Compare the gradients of a loss, by backpropagation, with central differences.
 
     The check works on a float64 copy; the network is as before. Dropout keeps one mask. Where a kink (relu at
@@ -102,7 +108,7 @@ def check_gradients(net, x, y, *, loss, step=1e-5, tolerance=1e-5) -> GradientCh
     return GradientCheck(errors[worst] <= tolerance, errors, worst)
 
 
-def _in_float64(net):
+def _in_float64(net: Network) -> Network:
     double = net.copy()
     state = double.__getstate__()
     output, input_shape, _, seed, name = state["settings"]
@@ -112,7 +118,7 @@ def _in_float64(net):
     return other
 
 
-def _slopes(array, gradient, value_at, step):
+def _slopes(array: Array, gradient: Array, value_at: Callable[[], float], step: float) -> Array:
     """Central differences at some entries spread evenly, and the gradient there."""
     flat = array.ravel().copy()
     entries = np.unique(np.linspace(0, flat.size - 1, min(ENTRIES, flat.size)).astype(int))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from fastnet import checks, files
@@ -60,7 +61,7 @@ class Finding:
     meaning: str = ""
     remedy: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.choice("code", self.code, CODES)
         checks.choice("severity", self.severity, SEVERITIES)
 
@@ -87,18 +88,18 @@ class Finding:
         evidence = {name: math.nan if value is None else value for name, value in values["evidence"].items()}
         return cls(**{**values, "evidence": evidence})
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         """For notebooks."""
         from fastnet import notebook
 
         return notebook.block(notebook.note(self))
 
-    def __str__(self):
+    def __str__(self) -> str:
         where = f" in {self.layer}" if self.layer else ""
         when = f" (step {self.step})" if self.step is not None else ""
         return f"{self.severity}: {self.code}{where}{when}\n  {self.meaning}\n  {self.remedy}"
 
 
-def ordered(findings) -> list[Finding]:
+def ordered(findings: Iterable[Finding]) -> list[Finding]:
     """The most severe first; among equals in the order of `CODES`, which goes from causes to what follows from them."""
     return sorted(findings, key=lambda f: (-SEVERITIES.index(f.severity), CODES.index(f.code), f.step or 0))
