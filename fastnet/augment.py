@@ -39,7 +39,7 @@ class Operation:
     def check_shape(self, shape: Shape) -> None:
         """Refuse samples that are too small."""
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
@@ -252,15 +252,15 @@ class Augmentation:
         self.on_images = [operation for operation in self.operations if operation.on_images]
         self.mixup = next((operation for operation in self.operations if isinstance(operation, Mixup)), None)
 
-    def key(self) -> tuple:
+    def key(self) -> tuple[Any, ...]:
         """What a recording depends on."""
         return self.operations
 
-    def _stream(self, operation: Operation, purpose: str = "") -> dict:
+    def _stream(self, operation: Operation, purpose: str = "") -> dict[str, Any]:
         key = random.key(self.seed, f"augmentation.{operation.path}{purpose}")
         return {"key_0": key[0], "key_1": key[1], "count": 0}
 
-    def record_gather(self, recording: Recording, fields: dict, shape: Shape, **numbers: float) -> Tensor:
+    def record_gather(self, recording: Recording, fields: dict[str, Any], shape: Shape, **numbers: Any) -> Tensor:
         """Record the gather of images of `shape`, batch included: `fields` has source, order and control."""
         batch, height, width, channels = shape
         y = recording.tensor(shape)
@@ -293,7 +293,7 @@ class Augmentation:
                        **self._stream(self.mixup, ".partners"))  # fmt: skip
         mixing = {"partners": partners, "share": share}
 
-        def mixed(tensor):
+        def mixed(tensor: Tensor) -> Tensor:
             y = recording.tensor(tensor.shape)
             recording.call("mix_rows", reads={"x": tensor, **mixing}, writes={"y": y}, work=8 * y.size,
                            rows=batch, width=y.size // batch)  # fmt: skip
@@ -308,7 +308,7 @@ class Augmentation:
         return mixed(x), rows, None if weights is None else mixed(weights)
 
 
-def _checked(operations: Augment, shape: Shape, argument: str) -> tuple:
+def _checked(operations: Augment, shape: Shape, argument: str) -> tuple[Any, ...]:
     if isinstance(operations, (Operation, str)) or operations is None or not hasattr(operations, "__iter__"):
         raise TypeError(f"{argument} must be a list, such as [RandomFlip()]; got {checks.describe(operations)}")
     operations = tuple(operations)

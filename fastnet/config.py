@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastnet import checks, targets
 from fastnet.native import dispatch, team
@@ -108,7 +108,7 @@ def openmp_runtimes() -> list[str]:
     return sorted(path for path in paths if os.path.basename(path).startswith(names))
 
 
-def configuration() -> dict:
+def configuration() -> dict[str, Any]:
     """What `show_config` prints, as a dict."""
     import numpy
 

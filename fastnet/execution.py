@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording, Workspace
 from fastnet.recording.clock import Clock
 
+if TYPE_CHECKING:
+    from fastnet.types import ArrayLike
+
 __all__ = ["Executor", "Programs"]
 
 PREDICT_BATCH = 256
@@ -26,7 +29,7 @@ class Programs:
 
     def __init__(self, most: int = 16) -> None:
         self.most = most
-        self._programs: OrderedDict = OrderedDict()
+        self._programs: OrderedDict[Any, Any] = OrderedDict()
         self._time = Clock.time
 
     def get(self, key: Any, make: Callable[[], Any]) -> Any:
@@ -147,7 +150,7 @@ class Executor:
             self._open = run
             return run.program.view(run.y).copy()
 
-    def backward(self, dy: np.ndarray) -> np.ndarray:
+    def backward(self, dy: ArrayLike) -> np.ndarray:
         with self.lock:
             run = self._open
             if run is None:
@@ -169,7 +172,7 @@ class Executor:
     def penalty(self, samples: float = 1) -> float:
         """What the graph's regularizers add to the loss of a batch of so many samples."""
 
-        def make():
+        def make() -> Program:
             recording = Recording(self.dtype)
             self.graph.record_penalties(recording, gradients=False)
             return Program(recording, self.workspace, self.control, "the penalties")

@@ -12,6 +12,7 @@ from fastnet import checks, losses
 from fastnet.network import Network
 
 if TYPE_CHECKING:
+    from fastnet.parameters import Parameter
     from fastnet.types import Array, ArrayLike, LossLike
 
 __all__ = ["GradientCheck", "check_gradients"]
@@ -79,7 +80,7 @@ def check_gradients(net: Network, x: ArrayLike, y: ArrayLike, *, loss: LossLike,
     x = np.array(x, np.float64)
     count = double.executor.control.forward
 
-    def value(x):
+    def value(x: Array) -> float:
         double.executor.control.forward = count
         return loss.value(double.forward(x, training=True), y)
 
@@ -94,7 +95,7 @@ def check_gradients(net: Network, x: ArrayLike, y: ArrayLike, *, loss: LossLike,
         gradient = parameter.grad.copy()
         original = parameter.value.copy()
 
-        def moved(flat, parameter=parameter, original=original):
+        def moved(flat: Array, parameter: Parameter = parameter, original: Array = original) -> float:
             parameter.assign(flat.reshape(original.shape))
             return value(x)
 
@@ -104,7 +105,7 @@ def check_gradients(net: Network, x: ArrayLike, y: ArrayLike, *, loss: LossLike,
     greatest = {name: max(np.abs(a).max(), np.abs(b).max()) for name, (a, b) in slopes.items()}
     least = 1e-4 * max(greatest.values()) or 1.0
     errors = {name: float(np.abs(a - b).max() / max(greatest[name], least)) for name, (a, b) in slopes.items()}
-    worst = max(errors, key=errors.get)
+    worst = max(errors, key=errors.__getitem__)
     return GradientCheck(errors[worst] <= tolerance, errors, worst)
 
 
@@ -118,7 +119,7 @@ def _in_float64(net: Network) -> Network:
     return other
 
 
-def _slopes(array: Array, gradient: Array, value_at: Callable[[], float], step: float) -> Array:
+def _slopes(array: Array, gradient: Array, value_at: Callable[[Array], float], step: float) -> tuple[Array, Array]:
     """Central differences at some entries spread evenly, and the gradient there."""
     flat = array.ravel().copy()
     entries = np.unique(np.linspace(0, flat.size - 1, min(ENTRIES, flat.size)).astype(int))

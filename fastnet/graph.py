@@ -54,7 +54,7 @@ class Builder:
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
-        self._containers = [("", "", Counter())]
+        self._containers: list[tuple[str, str, Counter[str]]] = [("", "", Counter())]
 
     def chain(self, layers: Iterable[Layer], x: str) -> str:
         """Add layers one after the other behind node `x`; return the name of the last."""

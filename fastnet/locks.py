@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["NetworkLock"]
 
-_locks: weakref.WeakSet = weakref.WeakSet()
+_locks: weakref.WeakSet[NetworkLock] = weakref.WeakSet()
 
 
 class NetworkLock:

@@ -73,7 +73,7 @@ class Loss:
         dy = recording.tensor(prediction.shape) if gradient else None
         result = recording.control_field(RESULT, shape=(2,))
 
-        def compute(inputs, outputs):
+        def compute(inputs: list[Array], outputs: list[Array]) -> None:
             losses, derivative = self.per_sample(inputs[0], inputs[1])
             n = inputs[0].shape[0]
             losses = np.asarray(losses, np.float64)
@@ -117,7 +117,8 @@ class Loss:
         """
         return self._run(y_predicted, y, sample_weight, True)
 
-    def _run(self, y_predicted: ArrayLike, y: ArrayLike, sample_weight: ArrayLike, gradient: bool) -> tuple[float, Any]:
+    def _run(self, y_predicted: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None,
+             gradient: bool) -> tuple[float, Any]:  # fmt: skip
         prediction = np.asarray(y_predicted)
         dtype = "float64" if prediction.dtype == np.float64 else "float32"
         prediction = np.ascontiguousarray(prediction, dtype)
@@ -155,7 +156,7 @@ class Loss:
 
 def _record_kernel(recording: Recording, kernel: str, prediction_field: str, prediction: Tensor,
                    reads: dict[str, Tensor], weights: Tensor | None, gradient: bool, derivative_field: str,
-                   numbers: dict[str, float]) -> Tensor | None:  # fmt: skip
+                   numbers: dict[str, Any]) -> Tensor | None:  # fmt: skip
     """The form that all kernels of losses have: per-sample losses in chunks of rows, their sum, the gradient."""
     dy = recording.tensor(prediction.shape) if gradient else None
     recording.call(

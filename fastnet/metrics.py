@@ -57,7 +57,7 @@ class Metric:
                head: str | None = None) -> None:  # fmt: skip
         """Record the calls that add a batch to the sums; `head` is the loss's (`Loss.head`)."""
 
-        def add(inputs, outputs):
+        def add(inputs: list[Array], outputs: list[Array]) -> None:
             n = inputs[0].shape[0]
             values = np.asarray(self(inputs[0], inputs[1]), np.float64)
             if values.shape != (n,):

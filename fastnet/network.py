@@ -124,8 +124,8 @@ class Network(Block):
         net._regularize(regularizer)
         return net
 
-    def _set_up(self, nodes: Iterable[Node], output: str, input_shape: Any, dtype: DType, seed: int, name: str,
-                initialize: bool = True, layout: Sequence[Any] = ()) -> None:  # fmt: skip
+    def _set_up(self, nodes: list[Node], output: str | None, input_shape: Any, dtype: DType, seed: int | None,
+                name: str | None, initialize: bool = True, layout: Sequence[Any] = ()) -> None:  # fmt: skip
         Layer.__init__(self, name=name)
         self.dtype = checks.dtype_name("dtype", dtype)
         self.seed = secrets.randbits(32) if seed is None else checks.whole_number("seed", seed, least=0)
@@ -133,10 +133,10 @@ class Network(Block):
         self.graph.allocate(self.dtype, self.seed, initialize, layout)
         self.executor = Executor(self.graph, self.dtype, self.seed)
         self.epochs = 0  # shuffled epochs of its life, which the next shuffle is keyed by
-        self.loss = None
-        self.metrics = []
-        self.extra = {}
-        self._evaluator = None  # the last one, with its recordings
+        self.loss: losses.Loss | None = None
+        self.metrics: list[metrics.Metric] = []
+        self.extra: dict[str, Any] = {}
+        self._evaluator: Evaluator | None = None  # the last one, with its recordings
 
     # Parts
 
@@ -156,7 +156,7 @@ class Network(Block):
     def output_shape(self) -> tuple[int, ...]:
         return self.graph.output_shape
 
-    def _regularize(self, regularizer: RegularizerRule) -> None:
+    def _regularize(self, regularizer: RegularizerRule | None) -> None:
         regularizer = regularizers.get("regularizer", regularizer)
         for layer in self.layers:
             if regularizer is not None and layer.regularizer is None and layer.has_weights:
@@ -535,7 +535,7 @@ class Network(Block):
         return network_data.description(self)
 
     @classmethod
-    def from_description(cls, data: dict, custom_objects: Mapping[str, type] | None = None) -> Network:
+    def from_description(cls, data: dict[str, Any], custom_objects: Mapping[str, type] | None = None) -> Network:
         """The network that `description` described, without values for its parameters."""
         net = cls.__new__(cls)
         network_data.build(net, data, custom_objects)

@@ -48,7 +48,7 @@ def description(net: Network) -> dict[str, Any]:
     }
 
 
-def _layout(graph: Graph) -> list[Any]:
+def _layout(graph: Graph) -> dict[str, Any]:
     """How the parameters lie in memory, where other networks have had a part in it."""
     layout = graph.layout()
     alone = len(layout) <= 1 and all(name is not None for segment in layout for name, *_ in segment)
@@ -60,7 +60,7 @@ def _rules(layers: Iterable[Layer], name: str) -> list[Any]:
     return [[i, files.to_config(getattr(layer, name))] for i, layer in enumerate(layers) if getattr(layer, name)]
 
 
-def build(net: Network, data: dict, custom_objects: Mapping[str, type] | None) -> None:
+def build(net: Network, data: dict[str, Any], custom_objects: Mapping[str, type] | None) -> None:
     """Make an empty network what its description says, without values for its parameters."""
     layers = [files.from_config(item, custom_objects) for item in data["layers"]]
     for i in data["frozen"]:
@@ -90,7 +90,7 @@ def pickled(net: Network) -> dict[str, Any]:
     }
 
 
-def unpickle(net: Network, state: dict) -> None:
+def unpickle(net: Network, state: dict[str, Any]) -> None:
     """Make an empty network what `pickled` kept."""
     nodes = [Node(name, state["layers"][i], inputs, stream) for name, i, inputs, stream in state["nodes"]]
     output, input_shape, dtype, seed, name = state["settings"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def summarize_html(graph: Graph, dtype: str, title: str) -> str:
     return notebook.block(notebook.lines(title), table, notebook.text(totals))
 
 
-def _table(graph: Graph, dtype: str) -> tuple[list, str]:
+def _table(graph: Graph, dtype: str) -> tuple[list[Any], str]:
     """A row of texts for each layer, and the line of the totals."""
     itemsize = np.dtype(dtype).itemsize
     rows = []

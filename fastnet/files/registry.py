@@ -156,7 +156,7 @@ OBJECT_KEYS = {"class", "config"}
 ARRAY_KEYS = {"array", "dtype", "shape"}
 
 
-def _dict_to_config(data: dict) -> dict:
+def _dict_to_config(data: dict[str, Any]) -> dict[str, Any]:
     for key in data:
         if not isinstance(key, str):
             raise TypeError(f"a file can't hold a dict with the key {checks.describe(key)}: keys must be texts")
@@ -165,7 +165,7 @@ def _dict_to_config(data: dict) -> dict:
     return {key: to_config(value) for key, value in data.items()}
 
 
-def _array_to_config(array: np.ndarray) -> dict:
+def _array_to_config(array: np.ndarray) -> dict[str, Any]:
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(f"a file can't hold an array of dtype {array.dtype}")
     array = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
@@ -173,7 +173,7 @@ def _array_to_config(array: np.ndarray) -> dict:
     return {"array": text, "dtype": array.dtype.name, "shape": list(array.shape)}
 
 
-def from_config(data: Any, custom_objects: dict[str, type] | None = None) -> Any:
+def from_config(data: Any, custom_objects: Mapping[str, type] | None = None) -> Any:
     """The object that `to_config` described.
 
     Parameters
@@ -218,7 +218,7 @@ def _object(data: Any, custom_objects: Mapping[str, type] | None) -> Any:
         raise ValueError(f"class {name!r} does not take the arguments that the file has for it: {error}") from error
 
 
-def find_class(name: str, custom_objects: dict[str, type] | None = None) -> type:
+def find_class(name: str, custom_objects: Mapping[str, type] | None = None) -> type:
     """The class that a file calls `name`, of `custom_objects` or registered; one of fastnet is imported for it.
 
     Raises
@@ -235,7 +235,7 @@ def find_class(name: str, custom_objects: dict[str, type] | None = None) -> type
     return cls
 
 
-def _array_from_config(data: dict) -> np.ndarray:
+def _array_from_config(data: dict[str, Any]) -> np.ndarray:
     try:
         dtype = np.dtype(data["dtype"])
         if dtype.kind not in "fiub":

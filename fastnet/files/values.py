@@ -65,7 +65,7 @@ def pack(value: Any, tensors: dict[str, np.ndarray], place: str) -> Any:
     )
 
 
-def _add(array: Any, tensors: dict, place: str) -> str:
+def _add(array: Any, tensors: dict[str, Any], place: str) -> str:
     name, n = place, 1
     while name in tensors:
         name, n = f"{place}#{n}", n + 1

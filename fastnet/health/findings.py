@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastnet import checks, files
 
@@ -57,7 +58,7 @@ class Finding:
     severity: str
     layer: str | None
     step: int | None
-    evidence: dict = field(hash=False)
+    evidence: dict[str, Any] = field(hash=False)
     meaning: str = ""
     remedy: str = ""
 
@@ -70,7 +71,7 @@ class Finding:
         """Where the code is explained, in the documentation."""
         return f"findings/{self.code}.md"
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """What JSON can hold: a number that is not finite becomes None."""
         return files.plain({
             "code": self.code,
@@ -83,7 +84,7 @@ class Finding:
         })  # fmt: skip
 
     @classmethod
-    def from_dict(cls, values: dict) -> Finding:
+    def from_dict(cls, values: dict[str, Any]) -> Finding:
         """The finding of what `to_dict` gave; where it had no number, NaN stands."""
         evidence = {name: math.nan if value is None else value for name, value in values["evidence"].items()}
         return cls(**{**values, "evidence": evidence})

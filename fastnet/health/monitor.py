@@ -95,7 +95,7 @@ class HealthMonitor(Callback):
         self.every = None if every is None else checks.whole_number("every", every, least=1)
         self.samples = None if samples is None else checks.whole_number("samples", samples, least=1)
         self.table = HealthTable()
-        self._trainer = None
+        self._trainer: Trainer | None = None
         self._told: set[str] = set()
 
     @property
@@ -114,7 +114,7 @@ class HealthMonitor(Callback):
     @property
     def generalization_gap(self) -> Array:
         """Validation loss less training loss, epoch by epoch; empty without validation."""
-        history = {} if self._trainer is None else self._trainer.history
+        history: Any = {} if self._trainer is None else self._trainer.history
         if "val_loss" not in history:
             return np.empty(0)
         return np.array(history["val_loss"]) - np.array(history["loss"])

@@ -31,7 +31,7 @@ class Check:
 
     name: str
     result: str
-    numbers: dict = field(hash=False)
+    numbers: dict[str, Any] = field(hash=False)
     sentence: str
     findings: tuple[Finding, ...] = ()
 

@@ -67,7 +67,7 @@ class HealthTable:
 
     def __init__(self) -> None:
         self.stretches: list[Stretch] = []
-        self._series: dict = {}
+        self._series: dict[tuple[str, str], Any] = {}
 
     def __len__(self) -> int:
         """Looks so far."""
@@ -139,7 +139,7 @@ class HealthTable:
             kind = kind or ("activation" if name in self.names("activation") else "weight")
         return self.series(name, kind).values[column][-1]
 
-    def newest(self) -> list[tuple[str, str, dict, np.ndarray]]:
+    def newest(self) -> list[tuple[str, str, dict[str, Any], np.ndarray]]:
         """The last look, without going through those before it: name, kind, figures and histogram of each array.
 
         The figures are "size", "bad", "zeros", "sum" and "squares" (of the finite elements), "least" and "greatest".
@@ -148,7 +148,7 @@ class HealthTable:
 
     def columns(self) -> dict[str, np.ndarray]:
         """The whole table: an array for each of `COLUMNS`, looks in order, and in a look arrays in order."""
-        table: dict[str, list] = {column: [] for column in COLUMNS}
+        table: dict[str, list[Any]] = {column: [] for column in COLUMNS}
         for stretch in self.stretches:
             there = np.isfinite(stretch.figures["size"])
             items = [[(item.name, item.kind) for item in stretch.probe.items]] * len(stretch)

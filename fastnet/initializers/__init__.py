@@ -80,7 +80,7 @@ NAMES = {
     "identity": Identity,
 }
 
-_DEFAULTS = dict.fromkeys(
+_DEFAULTS: dict[str | None, str] = dict.fromkeys(
     ["relu", "relu6", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "hard_swish"], "he_normal"
 )
 _DEFAULTS["selu"] = "lecun_normal"

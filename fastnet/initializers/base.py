@@ -85,7 +85,7 @@ class Initializer:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.config().items())})"
 
 
-def set_fields(self, **values: Any) -> None:
+def set_fields(self: Initializer, **values: Any) -> None:
     """Checked values into the fields of a frozen initializer."""
     for name, value in values.items():
         object.__setattr__(self, name, value)

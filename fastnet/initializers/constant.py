@@ -145,7 +145,7 @@ class FromArray(Initializer):
     array([1., 2.], dtype=float32)
     """
 
-    array: np.ndarray | None
+    array: Any
 
     def __post_init__(self) -> None:
         if self.array is None:
@@ -171,7 +171,7 @@ class FromArray(Initializer):
             raise ValueError(f"an array as initializer must be within the range of {y.dtype}; got one beyond it")
         return y
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Any:
         """ "from_array", under which :func:`fastnet.initializers.get` gives one without an array."""
         return "from_array"
 

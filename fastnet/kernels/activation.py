@@ -39,7 +39,7 @@ class ActivationRow:
     saves: str = "output"
     has_slope: bool = False
     alpha: float = 0.0
-    alpha_rule: dict | None = field(default=None, hash=False)
+    alpha_rule: dict[str, Any] | None = field(default=None, hash=False)
     work: int = 32
 
     def checked_alpha(self, alpha: float | None, argument: str = "alpha") -> float:
@@ -87,8 +87,11 @@ def _pair(first: str, first_value: Any, dy: ArrayLike) -> tuple[np.ndarray, np.n
 def activate(x: ArrayLike, kind: ActivationName | str, *, alpha: float | None = None,
              return_slope: Literal[False] = False, out: Array | None = None) -> Array: ...  # fmt: skip
 @overload
-def activate(x: ArrayLike, kind: ActivationName | str, *, alpha: float | None = None, return_slope: bool,
+def activate(x: ArrayLike, kind: ActivationName | str, *, alpha: float | None = None, return_slope: Literal[True],
              out: Array | None = None) -> tuple[Array, Array]: ...  # fmt: skip
+@overload
+def activate(x: ArrayLike, kind: ActivationName | str, *, alpha: float | None = None, return_slope: bool,
+             out: Array | None = None) -> Array | tuple[Array, Array]: ...  # fmt: skip
 def activate(x: ArrayLike, kind: ActivationName | str, *, alpha: float | None = None, return_slope: bool = False,
              out: Array | None = None) -> Any:  # fmt: skip
     """y = f(x), element by element.

@@ -47,7 +47,7 @@ def _make_plan(name: str, dtype: str, fields: dict[str, Any], numbers: dict[str,
     return plan
 
 
-def run(name: str, dtype: DType, reads: dict[str, Any], writes: dict[str, Any], numbers: dict[str, Any], work: float,
+def run(name: str, dtype: str, reads: dict[str, Any], writes: dict[str, Any], numbers: dict[str, Any], work: float,
         keep: bool = True) -> None:  # fmt: skip
     """Run kernel `name` of `dtype` on arrays.
 
@@ -61,7 +61,7 @@ def run(name: str, dtype: DType, reads: dict[str, Any], writes: dict[str, Any], 
     run_kept(plans, options, name, dtype, {**reads, **writes}, len(reads), numbers, work)
 
 
-def run_kept(plans: KeptPlans, options: tuple[Any, ...], name: str, dtype: DType, fields: dict[str, Any], n_reads: int,
+def run_kept(plans: KeptPlans, options: tuple[Any, ...], name: str, dtype: str, fields: dict[str, Any], n_reads: int,
              numbers: dict[str, Any], work: float) -> None:  # fmt: skip
     """Run a kernel by the plan that is kept for `options` and the form of the arrays, made here if there is none.
 
@@ -84,7 +84,7 @@ def real_array(argument: str, value: Any, dtype: DType | None = None) -> np.ndar
     return np.ascontiguousarray(array, dtype)
 
 
-def output(argument: str, out: Array | None, shape: Shape, dtype: DType) -> np.ndarray:
+def output(argument: str, out: Array | None, shape: Shape, dtype: Any) -> np.ndarray:
     """`out` after checks, or a new array of `shape` and `dtype`."""
     if out is None:
         return np.empty(shape, dtype)
@@ -100,7 +100,7 @@ def output(argument: str, out: Array | None, shape: Shape, dtype: DType) -> np.n
     return out
 
 
-def separate_output(out: Array | None, shape: Shape, dtype: DType, **inputs: Array | None) -> np.ndarray:
+def separate_output(out: Array | None, shape: Shape, dtype: Any, **inputs: Array | None) -> np.ndarray:
     """`out` after checks, or a new array; it may not overlap the inputs (None is left out)."""
     out = output("out", out, shape, dtype)
     for name, array in inputs.items():

@@ -128,11 +128,11 @@ class Convolution:
             return 0
         if any(axis.stride > 1 or axis.dilation > 1 for axis in (self.height, self.width)):
             return 0
-        costs = {0: size * size * height * width}
+        costs: dict[int, float] = {0: size * size * height * width}
         for tile in (2,) if self.precise else (2, 4):
             points = (tile + size - 1) ** 2 * _tiles(tile, height, width)
             costs[tile] = points * (1 + TRANSFORMS / min(self.channels, self.filters))
-        return min(costs, key=costs.get)
+        return min(costs, key=costs.__getitem__)
 
     # Numbers of the kernels
 
@@ -140,7 +140,7 @@ class Convolution:
     def _pixels(self) -> int:
         return self.batch * self.height.size * self.width.size
 
-    def _images(self, suffix: str, names: str, height: int, width: int) -> Pass:
+    def _images(self, suffix: str, names: tuple[str, ...], height: int, width: int) -> Pass:
         """A pass whose results are images of this size."""
         tile = self._tile(height, width)
         kernel = ("conv_winograd" if tile else self._direct) + suffix
@@ -149,11 +149,11 @@ class Convolution:
     def _pass(self, kernel: str, fields: Any, numbers: Any) -> Pass:
         return Pass(kernel, fields, numbers, float(self.multiply_adds))
 
-    def _product(self, m: int, n: int, k: int, lda: int, ldb: int, **transposed: int) -> dict:
+    def _product(self, m: int, n: int, k: int, lda: int, ldb: int, **transposed: int) -> dict[str, Any]:
         sizes = {"M": m, "N": n, "K": k, "lda": lda, "ldb": ldb, "ldc": n, "ldgate": n}
         return {"trans_a": 0, "trans_b": 0, "accumulate": 0, "accumulate_sums": 0} | sizes | transposed | EPILOGUE
 
-    def _sizes(self, tile: int) -> dict:
+    def _sizes(self, tile: int) -> dict[str, Any]:
         height, width = self.height, self.width
         sizes = {
             "N": self.batch, "H": height.size, "W": width.size, "C": self.channels,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -177,7 +177,7 @@ def multiply_rows_backward(x: ArrayLike, w: ArrayLike, dy: ArrayLike) -> tuple[n
     dy = call.real_array("dy", dy, x.dtype)
     if dy.shape != x.shape:
         raise ValueError(f"dy must have the shape of x, {x.shape}; got {dy.shape}")
-    writes = {"dx": np.empty_like(x), "dw": np.empty_like(w)}
+    writes: dict[str, Any] = {"dx": np.empty_like(x), "dw": np.empty_like(w)}
     call.run("multiply_rows_backward", x.dtype.name, {"x": x, "w": w, "dy": dy}, writes, numbers, 12 * x.size)
     return tuple(writes.values())
 
@@ -267,7 +267,7 @@ def _row_stride(argument: str, array: np.ndarray) -> int:
     return stride
 
 
-def copy_2d(x: ArrayLike, out: Array) -> np.ndarray:
+def copy_2d(x: Array, out: Array) -> np.ndarray:
     """Copy a matrix into another, either of which may be some columns of a wider one.
 
     Parameters

@@ -27,7 +27,7 @@ def partial_sums(rows: int) -> int:
     return -(-rows // ROWS_PER_CHUNK) + 1
 
 
-def _run(name: str, prediction: ArrayLike, reads: dict[str, Any], sample_weight: ArrayLike | None, gradient: bool,
+def _run(name: str, prediction: Array, reads: dict[str, Any], sample_weight: ArrayLike | None, gradient: bool,
          numbers: dict[str, Any]) -> Any:  # fmt: skip
     """The form that all losses share: the value of the batch, and its derivative or None."""
     field = next(iter(reads))

@@ -49,7 +49,7 @@ def as_matrix(argument: str, value: Any, dtype: DType | None = None) -> tuple[np
     return array, array.size // channels, channels
 
 
-def as_vectors(dtype: DType, n: int, optional: Sequence[str] = (), **values: Any) -> dict:
+def as_vectors(dtype: DType, n: int, optional: Sequence[str] = (), **values: Any) -> dict[str, Any]:
     """Arrays of shape (n,) by name; None is allowed for those named in `optional`."""
     arrays = {}
     for name, value in values.items():
@@ -211,7 +211,11 @@ def batch_norm_backward(x: ArrayLike, dy: ArrayLike, mean: ArrayLike, inverse_st
     x, rows, channels = as_matrix("x", x)
     dy = as_like("dy", dy, x)
     vectors = as_vectors(x.dtype, channels, _OPTIONAL, gamma=gamma, mean=mean, inverse_std=inverse_std)
-    writes = {"dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype), "dbeta": np.empty(channels, x.dtype)}
+    writes: dict[str, Any] = {
+        "dx": np.empty_like(x),
+        "dgamma": np.empty(channels, x.dtype),
+        "dbeta": np.empty(channels, x.dtype),
+    }
     numbers = {"rows": rows, "channels": channels, "parts": 0, "accumulate_gamma": 0, "accumulate_beta": 0}
     call.run("batch_norm_backward", x.dtype.name, {"x": x, "dy": dy} | vectors, writes, numbers, 20 * x.size)
     return tuple(writes.values())
@@ -251,7 +255,9 @@ def batch_norm_inference_backward(x: ArrayLike, dy: ArrayLike, running_mean: Arr
     x, rows, channels = as_matrix("x", x)
     dy = as_like("dy", dy, x)
     vectors = as_vectors(x.dtype, channels, _OPTIONAL, gamma=gamma, running_mean=running_mean, running_var=running_var)
-    writes = {"dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype), "dbeta": np.empty(channels, x.dtype)}
+    writes: dict[str, Any] = {
+        "dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype), "dbeta": np.empty(channels, x.dtype),
+    }  # fmt: skip
     numbers = {
         "rows": rows, "channels": channels, "accumulate_gamma": 0, "accumulate_beta": 0, "epsilon": as_epsilon(epsilon),
     }  # fmt: skip
@@ -397,7 +403,11 @@ def layer_norm_backward(x: ArrayLike, dy: ArrayLike, mean: ArrayLike, inverse_st
         reads[name] = call.real_array(name, value, x.dtype)
         if reads[name].shape != x.shape[:-1]:
             raise ValueError(f"{name} must have shape {x.shape[:-1]}; got {reads[name].shape}")
-    writes = {"dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype), "dbeta": np.empty(channels, x.dtype)}
+    writes: dict[str, Any] = {
+        "dx": np.empty_like(x),
+        "dgamma": np.empty(channels, x.dtype),
+        "dbeta": np.empty(channels, x.dtype),
+    }
     numbers = {"rows": rows, "cols": channels, "accumulate_gamma": 0, "accumulate_beta": 0}
     call.run("layer_norm_backward", x.dtype.name, reads, writes, numbers, 24 * x.size)
     return tuple(writes.values())

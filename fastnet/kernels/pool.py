@@ -84,7 +84,7 @@ def _output_shape(shape: Shape, axes: tuple[windows.Axis, ...]) -> tuple[int, ..
 
 
 def _gradient(dy: ArrayLike, x_shape: Sizes, pool_size: Sizes, stride: Sizes | None, padding: Padding,
-              ceil_mode: bool) -> Array:  # fmt: skip
+              ceil_mode: bool) -> tuple[Array, Shape, tuple[windows.Axis, ...]]:  # fmt: skip
     """dy, x_shape and the windows, checked against each other."""
     x_shape = _image_shape("x_shape", checks.shape("x_shape", x_shape, least=0))
     axes = geometry(x_shape[1:-1], pool_size, stride, padding, ceil_mode)
@@ -100,7 +100,12 @@ def max_pool(x: ArrayLike, pool_size: Sizes, *, stride: Sizes | None = None, pad
              ceil_mode: bool = False, return_argmax: Literal[False] = False, out: Array | None = None) -> Array: ...  # fmt: skip
 @overload
 def max_pool(x: ArrayLike, pool_size: Sizes, *, stride: Sizes | None = None, padding: Padding = "valid",
-             ceil_mode: bool = False, return_argmax: bool, out: Array | None = None) -> tuple[Array, Array]: ...  # fmt: skip
+             ceil_mode: bool = False, return_argmax: Literal[True],
+             out: Array | None = None) -> tuple[Array, Array]: ...  # fmt: skip
+@overload
+def max_pool(x: ArrayLike, pool_size: Sizes, *, stride: Sizes | None = None, padding: Padding = "valid",
+             ceil_mode: bool = False, return_argmax: bool,
+             out: Array | None = None) -> Array | tuple[Array, Array]: ...  # fmt: skip
 def max_pool(x: ArrayLike, pool_size: Sizes, *, stride: Sizes | None = None, padding: Padding = "valid",
              ceil_mode: bool = False, return_argmax: bool = False, out: Array | None = None) -> Any:  # fmt: skip
     """The greatest element of each window, channel by channel.

@@ -77,7 +77,7 @@ def _word(argument: str, value: Any) -> int:
     return value
 
 
-def _key_fields(key: Any, seed: Any, path: Any) -> dict:
+def _key_fields(key: Any, seed: Any, path: Any) -> dict[str, Any]:
     """The fields of a kernel that the stream fills."""
     if (key is None) == (seed is None):
         raise TypeError("give either a seed (with a path) or a key")
@@ -90,7 +90,7 @@ def _key_fields(key: Any, seed: Any, path: Any) -> dict:
     return {"key_0": _word("key[0]", key[0]), "key_1": _word("key[1]", key[1])}
 
 
-def _fields(n: int, key: Any, seed: Any, path: Any, count: int) -> dict:
+def _fields(n: int, key: Any, seed: Any, path: Any, count: int) -> dict[str, Any]:
     return {"n": n, **_key_fields(key, seed, path), "count": _word("count", count)}
 
 

@@ -94,7 +94,7 @@ def prelu_backward(x: ArrayLike, dy: ArrayLike, slope: ArrayLike) -> tuple[np.nd
     x, rows, channels = as_matrix("x", x)
     dy = as_like("dy", dy, x)
     slope = _slope(slope, x.dtype, channels)
-    writes = {"dx": np.empty_like(x), "dslope": np.empty_like(slope)}
+    writes: dict[str, Any] = {"dx": np.empty_like(x), "dslope": np.empty_like(slope)}
     numbers = {"rows": rows, "channels": channels, "single": int(slope.size == 1), "accumulate": 0}
     call.run("prelu_backward", x.dtype.name, {"x": x, "slope": slope, "dy": dy}, writes, numbers, 12 * x.size)
     return tuple(writes.values())

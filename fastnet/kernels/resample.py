@@ -6,7 +6,7 @@ Images are ``(batch, height, width, channels)``; with three axes, ``(batch, leng
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from fastnet import checks
 from fastnet.kernels import call, pool, windows
@@ -36,16 +36,16 @@ def linear_numbers(batch: int, sizes: Sequence[int], channels: int, factor: tupl
 
 
 def border_numbers(batch: int, sizes: Sequence[int], channels: int,
-                   borders: tuple[tuple[int, int], ...]) -> dict[str, int]:  # fmt: skip
+                   borders: tuple[tuple[int, ...], ...]) -> dict[str, int]:  # fmt: skip
     """The integers of padding and cropping; `sizes` are those of the smaller image."""
     if len(sizes) == 1:
         sizes, borders = (1, *sizes), ((0, 0), *borders)
     (top, bottom), (left, right) = borders
-    sizes = {"N": batch, "H": sizes[0], "W": sizes[1], "C": channels}
-    return sizes | {"top": top, "bottom": bottom, "left": left, "right": right}
+    numbers = {"N": batch, "H": sizes[0], "W": sizes[1], "C": channels}
+    return numbers | {"top": top, "bottom": bottom, "left": left, "right": right}
 
 
-def padded_sizes(sizes: Sequence[int], borders: tuple[tuple[int, int], ...], mode: str) -> tuple[int, ...]:
+def padded_sizes(sizes: Sequence[int], borders: tuple[tuple[int, ...], ...], mode: str) -> tuple[int, ...]:
     """The sizes with the padding, which must be narrower than an image that it reflects."""
     if mode == "reflect" and any(max(part) >= size for part, size in zip(borders, sizes, strict=True)):
         raise ValueError(
@@ -55,7 +55,7 @@ def padded_sizes(sizes: Sequence[int], borders: tuple[tuple[int, int], ...], mod
     return tuple(before + size + after for size, (before, after) in zip(sizes, borders, strict=True))
 
 
-def cropped_sizes(sizes: Sequence[int], borders: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+def cropped_sizes(sizes: Sequence[int], borders: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
     """The sizes without what is cropped; something must be left."""
     left = tuple(size - before - after for size, (before, after) in zip(sizes, borders, strict=True))
     if min(left) < 1:
@@ -165,7 +165,7 @@ def upsample_backward(dy: ArrayLike, factor: Sizes = 2, *, interpolation: Litera
 # --- padding and cropping -------------------------------------------------------------------------------------------
 
 
-def _enlarge(kernel: tuple[int, ...], x: ArrayLike, borders: tuple[tuple[int, int], ...], mode: str,
+def _enlarge(kernel: str, x: Array, borders: tuple[tuple[int, ...], ...], mode: str,
              out: Array | None) -> Array:  # fmt: skip
     sizes = padded_sizes(x.shape[1:-1], borders, mode)
     y = call.separate_output(out, (len(x), *sizes, x.shape[-1]), x.dtype, x=x)
@@ -174,8 +174,8 @@ def _enlarge(kernel: tuple[int, ...], x: ArrayLike, borders: tuple[tuple[int, in
     return y
 
 
-def _cut(kernel: tuple[int, ...], fields: dict[str, Any], argument: str, x: ArrayLike,
-         borders: tuple[tuple[int, int], ...], out: Array | None) -> Array:  # fmt: skip
+def _cut(kernel: str, fields: tuple[str, str], argument: str, x: Array,
+         borders: tuple[tuple[int, ...], ...], out: Array | None) -> Array:  # fmt: skip
     sizes = cropped_sizes(x.shape[1:-1], borders)
     y = call.separate_output(out, (len(x), *sizes, x.shape[-1]), x.dtype, **{argument: x})
     integers = border_numbers(len(x), sizes, x.shape[-1], borders)

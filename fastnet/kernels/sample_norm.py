@@ -38,7 +38,7 @@ def checked_groups(groups: Any, channels: int) -> int:
     return groups
 
 
-def _sizes(x: Array, groups: Any) -> dict:
+def _sizes(x: Array, groups: Any) -> dict[str, Any]:
     batch, channels = x.shape[0], x.shape[-1]
     return {
         "batch": batch,
@@ -98,7 +98,11 @@ def group_norm(x: ArrayLike, groups: int, gamma: ArrayLike | None = None, beta: 
     y = call.output("out", out, x.shape, x.dtype)
     checks.same_or_apart("out", y, x=x)
     statistics = (numbers["batch"], numbers["groups"])
-    writes = {"y": y, "mean": np.empty(statistics, x.dtype), "inverse_std": np.empty(statistics, x.dtype)}
+    writes: dict[str, Any] = {
+        "y": y,
+        "mean": np.empty(statistics, x.dtype),
+        "inverse_std": np.empty(statistics, x.dtype),
+    }
     call.run("group_norm_forward", x.dtype.name, {"x": x} | parameters, writes, numbers, 12 * x.size)
     return tuple(writes.values())
 
@@ -149,7 +153,11 @@ def group_norm_backward(x: ArrayLike, dy: ArrayLike, mean: ArrayLike, inverse_st
             f"inverse_std must have the shape of mean, {reads['mean'].shape}; got {reads['inverse_std'].shape}"
         )
     numbers = _sizes(x, reads["mean"].shape[1]) | {"accumulate_gamma": 0, "accumulate_beta": 0}
-    writes = {"dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype), "dbeta": np.empty(channels, x.dtype)}
+    writes: dict[str, Any] = {
+        "dx": np.empty_like(x),
+        "dgamma": np.empty(channels, x.dtype),
+        "dbeta": np.empty(channels, x.dtype),
+    }
     call.run("group_norm_backward", x.dtype.name, reads, writes, numbers, 20 * x.size)
     return tuple(writes.values())
 
@@ -200,7 +208,7 @@ def rms_norm(x: ArrayLike, gamma: ArrayLike | None = None, *, epsilon: float | N
     epsilon = float(np.finfo(x.dtype).eps) if epsilon is None else as_epsilon(epsilon)
     y = call.output("out", out, x.shape, x.dtype)
     checks.same_or_apart("out", y, x=x)
-    writes = {"y": y, "inverse_rms": np.empty(x.shape[:-1], x.dtype)}
+    writes: dict[str, Any] = {"y": y, "inverse_rms": np.empty(x.shape[:-1], x.dtype)}
     numbers = {"rows": rows, "cols": channels, "epsilon": epsilon}
     call.run("rms_norm_forward", x.dtype.name, {"x": x} | parameters, writes, numbers, 8 * x.size)
     return tuple(writes.values())
@@ -245,7 +253,7 @@ def rms_norm_backward(x: ArrayLike, dy: ArrayLike, inverse_rms: ArrayLike,
     reads["inverse_rms"] = call.real_array("inverse_rms", inverse_rms, x.dtype)
     if reads["inverse_rms"].shape != x.shape[:-1]:
         raise ValueError(f"inverse_rms must have shape {x.shape[:-1]}; got {reads['inverse_rms'].shape}")
-    writes = {"dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype)}
+    writes: dict[str, Any] = {"dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype)}
     numbers = {"rows": rows, "cols": channels, "accumulate_gamma": 0}
     call.run("rms_norm_backward", x.dtype.name, reads, writes, numbers, 16 * x.size)
     return tuple(writes.values())

@@ -43,7 +43,7 @@ def pair(argument: str, value: Any, *, count: int = 2, least: int = 1) -> tuple[
     return (checks.whole_number(argument, value, least=least),) * count
 
 
-def padding(value: Any, count: int = 2) -> str | tuple[tuple[int, int], ...]:
+def padding(value: Any, count: int = 2) -> str | tuple[tuple[int, ...], ...]:
     """`padding` checked: "same", "valid", or (before, after) for each of the `count` axes.
 
     It is given as one of those, as a whole number, or as one for each axis.
@@ -53,7 +53,7 @@ def padding(value: Any, count: int = 2) -> str | tuple[tuple[int, int], ...]:
     return borders("padding", value, count)
 
 
-def borders(argument: str, value: Any, count: int = 2) -> tuple[tuple[int, int], ...]:
+def borders(argument: str, value: Any, count: int = 2) -> tuple[tuple[int, ...], ...]:
     """(before, after) for each of the `count` axes, from that, a whole number, or one for each axis."""
     if isinstance(value, (tuple, list)):
         if len(value) == count and all(isinstance(part, (tuple, list)) for part in value):

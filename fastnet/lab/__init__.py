@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastnet import checks, config, files
@@ -85,7 +85,7 @@ def run(name: str, *, seed: int = 0, quick: bool = False) -> dict[str, Any]:
     return files.plain({"experiment": name, "seed": seed, "quick": quick, "samples": samples, **found})
 
 
-def page(name: str, numbers: dict, *, links: Sequence[Any] = ()) -> Page:
+def page(name: str, numbers: dict[str, Any], *, links: Sequence[Any] = ()) -> Page:
     """The page of an experiment.
 
     Parameters
@@ -146,7 +146,7 @@ def write(name: str, folder: Path = FOLDER, *, seed: int = 0, quick: bool = Fals
     return written
 
 
-def write_all(folder: Path = FOLDER, *, seed: int = 0, quick: bool = False) -> list[str]:
+def write_all(folder: Path = FOLDER, *, seed: int = 0, quick: bool = False) -> Iterator[list[str]]:
     """Write every experiment's page, and index.html, which leads through them.
 
     Parameters

@@ -69,7 +69,7 @@ class PReLU(Layer):
     array([[-1.,  2.]], dtype=float32)
     """
 
-    def __init__(self, *, init: Init = 0.25, shared: bool = False, name: str | None = None) -> None:
+    def __init__(self, *, init: Init | float = 0.25, shared: bool = False, name: str | None = None) -> None:
         super().__init__(name=name)
         if isinstance(init, (int, float)) and not isinstance(init, bool):
             init = initializers.Constant(checks.real_number("init", init))

@@ -68,9 +68,10 @@ class Layer:
     is_norm = False  # the default initialization looks through it to the activation behind
     activation_behind: str | None = None  # set by the graph before `build`
     _trainable = True
-    _regularizer = None
-    _constraint = None
-    _runner = None  # set by the floor above: runs a layer alone
+    _shapes: Any
+    _regularizer: RegularizerRule | None = None
+    _constraint: ConstraintRule | None = None
+    _runner: Any = None  # set by the floor above: runs a layer alone
 
     def __init__(self, *, name: str | None = None, regularizer: RegularizerRule | None = None,
                  constraint: ConstraintRule | None = None) -> None:  # fmt: skip
@@ -82,6 +83,12 @@ class Layer:
             self.regularizer = regularizer
         if constraint is not None:
             self.constraint = constraint
+
+    if TYPE_CHECKING:
+        # Of the built-in layers; what a layer in NumPy has not.
+        record_forward: Any
+        record_backward: Any
+        _alone: Any
 
     # What a layer defines
 

@@ -22,6 +22,7 @@ class ConvLayer(Layer):
     """What convolutions share: arguments, parameters, and the geometry for a batch."""
 
     dimensions = 2
+    convolution: Any  # a method of each: its geometry for the shape of a batch
 
     def __init__(self, filters: int, kernel_size: Sizes, *, stride: Sizes = 1, padding: Padding = "valid",
                  dilation: Sizes = 1, groups: int = 1, activation: ActivationLike | None = None, use_bias: bool = True,

@@ -83,7 +83,7 @@ class Conv2DTranspose(ConvLayer):
 
     def _windows(self, sizes: Shape) -> Any:
         """The axes of the convolution whose transpose this is: from the output here to the input."""
-        return super()._windows([self._output_size(axis, size) for axis, size in enumerate(sizes)])
+        return super()._windows(tuple(self._output_size(axis, size) for axis, size in enumerate(sizes)))
 
     def _output_size(self, axis: int, size: int) -> int:
         stride = self.stride[axis]

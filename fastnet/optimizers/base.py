@@ -50,8 +50,8 @@ class Optimizer:
                  decay_biases: bool = True, groups: ParameterGroup | Sequence[ParameterGroup] = (),
                  **unknown: Never) -> None:  # fmt: skip
         if unknown:
-            name, known = next(iter(unknown)), inspect.signature(type(self)).parameters
-            known = [*known, *inspect.signature(Optimizer).parameters]
+            name = next(iter(unknown))
+            known = [*inspect.signature(type(self)).parameters, *inspect.signature(Optimizer).parameters]
             raise TypeError(f"{type(self).__name__} has no argument {name!r}{checks.nearest(name, known)}")
         self.learning_rate = learning_rate
         self._weight_decay = checks.real_number("weight_decay", weight_decay, least=0)

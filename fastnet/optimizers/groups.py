@@ -93,7 +93,7 @@ def checked_match(argument: str, match: LayerNames) -> list[Any]:
     return items
 
 
-def matches(items: list, parameter: Parameter) -> bool:
+def matches(items: list[Any], parameter: Parameter) -> bool:
     """Whether one of these names and layers stands for a parameter."""
     place = parameter.name.rpartition(".")[0]
     for item in items:
@@ -105,13 +105,13 @@ def matches(items: list, parameter: Parameter) -> bool:
     return False
 
 
-def near_names(items: list, parameters: Sequence[Parameter]) -> str:
+def near_names(items: list[Any], parameters: Sequence[Parameter]) -> str:
     """The name of a parameter or its layer that is near to the first of these names, as a question."""
     names = [name for p in parameters for name in (p.name, p.name.rpartition(".")[0])]
     return checks.nearest(next((item for item in items if isinstance(item, str)), ""), names)
 
 
-def names_of(items: list, what: str) -> list[Any]:
+def names_of(items: list[Any], what: str) -> list[Any]:
     """The items, if a file can hold them."""
     if not all(isinstance(item, str) for item in items):
         raise TypeError(f"a file can't hold {what} that was made with layers; name them instead")

@@ -116,7 +116,7 @@ class Muon(Optimizer):
         chosen = set(hidden)
         return [(self, hidden), (self.others, [p for p in parameters if p not in chosen])]
 
-    def named(self, parameters: Sequence[Parameter]) -> Muon:
+    def named(self, parameters: Sequence[Parameter]) -> Optimizer:
         twin = super().named(parameters)
         twin.others = self.others.named(parameters)
         if self.exclude is not None:

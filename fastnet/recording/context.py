@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnet.kernels.activation import SLOPE
 from fastnet.native.plan import ControlBlock
-from fastnet.recording.recording import Recording, Tensor
+from fastnet.recording.recording import Node, Recording, Tensor
 
 if TYPE_CHECKING:
     from fastnet.kernels.convolution import Convolution, Pass
@@ -28,6 +28,7 @@ class Context:
         self.place = place
         self.training = training
         self.frozen = frozen
+        self.stream_key: tuple[int, int]
         self.slopes: dict[Tensor, Tensor | None] = {}  # of each activated tensor, where its activation computes it
 
     if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Context:
     def tensor(self, shape: Shape, dtype: Any = None) -> Tensor:
         return self.recording.tensor(shape, dtype)
 
-    def call(self, kernel: str, **arguments: Any):
+    def call(self, kernel: str, **arguments: Any) -> Node:
         """Record any kernel by its row's fields (see `Recording.call`)."""
         return self.recording.call(kernel, **arguments)
 
@@ -125,7 +126,7 @@ class Context:
         self._pass(convolution.backward_data(), {"dy": dy, "w": weight, "bias": bias}, {"dx": dx})
         return dx
 
-    def conv_weights(self, convolution: Convolution, x: Tensor, dy: Tensor, into: Tensor,
+    def conv_weights(self, convolution: Convolution, x: Tensor, dy: Tensor, into: Tensor | None,
                      bias_into: Tensor | None = None) -> None:  # fmt: skip
         """The gradients of `conv` at its weights and bias, set or added in tensors from `grad`."""
         chosen = convolution.backward_weights()
@@ -199,7 +200,7 @@ class Context:
         return y
 
 
-def product_numbers(a: Tensor, b: Tensor, trans_a: bool, trans_b: bool) -> dict:
+def product_numbers(a: Tensor, b: Tensor, trans_a: bool, trans_b: bool) -> dict[str, Any]:
     """The fields of `op(a) op(b)`, over the last axis of `a`, that say no more than which product it is."""
     depth, rows = (a.rows, a.columns) if trans_a else (a.columns, a.rows)
     columns = b.rows if trans_b else b.columns

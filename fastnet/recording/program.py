@@ -10,10 +10,9 @@ from fastnet import config
 from fastnet.native.arena import Block
 from fastnet.native.plan import Call, ControlBlock, Plan
 from fastnet.recording import passes
-from fastnet.recording.recording import Memory, Recording, Storage, Tensor
+from fastnet.recording.recording import Memory, Node, Recording, Storage, Tensor
 
 if TYPE_CHECKING:
-    from fastnet.graph import Node
     from fastnet.types import Array
 
 # Multiply-adds from which an op is worth the barriers around it, and a whole program the start
@@ -65,7 +64,8 @@ class Program:
         self.control = control
         recording.control.block = control.block
         dtype = recording.dtype.name
-        calls, shared = [], {}
+        calls: list[Call | None] = []
+        shared: dict[int, Storage] = {}
         for index, node in enumerate(recording.nodes):
             if node.function is not None:
                 calls.append(None)
@@ -83,7 +83,7 @@ class Program:
         workspace.require(self.workspace_bytes, purpose)
         self._number_memories()
         self._build_plan(calls, shared)
-        self._bound_block = None
+        self._bound_block: Block | None = None
         self._arrays: dict[Memory, np.ndarray] = {}
 
     def _number_memories(self) -> None:
@@ -185,7 +185,7 @@ class Program:
             self.plan.run(1, *ops)
 
     def _run_python(self, node: Node) -> None:
-        def views(tensors, writeable):
+        def views(tensors: dict[Any, Tensor], writeable: bool) -> list[Array]:
             arrays = []
             for tensor in tensors.values():
                 array = self.view(tensor)

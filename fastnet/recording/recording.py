@@ -18,6 +18,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from fastnet.native.arena import Block
+    from fastnet.parameters import Parameter
     from fastnet.types import Shape
 
 
@@ -133,7 +134,7 @@ class Recording:
         self.marks: dict[str, int] = {}
         self.control = Memory("control")
         self.kept: list[Tensor] = []
-        self.gradients: dict = {}  # parameter -> tensor
+        self.gradients: dict[Parameter, Tensor] = {}  # parameter -> tensor
         self.watched: list[tuple[Tensor, list[Node]]] = []  # what looks at a value as soon as it is there
         self.place = ""
         self._commits: list[Node] = []

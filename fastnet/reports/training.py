@@ -119,8 +119,8 @@ def contents(history_or_run: History | Path, *, net: Network | None = None,
     return files.plain(numbers), pictures
 
 
-def _from_history(history: History, net: Network, data: tuple[ArrayLike, ArrayLike],
-                  class_names: Sequence[str]) -> dict[str, Any]:  # fmt: skip
+def _from_history(history: History, net: Network | None, data: tuple[ArrayLike, ArrayLike] | None,
+                  class_names: Sequence[str] | None) -> dict[str, Any]:  # fmt: skip
     if data is not None and net is None:
         raise ValueError("data needs net=, the network that was trained: fn.report(history, path, net=net, data=data)")
     if class_names is not None and data is None:

@@ -14,7 +14,7 @@ from fastnet import checks
 if TYPE_CHECKING:
     from dataclasses import Field
 
-    from fastnet.types import Array, ArrayLike, Rate
+    from fastnet.types import Array, Rate
 
 __all__ = ["Formula", "Schedule", "get"]
 
@@ -119,7 +119,7 @@ class Formula(Schedule):
     def __call__(self, t: float) -> float:
         return float(self.formula(np.array([checks.real_number("t", t, least=0)]))[0])
 
-    def at(self, counts: ArrayLike) -> Array:
+    def at(self, counts: Array) -> Array:
         if type(self).__call__ is not Formula.__call__:  # of a user's subclass
             return super().at(counts)
         return self.formula(np.asarray(counts, np.float64))

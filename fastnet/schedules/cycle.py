@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -193,10 +193,10 @@ class OneCycle(Formula):
         return rates
 
 
-def _half_cosine(first: float, second: float, share: Array) -> Array:
+def _half_cosine(first: Any, second: Any, share: Array) -> Array:
     """From `first` at share 0 to `second` at 1, both exactly."""
     return _line(first, second, (1 - np.cos(np.pi * share)) / 2)
 
 
-def _line(first: float, second: float, share: Array) -> Array:
+def _line(first: Any, second: Any, share: Array) -> Array:
     return first * (1 - share) + second * share

@@ -12,7 +12,7 @@ from fastnet.schedules import base
 from fastnet.schedules.base import Formula, Schedule
 
 if TYPE_CHECKING:
-    from fastnet.types import Array, ArrayLike
+    from fastnet.types import Array
 
 __all__ = ["Warmup"]
 
@@ -70,7 +70,7 @@ class Warmup(Formula):
         rates[~rising] = self._inner(t[~rising] - self.steps)
         return rates
 
-    def _inner(self, counts: ArrayLike) -> Array:
+    def _inner(self, counts: Array) -> Array:
         if isinstance(self.learning_rate, Schedule):
             return self.learning_rate.at(counts)
         return np.full(counts.shape, self.learning_rate)

@@ -63,7 +63,7 @@ class Callback:
         """
         return trainer.state(self)
 
-    def restore_state(self, trainer: Trainer, state: dict) -> None:
+    def restore_state(self, trainer: Trainer, state: dict[str, Any]) -> None:
         """Take up what `state_to_save` gave."""
         trainer.state(self).update(state)
 

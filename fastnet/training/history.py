@@ -10,12 +10,13 @@ from fastnet import files
 
 if TYPE_CHECKING:
     from fastnet.health.findings import Finding
+    from fastnet.health.monitor import HealthMonitor
     from fastnet.types import Path
 
 __all__ = ["History"]
 
 
-class History(Mapping):
+class History(Mapping[str, list[float]]):
     """A mapping from figure ("loss", "val_loss", "accuracy", ...) to the list of its values, one for each epoch.
 
     Attributes
@@ -50,8 +51,8 @@ class History(Mapping):
         self.stopped: str | None = None
         self.learning_rates: list[float] = []
         self.seconds: list[float] = []
-        self.settings: dict = {}
-        self.health = None
+        self.settings: dict[str, Any] = {}
+        self.health: HealthMonitor | None = None
 
     @property
     def findings(self) -> list[Finding]:
@@ -80,7 +81,7 @@ class History(Mapping):
             "settings": self.settings,
         }
 
-    def set_state(self, state: dict) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave."""
         self._values, self.epochs, self.stopped = state["values"], state["epochs"], state["stopped"]
         self.learning_rates, self.seconds, self.settings = state["learning_rates"], state["seconds"], state["settings"]
@@ -118,7 +119,7 @@ class History(Mapping):
 
     def _together(self) -> dict[str, dict[str, list[float]]]:
         """The figures that belong into one chart: of the training, and of the validation."""
-        found: dict[str, dict] = {}
+        found: dict[str, dict[str, Any]] = {}
         for name, values in self._values.items():
             found.setdefault(name.removeprefix("val_"), {})[name] = values
         return found

@@ -101,7 +101,7 @@ class CSVLogger(_EpochLogger):
         files.end_last_line(self.path)
         trainer.state(self)["columns"] = header
 
-    def write_records(self, trainer: Trainer, records: Iterable[dict[str, Any]]) -> None:
+    def write_records(self, trainer: Trainer, records: list[dict[str, Any]]) -> None:
         columns = list(records[0]) if records else []
         files.write_bytes(self.path, _csv_bytes([columns, *(_cells(r, columns) for r in records)] if columns else []))
         trainer.state(self)["columns"] = columns
@@ -127,7 +127,7 @@ def _read_table(path: str) -> list[list[str]]:
             raise ValueError(f"{path} is not a CSV file: {error}") from None
 
 
-def _cells(record: dict, columns: Iterable[str]) -> list[str]:
+def _cells(record: dict[str, Any], columns: Iterable[str]) -> list[str]:
     return [_cell(record[name]) if name in record else "" for name in columns]
 
 
@@ -135,7 +135,7 @@ def _cell(value: Any) -> str:
     return repr(float(value)) if isinstance(value, (float, np.floating)) else str(value)
 
 
-def _csv_bytes(rows: Iterable[Iterable[Any]]) -> bytes:
+def _csv_bytes(rows: list[list[Any]]) -> bytes:
     return files.csv_text(rows[0], rows[1:]).encode() if rows else b""
 
 
@@ -179,14 +179,14 @@ class JSONLogger(_EpochLogger):
             raise ValueError(f"append=True: {self.path} does not have lines of JSON; its first one is {line[:60]!r}")
         files.end_last_line(self.path)
 
-    def write_records(self, trainer: Trainer, records: Iterable[dict[str, Any]]) -> None:
+    def write_records(self, trainer: Trainer, records: list[dict[str, Any]]) -> None:
         files.write_bytes(self.path, b"".join(map(_json_line, records)))
 
     def add_record(self, trainer: Trainer, record: dict[str, Any]) -> None:
         files.append_bytes(self.path, _json_line(record))
 
 
-def _json_line(record: dict) -> bytes:
+def _json_line(record: dict[str, Any]) -> bytes:
     # Other callbacks may have put anything into the logs: text says what it was, as in a table.
     return (json.dumps(files.plain(record), ensure_ascii=False, allow_nan=False, default=str) + "\n").encode()
 
@@ -223,7 +223,7 @@ class LearningRateLogger(Callback):
     """
 
     def __init__(self) -> None:
-        self._trainer = None
+        self._trainer: Trainer | None = None
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -241,7 +241,7 @@ class LearningRateLogger(Callback):
     def group_rates(self) -> np.ndarray:
         return self._table()[:, 1:]
 
-    def _state(self) -> dict:
+    def _state(self) -> dict[str, Any]:
         return {"steps": [], "rates": []} if self._trainer is None else self._trainer.state(self)
 
     def _table(self) -> np.ndarray:

@@ -95,7 +95,7 @@ class Progress:
         self.samples = samples
         self.bar = bar
         self.epoch = epoch
-        self._shown = None
+        self._shown: Any = None
         self._done = done
 
     def __enter__(self) -> Progress:

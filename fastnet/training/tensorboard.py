@@ -105,7 +105,7 @@ class TensorBoard(Callback):
                 values += self._histograms(trainer)
             self._write(trainer, run, [{"step": epoch, "summary": {"value": values}}])
 
-    def _histograms(self, trainer: Trainer) -> list[dict]:
+    def _histograms(self, trainer: Trainer) -> list[dict[str, Any]]:
         found = [_histogram_value(p.name, "weight", *_counted(p.value)) for p in trainer.net.parameters()]
         state, looks = trainer.state(self), _looks(trainer)
         if looks != state["looks"]:
@@ -115,7 +115,7 @@ class TensorBoard(Callback):
                     found.append(_histogram_value(name, kind, head, counts))
         return found
 
-    def _write(self, trainer: Trainer, run: str, events: list[dict]) -> None:
+    def _write(self, trainer: Trainer, run: str, events: list[dict[str, Any]]) -> None:
         """Add events to a run's file; a file that isn't there yet begins with its version and where the run begins."""
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.summary.writer.record_writer import RecordWriter
@@ -154,7 +154,7 @@ def _looks(trainer: Trainer) -> int:
     return 0 if health is None else len(health.table)
 
 
-def _counted(array: np.ndarray) -> tuple[dict, np.ndarray]:
+def _counted(array: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
     """Figures and histogram of an array's finite elements, as `HealthTable.newest` has them."""
     values = array[np.isfinite(array)].astype(np.float64)
     if not len(values):
@@ -171,7 +171,7 @@ def _counted(array: np.ndarray) -> tuple[dict, np.ndarray]:
     return head, np.histogram(values, BINS, (least, greatest))[0]
 
 
-def _histogram_value(name: str, kind: str, head: dict, counts: Any) -> dict:
+def _histogram_value(name: str, kind: str, head: dict[str, Any], counts: Any) -> dict[str, Any]:
     tag = name.replace(".", "/") + ("" if kind == "weight" else f"/{kind}")
     least, greatest = head["least"], head["greatest"]
     edges = np.linspace(least, greatest, len(counts) + 1)[1:]
@@ -189,7 +189,7 @@ def _histogram_value(name: str, kind: str, head: dict, counts: Any) -> dict:
     return {"tag": tag, "histo": histogram}
 
 
-def _graph_event(graph: Graph) -> dict:
+def _graph_event(graph: Graph) -> dict[str, Any]:
     """The network as TensorFlow describes graphs: a node for the input and for each layer, with shapes of a batch."""
     from tensorboard.compat.proto.graph_pb2 import GraphDef
 
@@ -207,6 +207,6 @@ def _graph_event(graph: Graph) -> dict:
     return {"graph_def": described.SerializeToString()}
 
 
-def _shape_of(shape: Iterable[int | None]) -> dict:
+def _shape_of(shape: Iterable[int | None]) -> dict[str, Any]:
     """The attribute of an output's shape, for batches of any size."""
     return {"_output_shapes": {"list": {"shape": [{"dim": [{"size": size} for size in (-1, *shape)]}]}}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastnet import checks
 from fastnet.kernels.update import arrays
@@ -231,7 +231,7 @@ def adamax_update(w: Array, g: ArrayLike, m: Array, u: Array, *, step: int, lear
     arrays.run(options, w, g, {"m": m, "u": u}, step, learning_rate, weight_decay, numbers)
 
 
-def _checked(beta_1: float, beta_2: float, epsilon: float) -> dict:
+def _checked(beta_1: float, beta_2: float, epsilon: float) -> dict[str, Any]:
     return {
         "beta_1": checks.real_number("beta_1", beta_1, least=0, below=1),
         "beta_2": checks.real_number("beta_2", beta_2, least=0, below=1),

@@ -69,7 +69,7 @@ class _OfThread(threading.local):
 _of_thread = _OfThread()
 
 
-def repeat(options: tuple[Any, ...], w: Array, g: ArrayLike, state: dict[str, Any], step: int, learning_rate: float,
+def repeat(options: tuple[Any, ...], w: Array, g: ArrayLike, state: tuple[Array | None, ...], step: int, learning_rate: float,
            weight_decay: float, decoupled: bool = False) -> bool:  # fmt: skip
     """Run the update that is kept for arrays of this form, whose options have been checked; False if there is none."""
     settings = _of_thread.settings
@@ -87,7 +87,7 @@ def run(options: tuple[Any, ...], w: Array, g: ArrayLike, state: dict[str, Any],
 
     `state` maps fields to arrays like `w` or None, but those of `scalars` to arrays of one float64.
     """
-    arrays = {"w": _updated("w", w)}
+    arrays: dict[str, Array | None] = {"w": _updated("w", w)}
     for key, value in state.items():
         if key in scalars:
             arrays[key] = _updated_scalar(key, value)
