@@ -1,4 +1,4 @@
-"""The names of `__init__.py`'s table, for type checkers and editors; a test compares both."""
+"""The names of `__init__.py`, for type checkers and editors: written by scripts/make_stubs.py."""
 
 from fastnet import activations as activations
 from fastnet import augment as augment

@@ -1,4 +1,4 @@
-"""The names of `__init__.py`, for type checkers and editors; a test compares both."""
+"""The names of `__init__.py`, for type checkers and editors: written by scripts/make_stubs.py."""
 
 from fastnet.io import onnx as onnx
 from fastnet.io import onnx_backend as onnx_backend

@@ -1,4 +1,4 @@
-"""The names of `__init__.py`'s table, for type checkers and editors; a test compares both."""
+"""The names of `__init__.py`, for type checkers and editors: written by scripts/make_stubs.py."""
 
 from fastnet.kernels.activation import activate as activate
 from fastnet.kernels.activation import activate_backward as activate_backward
