@@ -9,6 +9,7 @@ network keeps for life and in its file), and the sample's place in the batch.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -18,6 +19,10 @@ from fastnet.kernels import random
 from fastnet.kernels.batch import KINDS
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording, Workspace
+
+if TYPE_CHECKING:
+    from fastnet.recording import Tensor
+    from fastnet.types import ArrayLike, Augment, DType, Shape
 
 __all__ = ["Augmentation", "Brightness", "Contrast", "Cutout", "Mixup", "RandomCrop", "RandomFlip", "apply"]
 
@@ -31,10 +36,10 @@ class Operation:
     on_images = True
     rank = 0  # operations follow each other in this order, those of one rank in any
 
-    def check_shape(self, shape) -> None:
+    def check_shape(self, shape: Shape) -> None:
         """Refuse samples that are too small."""
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
@@ -58,7 +63,7 @@ class RandomFlip(Operation):
     probability: float = 0.5
     path, field, words = "random_flip", "flips", 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.flag("horizontal", self.horizontal)
         checks.flag("vertical", self.vertical)
         if not (self.horizontal or self.vertical):
@@ -66,7 +71,7 @@ class RandomFlip(Operation):
         checks.real_number("probability", self.probability, least=0, most=1)
 
     @property
-    def numbers(self):
+    def numbers(self) -> dict[str, Any]:
         below = round(self.probability * 2**32)
         return {"flip_x": below if self.horizontal else 0, "flip_y": below if self.vertical else 0}
 
@@ -85,14 +90,14 @@ class RandomCrop(Operation):
     """
 
     padding: int | tuple[int, int] = 4
-    mode: str = "zero"
+    mode: Literal["zero", "reflect"] = "zero"
     path, field, words = "random_crop", "crops", 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "padding", _pair("padding", self.padding, least=0))
         checks.choice("mode", self.mode, ["zero", "reflect"])
 
-    def check_shape(self, shape):
+    def check_shape(self, shape: Shape) -> None:
         for padding, size, axis in zip(self.padding, shape[:2], ("height", "width"), strict=True):
             if padding >= size:
                 raise ValueError(
@@ -101,7 +106,7 @@ class RandomCrop(Operation):
                 )
 
     @property
-    def numbers(self):
+    def numbers(self) -> dict[str, Any]:
         return {"pad_y": self.padding[0], "pad_x": self.padding[1], "reflect": int(self.mode == "reflect")}
 
 
@@ -122,11 +127,11 @@ class Brightness(Operation):
     rank = 1
     path, field, words = "brightness", "brightness", 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.real_number("amount", self.amount, least=0, most=1)
 
     @property
-    def numbers(self):
+    def numbers(self) -> dict[str, Any]:
         return {"brighter": self.amount}
 
 
@@ -148,11 +153,11 @@ class Contrast(Operation):
     rank = 1
     path, field, words = "contrast", "contrast", 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.real_number("amount", self.amount, least=0, most=1)
 
     @property
-    def numbers(self):
+    def numbers(self) -> dict[str, Any]:
         return {"sharper": self.amount}
 
 
@@ -176,17 +181,17 @@ class Cutout(Operation):
     rank = 2
     path, field, words = "cutout", "cutouts", 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "size", _pair("size", self.size, least=1))
         checks.real_number("value", self.value)
 
-    def check_shape(self, shape):
+    def check_shape(self, shape: Shape) -> None:
         for size, most, axis in zip(self.size, shape[:2], ("height", "width"), strict=True):
             if size > most:
                 raise ValueError(f"augment: Cutout(size={size}) is larger than the images, whose {axis} is {most}")
 
     @property
-    def numbers(self):
+    def numbers(self) -> dict[str, Any]:
         return {"cut_y": self.size[0], "cut_x": self.size[1], "fill": self.value}
 
 
@@ -210,7 +215,7 @@ class Mixup(Operation):
     rank = 3
     path = "mixup"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.real_number("alpha", self.alpha, above=0)
 
 
@@ -219,7 +224,7 @@ NONE = {"pad_y": 0, "pad_x": 0, "reflect": 0, "flip_x": 0, "flip_y": 0, "cut_y":
         "sharper": 0.0, "fill": 0.0}  # fmt: skip
 
 
-def _pair(argument: str, value, least: int) -> tuple[int, int]:
+def _pair(argument: str, value: Any, least: int) -> tuple[int, int]:
     pair = checks.shape(argument, value, least=least)
     pair = pair * 2 if len(pair) == 1 else pair
     if len(pair) != 2:
@@ -241,21 +246,21 @@ class Augmentation:
         What errors call the list.
     """
 
-    def __init__(self, operations, shape, seed: int, argument: str = "augment"):
+    def __init__(self, operations: Augment, shape: Shape, seed: int, argument: str = "augment") -> None:
         self.operations = _checked(operations, tuple(shape), argument)
         self.seed = seed
         self.on_images = [operation for operation in self.operations if operation.on_images]
         self.mixup = next((operation for operation in self.operations if isinstance(operation, Mixup)), None)
 
-    def key(self) -> tuple:
+    def key(self) -> tuple[Any, ...]:
         """What a recording depends on."""
         return self.operations
 
-    def _stream(self, operation, purpose: str = "") -> dict:
+    def _stream(self, operation: Operation, purpose: str = "") -> dict[str, Any]:
         key = random.key(self.seed, f"augmentation.{operation.path}{purpose}")
         return {"key_0": key[0], "key_1": key[1], "count": 0}
 
-    def record_gather(self, recording: Recording, fields: dict, shape, **numbers):
+    def record_gather(self, recording: Recording, fields: dict[str, Any], shape: Shape, **numbers: Any) -> Tensor:
         """Record the gather of images of `shape`, batch included: `fields` has source, order and control."""
         batch, height, width, channels = shape
         y = recording.tensor(shape)
@@ -273,7 +278,8 @@ class Augmentation:
         )  # fmt: skip
         return y
 
-    def record_mix(self, recording: Recording, x, target, classes, weights):
+    def record_mix(self, recording: Recording, x: Tensor, target: Tensor | None, classes: int | None,
+                   weights: Tensor | None) -> tuple[Any, Any, Any]:  # fmt: skip
         """Record the mixing of a gathered batch; returns inputs, targets (no labels any more) and weights."""
         if self.mixup is None:
             return x, target, weights
@@ -287,7 +293,7 @@ class Augmentation:
                        **self._stream(self.mixup, ".partners"))  # fmt: skip
         mixing = {"partners": partners, "share": share}
 
-        def mixed(tensor):
+        def mixed(tensor: Tensor) -> Tensor:
             y = recording.tensor(tensor.shape)
             recording.call("mix_rows", reads={"x": tensor, **mixing}, writes={"y": y}, work=8 * y.size,
                            rows=batch, width=y.size // batch)  # fmt: skip
@@ -302,7 +308,7 @@ class Augmentation:
         return mixed(x), rows, None if weights is None else mixed(weights)
 
 
-def _checked(operations, shape, argument: str) -> tuple:
+def _checked(operations: Augment, shape: Shape, argument: str) -> tuple[Any, ...]:
     if isinstance(operations, (Operation, str)) or operations is None or not hasattr(operations, "__iter__"):
         raise TypeError(f"{argument} must be a list, such as [RandomFlip()]; got {checks.describe(operations)}")
     operations = tuple(operations)
@@ -331,7 +337,8 @@ def _checked(operations, shape, argument: str) -> tuple:
     return operations
 
 
-def apply(operations, x, y=None, *, seed=0, count=1, classes=None, dtype="float32"):
+def apply(operations: Augment, x: ArrayLike, y: ArrayLike | None = None, *, seed: int = 0, count: int = 1,
+          classes: int | None = None, dtype: DType = "float32") -> Any:  # fmt: skip
     """Augment a batch as training does, to look at it.
 
     Parameters
@@ -392,7 +399,7 @@ def apply(operations, x, y=None, *, seed=0, count=1, classes=None, dtype="float3
     return found[0] if y is None else tuple(found)
 
 
-def _samples(argument: str, value) -> np.ndarray:
+def _samples(argument: str, value: Any) -> np.ndarray:
     array = np.ascontiguousarray(value)
     if array.dtype.name not in KINDS:
         raise TypeError(f"{argument} must be an array of real numbers; got dtype {array.dtype}")

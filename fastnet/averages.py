@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastnet import checks
 from fastnet.files import register
 
@@ -25,11 +27,11 @@ class WeightAverage:
         """Whether the weights after so many epochs take part."""
         return False
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return dict(vars(self))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
 
 
@@ -57,7 +59,7 @@ class EMA(WeightAverage):
     >>> history = net.fit(x, y, loss="softmax_cross_entropy", average=fn.EMA(0.99), verbose=0)
     """
 
-    def __init__(self, decay=0.999):
+    def __init__(self, decay: float = 0.999) -> None:
         self.decay = checks.real_number("decay", decay, least=0, below=1)
 
 
@@ -92,15 +94,15 @@ class SWA(WeightAverage):
     by_epoch = True
     renews_statistics = True
 
-    def __init__(self, start, every=1):
+    def __init__(self, start: int, every: int = 1) -> None:
         self.start = checks.whole_number("start", start, least=1)
         self.every = checks.whole_number("every", every, least=1)
 
-    def is_due(self, epochs):
+    def is_due(self, epochs: int) -> bool:
         return epochs >= self.start and (epochs - self.start) % self.every == 0
 
 
-def get(value) -> WeightAverage | None:
+def get(value: Any) -> WeightAverage | None:
     """An average of weights, or None."""
     if value is None or isinstance(value, WeightAverage):
         return value

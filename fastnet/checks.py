@@ -7,17 +7,19 @@ import math
 import numbers
 import operator
 import os
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 
-def nearest(name: str, known) -> str:
+def nearest(name: str, known: Iterable[Any]) -> str:
     """`; did you mean 'relu'?` for a name close to a known one, else an empty string."""
     close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def choice(argument: str, value, known):
+def choice(argument: str, value: Any, known: Iterable[Any]) -> str:
     """`value`, one of the names in `known`."""
     known = list(known)
     if not isinstance(value, str):
@@ -27,7 +29,7 @@ def choice(argument: str, value, known):
     return value
 
 
-def describe(value) -> str:
+def describe(value: Any) -> str:
     """A value in few words, for an error."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
@@ -35,7 +37,7 @@ def describe(value) -> str:
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
-def whole_number(argument: str, value, least: int | None = None) -> int:
+def whole_number(argument: str, value: Any, least: int | None = None) -> int:
     """`value` as an int; bools and floats are refused."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{argument} must be a whole number; got {describe(value)}")
@@ -48,7 +50,8 @@ def whole_number(argument: str, value, least: int | None = None) -> int:
     return value
 
 
-def real_number(argument: str, value, *, least=None, above=None, most=None, below=None) -> float:
+def real_number(argument: str, value: Any, *, least: float | None = None, above: float | None = None,
+                most: float | None = None, below: float | None = None) -> float:  # fmt: skip
     """`value` as a finite float within the bounds."""
     if type(value) is not float:
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.floating, np.integer)):
@@ -69,14 +72,14 @@ def real_number(argument: str, value, *, least=None, above=None, most=None, belo
     return value
 
 
-def flag(argument: str, value) -> bool:
+def flag(argument: str, value: Any) -> bool:
     """`value`, which must be True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{argument} must be True or False; got {describe(value)}")
     return bool(value)
 
 
-def path(argument: str, value) -> str:
+def path(argument: str, value: Any) -> str:
     """A path as a text."""
     try:
         text = os.fspath(value)
@@ -89,7 +92,7 @@ def path(argument: str, value) -> str:
     return text
 
 
-def dtype_name(argument: str, value) -> str:
+def dtype_name(argument: str, value: Any) -> str:
     """ "float32" or "float64" for what NumPy takes as that dtype."""
     try:
         name = np.dtype(value).name
@@ -100,7 +103,7 @@ def dtype_name(argument: str, value) -> str:
     return name
 
 
-def shape(argument: str, value, least: int = 1) -> tuple[int, ...]:
+def shape(argument: str, value: Any, least: int = 1) -> tuple[int, ...]:
     """`value` as a tuple of whole numbers, each at least `least`; one number stands for a tuple of one."""
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         value = (value,)

@@ -6,11 +6,16 @@ import contextlib
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from fastnet import checks, targets
 from fastnet.native import dispatch, team
 from fastnet.processors import available_cpus, is_pool_worker
+
+if TYPE_CHECKING:
+    from fastnet.native.dispatch import Kernel
 
 __all__ = ["get_num_threads", "isa", "kernel", "set_num_threads", "show_config", "threads"]
 
@@ -38,11 +43,11 @@ def isa() -> str:
 
 
 @cache
-def _table(dtype: str):
+def _table(dtype: str) -> dict[str, Kernel]:
     return dispatch.load_table(isa(), dtype)
 
 
-def kernel(name: str, dtype: str):
+def kernel(name: str, dtype: str) -> Kernel:
     """A compiled kernel of the instruction set in use; `dtype` is "float32" or "float64"."""
     return _table(dtype)[name]
 
@@ -74,7 +79,7 @@ def get_num_threads() -> int:
 
 
 @contextlib.contextmanager
-def threads(n: int):
+def threads(n: int) -> Iterator[None]:
     """Use `n` threads inside of the ``with`` block.
 
     Examples
@@ -103,7 +108,7 @@ def openmp_runtimes() -> list[str]:
     return sorted(path for path in paths if os.path.basename(path).startswith(names))
 
 
-def configuration() -> dict:
+def configuration() -> dict[str, Any]:
     """What `show_config` prints, as a dict."""
     import numpy
 

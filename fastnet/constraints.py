@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastnet import checks
 from fastnet.files import register
 
@@ -19,17 +21,17 @@ class Constraint:
     kind: int  # `Constraint` in native/kernels/constraint.pxi
     limit = 0.0
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {}
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.config() == other.config()
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((type(self), self.limit))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
 
 
@@ -57,10 +59,10 @@ class MaxNorm(Constraint):
 
     kind = 0
 
-    def __init__(self, limit=2.0):
+    def __init__(self, limit: float = 2.0) -> None:
         self.limit = checks.real_number("limit", limit, above=0)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"limit": self.limit}
 
 
@@ -92,7 +94,7 @@ class NonNeg(Constraint):
     kind = 2
 
 
-def get(argument: str, value) -> Constraint | None:
+def get(argument: str, value: Any) -> Constraint | None:
     """A constraint, or None."""
     if value is None or isinstance(value, Constraint):
         return value

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +16,9 @@ from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording, Workspace
 from fastnet.recording.clock import Clock
 
+if TYPE_CHECKING:
+    from fastnet.types import ArrayLike
+
 __all__ = ["Executor", "Programs"]
 
 PREDICT_BATCH = 256
@@ -22,12 +27,12 @@ PREDICT_BATCH = 256
 class Programs:
     """The programs last used, by key; all are dropped when a configuration has changed since."""
 
-    def __init__(self, most: int = 16):
+    def __init__(self, most: int = 16) -> None:
         self.most = most
-        self._programs: OrderedDict = OrderedDict()
+        self._programs: OrderedDict[Any, Any] = OrderedDict()
         self._time = Clock.time
 
-    def get(self, key, make):
+    def get(self, key: Any, make: Callable[[], Any]) -> Any:
         if self._time != Clock.time:
             self._programs.clear()
             self._time = Clock.time
@@ -44,9 +49,8 @@ class Programs:
 class Pass:
     """A recorded pass over one batch size, with its input and output."""
 
-    def __init__(
-        self, executor: Executor, workspace: Workspace, control: ControlBlock, batch: int, training: bool, names=()
-    ):
+    def __init__(self, executor: Executor, workspace: Workspace, control: ControlBlock, batch: int, training: bool,
+                 names: Sequence[str] = ()) -> None:  # fmt: skip
         graph = executor.graph
         recording = Recording(executor.dtype)
         self.x = Memory("x")
@@ -68,12 +72,12 @@ class Pass:
 class Predictions:
     """Programs and memory of one prediction at a time."""
 
-    def __init__(self, workspace: Workspace):
+    def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.control = ControlBlock()
         self.programs = Programs()
 
-    def run(self, executor: Executor, x: np.ndarray, names=()) -> Pass:
+    def run(self, executor: Executor, x: np.ndarray, names: Sequence[str] = ()) -> Pass:
         x = np.ascontiguousarray(x, executor.array_dtype)
         n = len(x)
         run = self.programs.get((n, *names), lambda: Pass(executor, self.workspace, self.control, n, False, names))
@@ -90,7 +94,7 @@ class Executor:
     `control.forward` counts the training forwards of the network's life.
     """
 
-    def __init__(self, graph: Graph, dtype: str, seed: int):
+    def __init__(self, graph: Graph, dtype: str, seed: int) -> None:
         self.graph = graph
         self.dtype = dtype
         self.array_dtype = np.dtype(dtype)
@@ -104,7 +108,7 @@ class Executor:
         self._one_at_a_time = any(is_numpy_layer(node.layer) for node in graph.nodes)
         self._open: Pass | None = None  # the training forward that waits for its backward
 
-    def _predict(self, function, *arguments):
+    def _predict(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function with a `Predictions` that nobody else uses meanwhile."""
         if self._one_at_a_time:
             with self.lock:
@@ -146,7 +150,7 @@ class Executor:
             self._open = run
             return run.program.view(run.y).copy()
 
-    def backward(self, dy: np.ndarray) -> np.ndarray:
+    def backward(self, dy: ArrayLike) -> np.ndarray:
         with self.lock:
             run = self._open
             if run is None:
@@ -168,7 +172,7 @@ class Executor:
     def penalty(self, samples: float = 1) -> float:
         """What the graph's regularizers add to the loss of a batch of so many samples."""
 
-        def make():
+        def make() -> Program:
             recording = Recording(self.dtype)
             self.graph.record_penalties(recording, gradients=False)
             return Program(recording, self.workspace, self.control, "the penalties")
@@ -182,7 +186,7 @@ class Executor:
         return self._predict(_activations, x, names)
 
 
-def _write_outputs(predictions: Predictions, executor: Executor, x: np.ndarray, batch_size: int, y: np.ndarray):
+def _write_outputs(predictions: Predictions, executor: Executor, x: np.ndarray, batch_size: int, y: np.ndarray) -> Any:
     for start in range(0, len(x), batch_size):
         run = predictions.run(executor, x[start : start + batch_size])
         y[start : start + batch_size] = run.program.view(run.y)
@@ -194,7 +198,7 @@ def _output(predictions: Predictions, executor: Executor, x: np.ndarray) -> np.n
     return run.program.view(run.y).copy()
 
 
-def _activations(predictions: Predictions, executor: Executor, x: np.ndarray, names: list[str]):
+def _activations(predictions: Predictions, executor: Executor, x: np.ndarray, names: list[str]) -> Any:
     parts = []
     for start in range(0, len(x), PREDICT_BATCH):
         run = predictions.run(executor, x[start : start + PREDICT_BATCH], names)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnet import checks, losses
 from fastnet.network import Network
+
+if TYPE_CHECKING:
+    from fastnet.parameters import Parameter
+    from fastnet.types import Array, ArrayLike, LossLike
 
 __all__ = ["GradientCheck", "check_gradients"]
 
@@ -33,11 +39,12 @@ class GradientCheck:
     errors: dict[str, float]
     worst: str
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.ok
 
 
-def check_gradients(net, x, y, *, loss, step=1e-5, tolerance=1e-5) -> GradientCheck:
+def check_gradients(net: Network, x: ArrayLike, y: ArrayLike, *, loss: LossLike, step: float = 1e-5,
+                    tolerance: float = 1e-5) -> GradientCheck:  # fmt: skip
     """Compare the gradients of a loss, by backpropagation, with central differences.
 
     The check works on a float64 copy; the network is as before. Dropout keeps one mask. Where a kink (relu at
@@ -73,7 +80,7 @@ def check_gradients(net, x, y, *, loss, step=1e-5, tolerance=1e-5) -> GradientCh
     x = np.array(x, np.float64)
     count = double.executor.control.forward
 
-    def value(x):
+    def value(x: Array) -> float:
         double.executor.control.forward = count
         return loss.value(double.forward(x, training=True), y)
 
@@ -88,7 +95,7 @@ def check_gradients(net, x, y, *, loss, step=1e-5, tolerance=1e-5) -> GradientCh
         gradient = parameter.grad.copy()
         original = parameter.value.copy()
 
-        def moved(flat, parameter=parameter, original=original):
+        def moved(flat: Array, parameter: Parameter = parameter, original: Array = original) -> float:
             parameter.assign(flat.reshape(original.shape))
             return value(x)
 
@@ -98,11 +105,11 @@ def check_gradients(net, x, y, *, loss, step=1e-5, tolerance=1e-5) -> GradientCh
     greatest = {name: max(np.abs(a).max(), np.abs(b).max()) for name, (a, b) in slopes.items()}
     least = 1e-4 * max(greatest.values()) or 1.0
     errors = {name: float(np.abs(a - b).max() / max(greatest[name], least)) for name, (a, b) in slopes.items()}
-    worst = max(errors, key=errors.get)
+    worst = max(errors, key=errors.__getitem__)
     return GradientCheck(errors[worst] <= tolerance, errors, worst)
 
 
-def _in_float64(net):
+def _in_float64(net: Network) -> Network:
     double = net.copy()
     state = double.__getstate__()
     output, input_shape, _, seed, name = state["settings"]
@@ -112,7 +119,7 @@ def _in_float64(net):
     return other
 
 
-def _slopes(array, gradient, value_at, step):
+def _slopes(array: Array, gradient: Array, value_at: Callable[[Array], float], step: float) -> tuple[Array, Array]:
     """Central differences at some entries spread evenly, and the gradient there."""
     flat = array.ravel().copy()
     entries = np.unique(np.linspace(0, flat.size - 1, min(ENTRIES, flat.size)).astype(int))

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from fastnet import checks, initializers
 from fastnet.kernels import random
 from fastnet.layers.base import Layer, is_numpy_layer, type_name
 from fastnet.parameters import Parameter, Segment
 from fastnet.recording import Context, Recording, Tensor
+
+if TYPE_CHECKING:
+    from fastnet.initializers.base import Initializer
+    from fastnet.types import Array
 
 __all__ = ["INPUT", "Graph", "Node"]
 
@@ -39,18 +45,18 @@ class Node:
     stream: str = ""
     shape: tuple[int, ...] = field(default=(), compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.stream = self.stream or self.name
 
 
 class Builder:
     """Turns lists and blocks of layers into nodes, and names them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.nodes: list[Node] = []
-        self._containers = [("", "", Counter())]
+        self._containers: list[tuple[str, str, Counter[str]]] = [("", "", Counter())]
 
-    def chain(self, layers, x: str) -> str:
+    def chain(self, layers: Iterable[Layer], x: str) -> str:
         """Add layers one after the other behind node `x`; return the name of the last."""
         for layer in layers:
             x = self.add(layer, [x])
@@ -77,7 +83,7 @@ class Builder:
 class Graph:
     """Nodes in an order in which each comes after its inputs; the last named `output` is the result."""
 
-    def __init__(self, nodes: list[Node], output: str | None, input_shape: tuple[int, ...]):
+    def __init__(self, nodes: list[Node], output: str | None, input_shape: tuple[int, ...]) -> None:
         self.nodes = _in_order(nodes)
         self.output = output or (self.nodes[-1].name if self.nodes else INPUT)
         self.input_shape = input_shape
@@ -98,7 +104,7 @@ class Graph:
     def readers(self, name: str) -> list[Node]:
         return [node for node in self.nodes if name in node.inputs]
 
-    def output_activation(self):
+    def output_activation(self) -> tuple[Node | None, Any]:
         """The node whose activation makes the network's output, and the activation; (None, None) where it is linear."""
         node = self.by_name.get(self.output)
         while node is not None:
@@ -157,7 +163,7 @@ class Graph:
                     parameter.name = name
                     self.parameters[name] = parameter
 
-    def allocate(self, dtype: str, seed: int, initialize: bool = True, layout=()) -> Segment | None:
+    def allocate(self, dtype: str, seed: int, initialize: bool = True, layout: Sequence[Any] = ()) -> Segment | None:
         """Give the parameters that have no memory yet a segment, and draw their first values.
 
         With a `layout`, what `layout` gave for another network of these layers, they lie as they do there.
@@ -179,7 +185,7 @@ class Graph:
             self.initialize(fresh, seed)
         return segment
 
-    def layout(self) -> list:
+    def layout(self) -> list[Any]:
         """Which parameters lie in one segment: name (None of another network's), shape, and whether it is trainable.
 
         Sums over all gradients are made range by range, so that their last bit depends on it.
@@ -188,7 +194,7 @@ class Graph:
         segments = dict.fromkeys(parameter.segment for parameter in self.parameters.values())
         return [[[names.get(p), list(p.shape), p.trainable] for p in segment.parameters] for segment in segments]
 
-    def initialize(self, parameters, seed: int) -> None:
+    def initialize(self, parameters: Iterable[Parameter], seed: int) -> None:
         """Draw first values, of some of the graph's parameters."""
         streams = {p: f"{node.stream}.{p.local_name}" for node in reversed(self.nodes) for p in node.layer.parameters()}
         for parameter in parameters:
@@ -253,7 +259,7 @@ class Graph:
                     n=parameter.size, per_sample=int(rule.per_sample), l1=rule.l1, l2=rule.l2,
                 )  # fmt: skip
 
-    def rules(self, argument: str) -> list[tuple[Parameter, object]]:
+    def rules(self, argument: str) -> list[tuple[Parameter, Any]]:
         """The parameters that have a "regularizer" or "constraint", with it."""
         found = {p: node.layer.rule_of(argument, p) for node in self.nodes for p in node.layer.parameters()}
         return [(parameter, rule) for parameter, rule in found.items() if rule is not None]
@@ -276,7 +282,7 @@ class Graph:
         return [p for p in self.parameters.values() if p.trainable and id(p) not in frozen]
 
 
-def draw(parameter: Parameter, key: tuple[int, int], init=None) -> None:
+def draw(parameter: Parameter, key: tuple[int, int], init: Initializer | None = None) -> None:
     """Fill a parameter with the values of its own initializer, or of another."""
     fan_in, fan_out = parameter.fans or initializers.fans(parameter.shape)
     init = parameter.init if init is None else init
@@ -289,7 +295,7 @@ def draw(parameter: Parameter, key: tuple[int, int], init=None) -> None:
 class NumPyPlace:
     """A user's layer at one place: opaque calls into Python, on a shallow copy of the object."""
 
-    def __init__(self, layer: Layer, node: Node, recording: Recording, training: bool):
+    def __init__(self, layer: Layer, node: Node, recording: Recording, training: bool) -> None:
         self.layer = copy.copy(layer)
         self.node = node
         self.recording = recording
@@ -302,12 +308,12 @@ class NumPyPlace:
         self.recording.python(self._forward, inputs, [y], effects=self.training)
         return y
 
-    def _forward(self, inputs, outputs):
+    def _forward(self, inputs: list[Array], outputs: list[Array]) -> None:
         x = inputs if self.layer.many_inputs else inputs[0]
         y = self.layer.forward(x, training=self.training)
         self._copy("forward", y, outputs[0])
 
-    def record_backward(self, dy: Tensor):
+    def record_backward(self, dy: Tensor) -> Any:
         dx = [self.recording.tensor(x.shape) for x in self.inputs]
         if self.layer.trainable:
             context = Context(self.recording, self.node.name, True)
@@ -317,7 +323,7 @@ class NumPyPlace:
         self.recording.python(self._backward, [dy, *self.inputs], dx)
         return dx if self.layer.many_inputs else dx[0]
 
-    def _backward(self, inputs, outputs):
+    def _backward(self, inputs: list[Array], outputs: list[Array]) -> None:
         for parameter in getattr(self, "starts", ()):
             parameter.begin_gradient()
         dx = self.layer.backward(inputs[0])
@@ -326,7 +332,7 @@ class NumPyPlace:
         for part, target in zip(dx if self.layer.many_inputs else [dx], outputs, strict=True):
             self._copy("backward", part, target)
 
-    def _copy(self, method: str, array, target) -> None:
+    def _copy(self, method: str, array: Any, target: Array) -> None:
         shape = getattr(array, "shape", None)
         if shape != target.shape:
             came = "None" if array is None else f"shape {shape}"

@@ -7,10 +7,11 @@ import threading
 import time
 import weakref
 from threading import get_ident
+from typing import Any
 
 __all__ = ["NetworkLock"]
 
-_locks: weakref.WeakSet = weakref.WeakSet()
+_locks: weakref.WeakSet[NetworkLock] = weakref.WeakSet()
 
 
 class NetworkLock:
@@ -28,7 +29,7 @@ class NetworkLock:
         Held while a pass over the network is recorded, which writes to its graph; nothing else is waited for meanwhile.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._alone = threading.RLock()
         self._depth = 0  # of nested blocks of the owner
         self._owner: int | None = None  # the thread that is alone, or waits for predictions to end
@@ -36,7 +37,7 @@ class NetworkLock:
         self.recording = threading.RLock()
         _locks.add(self)
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         self._alone.acquire()
         self._depth += 1
         if self._depth == 1:
@@ -45,7 +46,7 @@ class NetworkLock:
                 self._wait_for_predictions()
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self._depth -= 1
         if self._depth == 0:
             self._owner = None
@@ -62,7 +63,7 @@ class NetworkLock:
             self.__exit__()
             raise
 
-    def begin_prediction(self, mark) -> None:
+    def begin_prediction(self, mark: Any) -> None:
         # First the mark, then the look, as an owner does: one of the two sees the other.
         thread = get_ident()
         self.predicting[mark] = thread
@@ -84,7 +85,7 @@ class NetworkLock:
             self._owner = None
 
 
-def _after_fork_in_child():
+def _after_fork_in_child() -> None:
     for lock in _locks:
         lock._after_fork()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet import checks, labels
@@ -9,6 +11,10 @@ from fastnet.files import register
 from fastnet.kernels.loss import partial_sums
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording, Workspace
+
+if TYPE_CHECKING:
+    from fastnet.recording import Tensor
+    from fastnet.types import Array, ArrayLike, LossLike, Shape
 
 __all__ = [
     "Huber",
@@ -46,27 +52,28 @@ class Loss:
 
     head: str | None = None  # what turns outputs into probabilities: "softmax", "sigmoid" or nothing
 
-    def per_sample(self, y_predicted, y):
+    def per_sample(self, y_predicted: Any, y: Any) -> tuple[Array, Array]:
         """Losses (batch,) and derivatives (like y_predicted) of the samples."""
         raise TypeError(f"loss {type(self).__name__} does not define per_sample(y_predicted, y)")
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {}
 
-    def takes_labels(self, y: np.ndarray, output_shape) -> bool:
+    def takes_labels(self, y: np.ndarray, output_shape: Shape) -> bool:
         """Whether targets such as `y` are class numbers rather than values like the output."""
         return False
 
-    def check_output(self, output_shape) -> None:
+    def check_output(self, output_shape: Shape) -> None:
         """Refuse a network whose output the loss cannot judge."""
 
-    def record(self, recording, prediction, target, weights, gradient: bool):
+    def record(self, recording: Recording, prediction: Tensor, target: Tensor, weights: Tensor | None,
+               gradient: bool) -> Tensor | None:  # fmt: skip
         """Record the loss of a batch into the control block; returns the gradient's tensor, or None."""
         dy = recording.tensor(prediction.shape) if gradient else None
         result = recording.control_field(RESULT, shape=(2,))
 
-        def compute(inputs, outputs):
+        def compute(inputs: list[Array], outputs: list[Array]) -> None:
             losses, derivative = self.per_sample(inputs[0], inputs[1])
             n = inputs[0].shape[0]
             losses = np.asarray(losses, np.float64)
@@ -87,11 +94,12 @@ class Loss:
         recording.call("check_result", reads={"result": result}, updates={"control": recording.control_field()})
         return dy
 
-    def value(self, y_predicted, y, *, sample_weight=None) -> float:
+    def value(self, y_predicted: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
         """The loss of a batch."""
         return self._run(y_predicted, y, sample_weight, False)[0]
 
-    def gradient(self, y_predicted, y, *, sample_weight=None):
+    def gradient(self, y_predicted: ArrayLike, y: ArrayLike, *,
+                 sample_weight: ArrayLike | None = None) -> tuple[float, Array]:  # fmt: skip
         """The loss of a batch, and its gradient by the prediction.
 
         Parameters
@@ -109,7 +117,8 @@ class Loss:
         """
         return self._run(y_predicted, y, sample_weight, True)
 
-    def _run(self, y_predicted, y, sample_weight, gradient):
+    def _run(self, y_predicted: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None,
+             gradient: bool) -> tuple[float, Any]:  # fmt: skip
         prediction = np.asarray(y_predicted)
         dtype = "float64" if prediction.dtype == np.float64 else "float32"
         prediction = np.ascontiguousarray(prediction, dtype)
@@ -140,13 +149,14 @@ class Loss:
         program.run()
         return control.loss, (program.view(dy).copy() if gradient else None)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items())
         return f"{type(self).__name__}({arguments})"
 
 
-def _record_kernel(recording, kernel, prediction_field, prediction, reads, weights, gradient, derivative_field,
-                   numbers):  # fmt: skip
+def _record_kernel(recording: Recording, kernel: str, prediction_field: str, prediction: Tensor,
+                   reads: dict[str, Tensor], weights: Tensor | None, gradient: bool, derivative_field: str,
+                   numbers: dict[str, Any]) -> Tensor | None:  # fmt: skip
     """The form that all kernels of losses have: per-sample losses in chunks of rows, their sum, the gradient."""
     dy = recording.tensor(prediction.shape) if gradient else None
     recording.call(
@@ -175,26 +185,27 @@ class SoftmaxCrossEntropy(Loss):
 
     head = "softmax"
 
-    def __init__(self, *, label_smoothing=0.0):
+    def __init__(self, *, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = checks.real_number("label_smoothing", label_smoothing, least=0, below=1)
 
-    def takes_labels(self, y, output_shape):
+    def takes_labels(self, y: Array, output_shape: Shape) -> bool:
         return y.ndim == 1 or y.shape[1:] != tuple(output_shape) or (y.dtype.kind in "iub" and y.shape[1:] == (1,))
 
-    def check_output(self, output_shape):
+    def check_output(self, output_shape: Shape) -> None:
         if len(output_shape) != 1 or output_shape[0] < 2:
             raise ValueError(
                 f"softmax_cross_entropy needs an output of shape (classes,) with at least 2 classes; the network's "
                 f"is {tuple(output_shape)}" + ("; for one output take sigmoid_cross_entropy" if output_shape else "")
             )
 
-    def record(self, recording, prediction, target, weights, gradient):
+    def record(self, recording: Recording, prediction: Tensor, target: Tensor, weights: Tensor | None,
+               gradient: bool) -> Tensor | None:  # fmt: skip
         reads = {"labels" if target.dtype == np.int32 else "targets": target}
         numbers = {"rows": prediction.rows, "classes": prediction.columns, "smoothing": self.label_smoothing}
         return _record_kernel(recording, "softmax_cross_entropy", "logits", prediction, reads, weights, gradient,
                               "dlogits", numbers)  # fmt: skip
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"label_smoothing": self.label_smoothing}
 
 
@@ -210,16 +221,17 @@ class SigmoidCrossEntropy(Loss):
 
     head = "sigmoid"
 
-    def __init__(self, *, label_smoothing=0.0):
+    def __init__(self, *, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = checks.real_number("label_smoothing", label_smoothing, least=0, below=1)
 
-    def record(self, recording, prediction, target, weights, gradient):
+    def record(self, recording: Recording, prediction: Tensor, target: Tensor, weights: Tensor | None,
+               gradient: bool) -> Tensor | None:  # fmt: skip
         rows = prediction.shape[0]
         numbers = {"rows": rows, "cols": prediction.size // rows, "smoothing": self.label_smoothing}
         return _record_kernel(recording, "sigmoid_cross_entropy", "logits", prediction, {"targets": target}, weights,
                               gradient, "dlogits", numbers)  # fmt: skip
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"label_smoothing": self.label_smoothing}
 
 
@@ -227,7 +239,8 @@ class _Regression(Loss):
     kind = 0
     delta = 1.0
 
-    def record(self, recording, prediction, target, weights, gradient):
+    def record(self, recording: Recording, prediction: Tensor, target: Tensor, weights: Tensor | None,
+               gradient: bool) -> Tensor | None:  # fmt: skip
         rows = prediction.shape[0]
         numbers = {"rows": rows, "cols": prediction.size // rows, "kind": self.kind, "delta": self.delta}
         return _record_kernel(recording, "regression_loss", "prediction", prediction, {"targets": target}, weights,
@@ -259,10 +272,10 @@ class Huber(_Regression):
 
     kind = 2
 
-    def __init__(self, delta=1.0):
+    def __init__(self, delta: float = 1.0) -> None:
         self.delta = checks.real_number("delta", delta, above=0)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"delta": self.delta}
 
 
@@ -283,7 +296,7 @@ LOSSES = {
 }
 
 
-def get(loss, argument: str = "loss") -> Loss:
+def get(loss: LossLike, argument: str = "loss") -> Loss:
     """A loss from its name or as it is."""
     if isinstance(loss, Loss):
         return loss

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnet import checks
 from fastnet.files import register
+
+if TYPE_CHECKING:
+    from fastnet.labels import Targets
+    from fastnet.recording import Recording, Tensor
+    from fastnet.types import Array, MetricLike, Metrics, Shape
 
 __all__ = ["R2", "Accuracy", "MeanAbsoluteError", "MeanSquaredError", "Metric", "TopKAccuracy", "get"]
 
@@ -33,24 +39,25 @@ class Metric:
 
     name = "metric"
 
-    def __call__(self, y_predicted, y):
+    def __call__(self, y_predicted: Any, y: Any) -> Array:
         raise TypeError(f"metric {type(self).__name__} does not define __call__(y_predicted, y)")
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {}
 
-    def check(self, targets, output_shape) -> None:
+    def check(self, targets: Targets, output_shape: Shape) -> None:
         """Refuse targets that the metric makes no sense for."""
 
-    def n_sums(self, output_shape) -> int:
+    def n_sums(self, output_shape: Shape) -> int:
         """How many running sums (float64) the metric keeps."""
         return 2
 
-    def record(self, recording, prediction, target, weights, sums, head=None) -> None:
+    def record(self, recording: Recording, prediction: Tensor, target: Tensor, weights: Tensor | None, sums: Tensor,
+               head: str | None = None) -> None:  # fmt: skip
         """Record the calls that add a batch to the sums; `head` is the loss's (`Loss.head`)."""
 
-        def add(inputs, outputs):
+        def add(inputs: list[Array], outputs: list[Array]) -> None:
             n = inputs[0].shape[0]
             values = np.asarray(self(inputs[0], inputs[1]), np.float64)
             if values.shape != (n,):
@@ -62,16 +69,16 @@ class Metric:
 
         recording.python(add, [prediction, target] + ([] if weights is None else [weights]), [sums])
 
-    def result(self, sums) -> float:
+    def result(self, sums: Array) -> float:
         """The figure, from the sums."""
         return float(sums[0] / sums[1]) if sums[1] else float("nan")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items())
         return f"{type(self).__name__}({arguments})"
 
 
-def _target_reads(target) -> dict:
+def _target_reads(target: Tensor) -> dict[str, Tensor]:
     return {"labels" if target.dtype == np.int32 else "targets": target}
 
 
@@ -84,11 +91,12 @@ class Accuracy(Metric):
     name = "accuracy"
     top_k = 1
 
-    def check(self, targets, output_shape):
+    def check(self, targets: Targets, output_shape: Shape) -> None:
         if len(output_shape) != 1:
             raise ValueError(f"metric {self.name!r} needs an output of shape (classes,); it is {tuple(output_shape)}")
 
-    def record(self, recording, prediction, target, weights, sums, head=None):
+    def record(self, recording: Recording, prediction: Tensor, target: Tensor, weights: Tensor | None, sums: Tensor,
+               head: str | None = None) -> None:  # fmt: skip
         multi_label = target.dtype != np.int32 and (prediction.columns == 1 or head == "sigmoid")
         recording.call(
             "count_correct",
@@ -108,29 +116,30 @@ class TopKAccuracy(Accuracy):
     k : int, default 5
     """
 
-    def __init__(self, k=5):
+    def __init__(self, k: int = 5) -> None:
         self.top_k = checks.whole_number("k", k, least=1)
         self.name = f"top_{self.top_k}_accuracy"
 
-    def check(self, targets, output_shape):
+    def check(self, targets: Targets, output_shape: Shape) -> None:
         super().check(targets, output_shape)
         if self.top_k > output_shape[0]:
             raise ValueError(
                 f"metric {self.name!r} needs at least {self.top_k} classes; the network has {output_shape[0]}"
             )
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"k": self.top_k}
 
 
 class _Regression(Metric):
     kind = 0
 
-    def check(self, targets, output_shape):
+    def check(self, targets: Targets, output_shape: Shape) -> None:
         if targets.is_labels:
             raise ValueError(f"metric {self.name!r} compares values; y are class numbers: take 'accuracy'")
 
-    def record(self, recording, prediction, target, weights, sums, head=None):
+    def record(self, recording: Recording, prediction: Tensor, target: Tensor, weights: Tensor | None, sums: Tensor,
+               head: str | None = None) -> None:  # fmt: skip
         rows = prediction.shape[0]
         recording.call(
             "regression_sums",
@@ -167,10 +176,10 @@ class R2(_Regression):
     name = "r2"
     kind = 2
 
-    def n_sums(self, output_shape):
+    def n_sums(self, output_shape: Shape) -> int:
         return 1 + 3 * int(np.prod(output_shape))
 
-    def result(self, sums):
+    def result(self, sums: Array) -> float:
         from fastnet.kernels.metric import r2_from_sums
 
         return r2_from_sums(sums)
@@ -179,7 +188,7 @@ class R2(_Regression):
 METRICS = {"accuracy": Accuracy, "mse": MeanSquaredError, "mae": MeanAbsoluteError, "r2": R2}
 
 
-def get(metric, argument: str = "metrics") -> Metric:
+def get(metric: MetricLike, argument: str = "metrics") -> Metric:
     """A metric from its name ("top_3_accuracy" too) or as it is."""
     if isinstance(metric, Metric):
         return metric
@@ -188,7 +197,7 @@ def get(metric, argument: str = "metrics") -> Metric:
     return METRICS[checks.choice(argument, metric, METRICS)]()
 
 
-def get_all(metrics, argument: str = "metrics") -> list[Metric]:
+def get_all(metrics: Metrics, argument: str = "metrics") -> list[Metric]:
     """Metrics from a list of names and metrics; one stands for a list of one."""
     if isinstance(metrics, (str, Metric)):
         metrics = [metrics]

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
 from fastnet import checks, layers
 from fastnet.network import Network
+
+if TYPE_CHECKING:
+    from fastnet.layers.base import Layer
+    from fastnet.types import Shape
 
 __all__ = ["MODELS", "lenet", "mlp", "mobilenet_tiny", "resnet20", "vgg_small"]
 
 
-def mlp(*, input_shape, classes, seed=None) -> Network:
+def mlp(*, input_shape: Sequence[int], classes: int, seed: int | None = None) -> Network:
     """Two hidden layers of 128 units, with relu, over all of the input's elements.
 
     Parameters
@@ -34,7 +41,7 @@ def mlp(*, input_shape, classes, seed=None) -> Network:
     return _network([*flat, *hidden, layers.Dense(classes)], input_shape, classes, seed)
 
 
-def lenet(*, input_shape, classes, seed=None) -> Network:
+def lenet(*, input_shape: Sequence[int], classes: int, seed: int | None = None) -> Network:
     """Two 5x5 convolutions, of 32 and 64 filters, each with relu and 2x2 max pooling, and two dense layers with dropout.
 
     After LeNet-5 (LeCun, Bottou, Bengio & Haffner 1998), with relu, max pooling, more filters and dropout (Srivastava et al.
@@ -73,7 +80,7 @@ def lenet(*, input_shape, classes, seed=None) -> Network:
     )  # fmt: skip
 
 
-def vgg_small(*, input_shape, classes, seed=None) -> Network:
+def vgg_small(*, input_shape: Sequence[int], classes: int, seed: int | None = None) -> Network:
     """Pairs of 3x3 convolutions, of 64 and of 128 filters, each pair with 2x2 max pooling, and two dense layers.
 
     The first stages of Simonyan & Zisserman 2015, for small images.
@@ -89,7 +96,7 @@ def vgg_small(*, input_shape, classes, seed=None) -> Network:
     -------
     Network
     """
-    stages = []
+    stages: list[Layer] = []
     for filters in (64, 128):
         stages += [layers.Conv2D(filters, 3, padding="same", activation="relu") for _ in range(2)]
         stages.append(layers.MaxPool2D(2))
@@ -97,7 +104,7 @@ def vgg_small(*, input_shape, classes, seed=None) -> Network:
     return _network([*stages, *head], _image("vgg_small", input_shape, 4), classes, seed)
 
 
-def resnet20(*, input_shape, classes, seed=None) -> Network:
+def resnet20(*, input_shape: Sequence[int], classes: int, seed: int | None = None) -> Network:
     """Three stages of three residual blocks, of 16, 32 and 64 filters, for small images (He, Zhang, Ren & Sun 2016).
 
     A block is two 3x3 convolutions without bias, each with batch normalization, and relu between and behind. The first
@@ -116,10 +123,10 @@ def resnet20(*, input_shape, classes, seed=None) -> Network:
     Network
     """
 
-    def normalized(filters, size, stride=1):
+    def normalized(filters: int, size: int, stride: int = 1) -> list[Layer]:
         return [layers.Conv2D(filters, size, stride=stride, padding=size // 2, use_bias=False), layers.BatchNorm()]
 
-    def block(filters, stride):
+    def block(filters: int, stride: int) -> Layer:
         inner = [*normalized(filters, 3, stride), layers.Activation("relu"), *normalized(filters, 3)]
         shortcut = normalized(filters, 1, stride) if stride > 1 else None
         return layers.Residual(inner, shortcut=shortcut, activation="relu")
@@ -130,7 +137,7 @@ def resnet20(*, input_shape, classes, seed=None) -> Network:
     return _network([*stem, *blocks, *head], _image("resnet20", input_shape, 1), classes, seed)
 
 
-def mobilenet_tiny(*, input_shape, classes, seed=None) -> Network:
+def mobilenet_tiny(*, input_shape: Sequence[int], classes: int, seed: int | None = None) -> Network:
     """Six depthwise separable blocks, of 32 to 128 filters, for small images (after Howard et al. 2017).
 
     A block is a 3x3 depthwise convolution and a 1x1 convolution, without bias, each with batch normalization and relu.
@@ -147,7 +154,7 @@ def mobilenet_tiny(*, input_shape, classes, seed=None) -> Network:
     Network
     """
 
-    def normalized(convolution):
+    def normalized(convolution: Layer) -> list[Layer]:
         return [convolution, layers.BatchNorm(), layers.Activation("relu")]
 
     stages = normalized(layers.Conv2D(16, 3, padding=1, use_bias=False))
@@ -162,7 +169,7 @@ def mobilenet_tiny(*, input_shape, classes, seed=None) -> Network:
 MODELS = {model.__name__: model for model in (mlp, lenet, vgg_small, resnet20, mobilenet_tiny)}
 
 
-def _image(model: str, input_shape, least: int):
+def _image(model: str, input_shape: Sequence[int], least: int) -> Shape:
     shape = checks.shape("input_shape", input_shape)
     if len(shape) != 3 or min(shape[:2]) < least:
         raise ValueError(
@@ -171,5 +178,5 @@ def _image(model: str, input_shape, least: int):
     return shape
 
 
-def _network(stack, input_shape, classes, seed) -> Network:
+def _network(stack: Iterable[Layer], input_shape: Sequence[int], classes: int, seed: int | None) -> Network:
     return Network(stack, input_shape=input_shape, seed=seed)

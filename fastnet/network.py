@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,6 +19,30 @@ from fastnet.parameters import Parameter
 from fastnet.summary import summarize, summarize_html
 from fastnet.training import Callback, Trainer
 from fastnet.training.evaluation import Evaluator
+
+if TYPE_CHECKING:
+    from fastnet.locks import NetworkLock
+    from fastnet.losses import Loss
+    from fastnet.metrics import Metric
+    from fastnet.training.history import History
+    from fastnet.types import (
+        Array,
+        ArrayLike,
+        Augment,
+        Average,
+        Callbacks,
+        ClassWeight,
+        DType,
+        LayerNames,
+        Layers,
+        LossLike,
+        Metrics,
+        OptimizerLike,
+        Path,
+        RegularizerRule,
+        Sizes,
+        Validation,
+    )
 
 __all__ = ["Network", "load"]
 
@@ -59,7 +85,8 @@ class Network(Block):
     True
     """
 
-    def __init__(self, layers, *, input_shape=None, dtype="float32", seed=None, regularizer=None, name=None):
+    def __init__(self, layers: Layers, *, input_shape: Sizes | None = None, dtype: DType = "float32",
+                 seed: int | None = None, regularizer: RegularizerRule | None = None, name: str | None = None) -> None:  # fmt: skip
         layers = layer_list("layers", layers)
         if input_shape is None:
             raise ValueError("input_shape is missing: one sample's shape, such as input_shape=(64,)")
@@ -69,8 +96,9 @@ class Network(Block):
         self._regularize(regularizer)
 
     @classmethod
-    def from_nodes(cls, nodes, *, input_shape, output=None, dtype="float32", seed=None, regularizer=None,
-                   name=None) -> Network:  # fmt: skip
+    def from_nodes(cls, nodes: Iterable[Node], *, input_shape: Sizes, output: str | None = None,
+                   dtype: DType = "float32", seed: int | None = None, regularizer: RegularizerRule | None = None,
+                   name: str | None = None) -> Network:  # fmt: skip
         """A network from any graph of layers.
 
         Parameters
@@ -96,7 +124,8 @@ class Network(Block):
         net._regularize(regularizer)
         return net
 
-    def _set_up(self, nodes, output, input_shape, dtype, seed, name, initialize=True, layout=()):
+    def _set_up(self, nodes: list[Node], output: str | None, input_shape: Any, dtype: DType, seed: int | None,
+                name: str | None, initialize: bool = True, layout: Sequence[Any] = ()) -> None:  # fmt: skip
         Layer.__init__(self, name=name)
         self.dtype = checks.dtype_name("dtype", dtype)
         self.seed = secrets.randbits(32) if seed is None else checks.whole_number("seed", seed, least=0)
@@ -104,10 +133,10 @@ class Network(Block):
         self.graph.allocate(self.dtype, self.seed, initialize, layout)
         self.executor = Executor(self.graph, self.dtype, self.seed)
         self.epochs = 0  # shuffled epochs of its life, which the next shuffle is keyed by
-        self.loss = None
-        self.metrics = []
-        self.extra = {}
-        self._evaluator = None  # the last one, with its recordings
+        self.loss: losses.Loss | None = None
+        self.metrics: list[metrics.Metric] = []
+        self.extra: dict[str, Any] = {}
+        self._evaluator: Evaluator | None = None  # the last one, with its recordings
 
     # Parts
 
@@ -116,7 +145,7 @@ class Network(Block):
         found = {id(node.layer): node.layer for node in self.graph.nodes}
         return list(found.values())
 
-    def inner(self):
+    def inner(self) -> list[Layer]:
         return self.layers
 
     @property
@@ -127,21 +156,21 @@ class Network(Block):
     def output_shape(self) -> tuple[int, ...]:
         return self.graph.output_shape
 
-    def _regularize(self, regularizer) -> None:
+    def _regularize(self, regularizer: RegularizerRule | None) -> None:
         regularizer = regularizers.get("regularizer", regularizer)
         for layer in self.layers:
             if regularizer is not None and layer.regularizer is None and layer.has_weights:
                 layer.regularizer = regularizer
 
-    def penalty(self, samples=1) -> float:
+    def penalty(self, samples: float = 1) -> float:
         """What the layers' regularizers add to the loss now; those with `per_sample`, of a batch of so many samples."""
         return self.executor.penalty(checks.real_number("samples", samples, above=0))
 
     @property
-    def lock(self):
+    def lock(self) -> NetworkLock:
         return self.executor.lock
 
-    def __getitem__(self, name) -> Layer:
+    def __getitem__(self, name: str | int) -> Layer:
         """A layer by its name ("head", "residual_1.dense_2") or its number."""
         if isinstance(name, str):
             if name not in self.graph.by_name:
@@ -149,10 +178,10 @@ class Network(Block):
             return self.graph.by_name[name].layer
         return self.layers[name]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.layers)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
 
     def parameters(self) -> list[Parameter]:
@@ -163,11 +192,11 @@ class Network(Block):
         """What training keeps but does not learn: running statistics."""
         return [p for p in self.graph.parameters.values() if not p.trainable]
 
-    def state_dict(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, Array]:
         """Copies of all parameters and buffers, by name."""
         return {name: p.value.copy() for name, p in self.graph.parameters.items()}
 
-    def load_state_dict(self, state) -> None:
+    def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
         """Set all parameters and buffers.
 
         Raises
@@ -187,7 +216,7 @@ class Network(Block):
             for name, array in state.items():
                 mine[name].assign(array)
 
-    def reinitialize(self, layers=None, *, seed=None) -> None:
+    def reinitialize(self, layers: LayerNames | None = None, *, seed: int | None = None) -> None:
         """Draw first values again: weights, biases and running statistics.
 
         An optimizer's state belongs to its Trainer and stays as it is.
@@ -221,7 +250,7 @@ class Network(Block):
         with self.lock:
             self.graph.initialize(parameters, seed)
 
-    def _find_layers(self, wanted) -> list[Layer]:
+    def _find_layers(self, wanted: LayerNames | None) -> list[Layer]:
         if wanted is None:
             return self.layers
         found: dict[int, Layer] = {}
@@ -243,7 +272,7 @@ class Network(Block):
 
     # Computing
 
-    def forward(self, x, training=False):
+    def forward(self, x: ArrayLike, training: bool = False) -> Array:
         """The raw outputs of one batch.
 
         With `training`, dropout and batch statistics act, running statistics are updated, and what
@@ -253,7 +282,7 @@ class Network(Block):
         x = labels.check_inputs("x", x, self.input_shape, may_be_empty=not training)
         return self.executor.forward(x, training)
 
-    def backward(self, dy):
+    def backward(self, dy: ArrayLike) -> Array:
         """Gradients of all parameters (`Parameter.grad`) from the one at the output; returns the input's.
 
         Raises
@@ -263,7 +292,7 @@ class Network(Block):
         """
         return self.executor.backward(dy)
 
-    def predict(self, x, *, batch_size=None, out=None):
+    def predict(self, x: ArrayLike, *, batch_size: int | None = None, out: Array | None = None) -> Array:
         """Raw outputs (logits), a batch at a time; see `predict_proba`, `predict_class`.
 
         Parameters
@@ -284,7 +313,7 @@ class Network(Block):
             )
         return self.executor.predict(x, batch_size, out)
 
-    def predict_proba(self, x, *, batch_size=None):
+    def predict_proba(self, x: ArrayLike, *, batch_size: int | None = None) -> Array:
         """Probabilities: the softmax or sigmoid of the outputs, as the loss of the last `fit` says."""
         if self.loss is None:
             raise ValueError("predict_proba needs to know the loss: call fit first, or set net.loss")
@@ -295,7 +324,7 @@ class Network(Block):
             raise ValueError(f"{self.loss!r} has no probabilities; predict gives the values")
         return activation.softmax(y) if self.loss.head == "softmax" else activation.sigmoid(y)
 
-    def predict_class(self, x, *, batch_size=None):
+    def predict_class(self, x: ArrayLike, *, batch_size: int | None = None) -> Array:
         """Class numbers: that of the largest output; of one output (a logit), whether it is above 0."""
         y = self.predict(x, batch_size=batch_size)
         if y.ndim != 2:
@@ -307,7 +336,7 @@ class Network(Block):
             return (y[:, 0] > 0).astype(np.int64)
         return y.argmax(axis=1)
 
-    def activations(self, x, names=None) -> dict[str, np.ndarray]:
+    def activations(self, x: ArrayLike, names: str | Sequence[str] | None = None) -> dict[str, Array]:
         """Copies of layers' outputs for a batch, in prediction.
 
         Parameters
@@ -324,10 +353,13 @@ class Network(Block):
 
     # Training
 
-    def fit(self, x, y, *, epochs=1, batch_size=32, loss=None, optimizer=None, metrics=(), validation=None,
-            sample_weight=None, class_weight=None, callbacks=(), shuffle=True, drop_last=False, augment=(),
-            clip_norm=None, clip_parameter_norm=None, clip_value=None, accumulate=1, average=None,
-            health=False, on_nonfinite="raise", verbose=1):  # fmt: skip
+    def fit(self, x: ArrayLike, y: ArrayLike, *, epochs: int = 1, batch_size: int = 32, loss: LossLike | None = None,
+            optimizer: OptimizerLike | None = None, metrics: Metrics = (), validation: Validation | None = None,
+            sample_weight: ArrayLike | None = None, class_weight: ClassWeight | None = None, callbacks: Callbacks = (),
+            shuffle: bool = True, drop_last: bool = False, augment: Augment = (), clip_norm: float | None = None,
+            clip_parameter_norm: float | None = None, clip_value: float | None = None, accumulate: int = 1,
+            average: Average | None = None, health: bool | HealthMonitor = False,
+            on_nonfinite: Literal["raise", "stop", "continue"] = "raise", verbose: int = 1) -> History:  # fmt: skip
         """Train, with a fresh optimizer.
 
         Parameters
@@ -394,7 +426,8 @@ class Network(Block):
             augment=augment, on_nonfinite=on_nonfinite, verbose=verbose,
         )  # fmt: skip
 
-    def evaluate(self, x, y, *, loss=None, metrics=None, batch_size=None, sample_weight=None) -> dict[str, float]:
+    def evaluate(self, x: ArrayLike, y: ArrayLike, *, loss: LossLike | None = None, metrics: Metrics | None = None,
+                 batch_size: int | None = None, sample_weight: ArrayLike | None = None) -> dict[str, float]:  # fmt: skip
         """Loss and metrics (by default those of the last `fit`) on data, averaged by the samples' weights."""
         loss = losses.get(loss) if loss is not None else self.loss
         if loss is None:
@@ -409,7 +442,7 @@ class Network(Block):
             evaluator = self._evaluator = Evaluator(self.executor, loss, found)
         return evaluator.run(evaluator.feed(x, y, sample_weight), batch_size)
 
-    def check_head(self, loss) -> None:
+    def check_head(self, loss: Loss) -> None:
         """Refuse a loss on logits behind a layer that makes probabilities of them already."""
         wrong = {"softmax": ("softmax", "log_softmax"), "sigmoid": ("sigmoid", "softmax", "log_softmax")}.get(
             loss.head, ()
@@ -423,7 +456,7 @@ class Network(Block):
 
     # A network as a layer of another
 
-    def expand(self, graph, x):
+    def expand(self, graph: Builder, x: str) -> str:
         names = {INPUT: x}
         prefix, stream_prefix, _ = graph._containers[-1]
         for node in self.graph.nodes:
@@ -478,43 +511,43 @@ class Network(Block):
         """A table: layers, output shapes, parameters, multiply-adds of one sample and memory; and the totals."""
         return summarize(self.graph, self.dtype)
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         """The summary as a table, for notebooks."""
         title = f"Network {self.given_name or ''} {self.input_shape} → {self.output_shape}"
         return summarize_html(self.graph, self.dtype, " ".join(title.split()))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         kinds = ", ".join(type(layer).__name__ for layer in self.layers[:6])
         more = ", ..." if len(self.layers) > 6 else ""
         return f"<network {self.input_shape} -> {self.output_shape}: {kinds}{more}>"
 
     # Keeping
 
-    def save(self, path) -> None:
+    def save(self, path: Path) -> None:
         """Write the network to a safetensors file: weights, architecture, seed, loss, metrics, `extra`.
 
         The file is written aside and renamed, so that an interrupted save leaves an older one whole.
         """
         files.write_safetensors(path, self.state_dict(), self.description())
 
-    def description(self) -> dict:
+    def description(self) -> dict[str, Any]:
         """What JSON can hold of the network: all but its arrays."""
         return network_data.description(self)
 
     @classmethod
-    def from_description(cls, data: dict, custom_objects=None) -> Network:
+    def from_description(cls, data: dict[str, Any], custom_objects: Mapping[str, type] | None = None) -> Network:
         """The network that `description` described, without values for its parameters."""
         net = cls.__new__(cls)
         network_data.build(net, data, custom_objects)
         return net
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return network_data.pickled(self)
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         network_data.unpickle(self, state)
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict[int, Any]) -> Network:
         state = copy.deepcopy(self.__getstate__(), memo)
         other = type(self).__new__(type(self))
         other.__setstate__(state)
@@ -527,18 +560,18 @@ class Network(Block):
     __copy__ = copy
 
 
-def _inner_layers(block) -> list[Layer]:
+def _inner_layers(block: Layer) -> list[Layer]:
     """The layers inside of a block, blocks taken apart."""
     if not isinstance(block, Block):
         return []
     return [found for layer in block.inner() for found in (layer, *_inner_layers(layer))]
 
 
-def _metrics(given):
+def _metrics(given: Metrics) -> list[Metric]:
     return metrics.get_all(given)
 
 
-def load(path, *, custom_objects=None) -> Network:
+def load(path: Path, *, custom_objects: Mapping[str, type] | None = None) -> Network:
     """Read a network from a file that `Network.save` wrote.
 
     Parameters
@@ -563,7 +596,7 @@ def load(path, *, custom_objects=None) -> Network:
     return net
 
 
-def _run_alone(layer: Layer, x):
+def _run_alone(layer: Layer, x: Any) -> Network:
     """A network of one layer, kept with it, for `Layer.forward` and `Layer.backward`."""
     net = layer.__dict__.get("_alone")
     if x is None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from fastnet import files
 from fastnet.graph import Node
 from fastnet.layers.base import Layer
 from fastnet.parameters import Parameter
+
+if TYPE_CHECKING:
+    from fastnet.graph import Graph
+    from fastnet.network import Network
 
 __all__ = ["KIND", "build", "description", "pickled", "unpickle"]
 
@@ -15,7 +21,7 @@ KIND = "network"
 RULES = ("regularizer", "constraint")  # of layers, beside their constructors' arguments
 
 
-def description(net) -> dict:
+def description(net: Network) -> dict[str, Any]:
     """What JSON can hold of a network: all but its arrays."""
     layers = net.layers
     number = {id(layer): i for i, layer in enumerate(layers)}
@@ -42,19 +48,19 @@ def description(net) -> dict:
     }
 
 
-def _layout(graph) -> dict:
+def _layout(graph: Graph) -> dict[str, Any]:
     """How the parameters lie in memory, where other networks have had a part in it."""
     layout = graph.layout()
     alone = len(layout) <= 1 and all(name is not None for segment in layout for name, *_ in segment)
     return {} if alone else {"layout": layout}
 
 
-def _rules(layers, name: str) -> list:
+def _rules(layers: Iterable[Layer], name: str) -> list[Any]:
     """Layers' numbers with their regularizers, or constraints."""
     return [[i, files.to_config(getattr(layer, name))] for i, layer in enumerate(layers) if getattr(layer, name)]
 
 
-def build(net, data: dict, custom_objects) -> None:
+def build(net: Network, data: dict[str, Any], custom_objects: Mapping[str, type] | None) -> None:
     """Make an empty network what its description says, without values for its parameters."""
     layers = [files.from_config(item, custom_objects) for item in data["layers"]]
     for i in data["frozen"]:
@@ -72,7 +78,7 @@ def build(net, data: dict, custom_objects) -> None:
     net.extra = data["extra"]
 
 
-def pickled(net) -> dict:
+def pickled(net: Network) -> dict[str, Any]:
     """What a pickle keeps of a network: its layers without memory, and copies of the arrays."""
     layers = net.layers
     return {
@@ -84,7 +90,7 @@ def pickled(net) -> dict:
     }
 
 
-def unpickle(net, state: dict) -> None:
+def unpickle(net: Network, state: dict[str, Any]) -> None:
     """Make an empty network what `pickled` kept."""
     nodes = [Node(name, state["layers"][i], inputs, stream) for name, i, inputs, stream in state["nodes"]]
     output, input_shape, dtype, seed, name = state["settings"]

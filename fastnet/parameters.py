@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnet import checks
 from fastnet.native.arena import Block
 from fastnet.recording import Memory
+
+if TYPE_CHECKING:
+    from fastnet.initializers.base import Initializer
+    from fastnet.types import Array, ArrayLike, Sizes
 
 __all__ = ["Parameter", "Segment"]
 
@@ -24,7 +30,7 @@ class Segment:
     the others (running statistics) have no gradients.
     """
 
-    def __init__(self, parameters: list[Parameter], dtype: str):
+    def __init__(self, parameters: list[Parameter], dtype: str) -> None:
         self.dtype = np.dtype(dtype)
         self.parameters = sorted(parameters, key=lambda p: not p.trainable)  # stable
         offset = 0
@@ -54,7 +60,8 @@ class Parameter:
         and weight decay; None where the parameter is not trainable.
     """
 
-    def __init__(self, local_name: str, shape, init, trainable: bool = True, fans=None):
+    def __init__(self, local_name: str, shape: Sizes, init: Initializer | None, trainable: bool = True,
+                 fans: tuple[int, int] | None = None) -> None:  # fmt: skip
         self.local_name = local_name
         self.name = local_name
         self.shape = checks.shape(f"shape of parameter {local_name!r}", shape)
@@ -78,17 +85,17 @@ class Parameter:
             raise RuntimeError(f"parameter {self.name!r} has no memory yet: build a Network with its layer first")
         return self.segment
 
-    def _view(self, memory: Memory) -> np.ndarray:
+    def _view(self, memory: Memory) -> Array:
         return np.frombuffer(memory.block, self.dtype, self.size, self.offset).reshape(self.shape)
 
     @property
-    def value(self) -> np.ndarray:
+    def value(self) -> Array:
         view = self._view(self._segment().values)
         view.flags.writeable = False
         return view
 
     @property
-    def grad(self) -> np.ndarray | None:
+    def grad(self) -> Array | None:
         segment = self._segment()
         if not self.trainable:
             return None
@@ -96,7 +103,7 @@ class Parameter:
         view.flags.writeable = False
         return view
 
-    def assign(self, array) -> None:
+    def assign(self, array: ArrayLike) -> None:
         """Copy `array`, of the parameter's shape and finite, into the value."""
         array = np.asarray(array)
         if array.shape != self.shape:
@@ -106,7 +113,7 @@ class Parameter:
         self._view(self._segment().values)[...] = array
 
     @contextmanager
-    def edit(self):
+    def edit(self) -> Iterator[Array]:
         """A writeable view for the time of the ``with`` block.
 
         Examples
@@ -122,7 +129,7 @@ class Parameter:
         finally:
             view.flags.writeable = False
 
-    def add_gradient(self, array) -> None:
+    def add_gradient(self, array: ArrayLike) -> None:
         """Set the gradient on the first call of a step, add to it afterwards (for layers in NumPy)."""
         array = np.asarray(array)
         if array.shape != self.shape:
@@ -145,6 +152,6 @@ class Parameter:
         if not self._gradient_is_set:
             self._view(self._segment().gradients)[...] = 0
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         kind = "" if self.trainable else ", not trainable"
         return f"<parameter {self.name} {self.shape}{kind}>"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastnet import checks
 from fastnet.files import register
 
@@ -40,41 +42,41 @@ class Regularizer:
     True
     """
 
-    def __init__(self, l1=0.0, l2=0.0, *, per_sample=False):
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, *, per_sample: bool = False) -> None:
         self.l1 = checks.real_number("l1", l1, least=0)
         self.l2 = checks.real_number("l2", l2, least=0)
         self.per_sample = checks.flag("per_sample", per_sample)
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {"l1": self.l1, "l2": self.l2} | ({"per_sample": True} if self.per_sample else {})
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, Regularizer) and self.config() == other.config()
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((self.l1, self.l2, self.per_sample))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"L1L2({', '.join(f'{name}={value!r}' for name, value in self.config().items())})"
 
 
-def L1(l1=1e-2, *, per_sample=False) -> Regularizer:  # noqa: N802
+def L1(l1: float = 1e-2, *, per_sample: bool = False) -> Regularizer:  # noqa: N802
     """``l1 sum |w|``: it drives weights to zero."""
     return Regularizer(l1=l1, per_sample=per_sample)
 
 
-def L2(l2=1e-2, *, per_sample=False) -> Regularizer:  # noqa: N802
+def L2(l2: float = 1e-2, *, per_sample: bool = False) -> Regularizer:  # noqa: N802
     """``l2 sum w^2``: it keeps weights small."""
     return Regularizer(l2=l2, per_sample=per_sample)
 
 
-def L1L2(l1=1e-2, l2=1e-2, *, per_sample=False) -> Regularizer:  # noqa: N802
+def L1L2(l1: float = 1e-2, l2: float = 1e-2, *, per_sample: bool = False) -> Regularizer:  # noqa: N802
     """``l1 sum |w| + l2 sum w^2`` (the elastic net, Zou & Hastie 2005)."""
     return Regularizer(l1, l2, per_sample=per_sample)
 
 
-def get(argument: str, value) -> Regularizer | None:
+def get(argument: str, value: Any) -> Regularizer | None:
     """A regularizer, or None; a number is refused with what it may have meant."""
     if value is None or isinstance(value, Regularizer):
         return value

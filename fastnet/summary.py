@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def summarize_html(graph: Graph, dtype: str, title: str) -> str:
     return notebook.block(notebook.lines(title), table, notebook.text(totals))
 
 
-def _table(graph: Graph, dtype: str) -> tuple[list, str]:
+def _table(graph: Graph, dtype: str) -> tuple[list[Any], str]:
     """A row of texts for each layer, and the line of the totals."""
     itemsize = np.dtype(dtype).itemsize
     rows = []
@@ -65,7 +66,7 @@ def _table(graph: Graph, dtype: str) -> tuple[list, str]:
     return rows, _totals(graph, dtype, itemsize, multiply_adds, activations)
 
 
-def _totals(graph, dtype, itemsize, multiply_adds, activations) -> str:
+def _totals(graph: Graph, dtype: str, itemsize: int, multiply_adds: int, activations: int) -> str:
     learned = sum(p.size for p in graph.parameters.values() if p.trainable)
     frozen = learned - sum(p.size for p in graph.trainable_parameters())
     buffers = sum(p.size for p in graph.parameters.values() if not p.trainable)

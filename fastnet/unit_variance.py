@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnet import activations, checks, initializers, labels
 from fastnet.graph import INPUT, draw
 from fastnet.kernels import random
+
+if TYPE_CHECKING:
+    from fastnet.graph import Node
+    from fastnet.layers.base import Layer
+    from fastnet.network import Network
+    from fastnet.types import Array, ArrayLike
 
 __all__ = ["LayerScale", "lsuv"]
 
@@ -24,7 +31,7 @@ class LayerScale:
     iterations: int
 
 
-def lsuv(net, x, *, tolerance=0.1, iterations=10) -> list[LayerScale]:
+def lsuv(net: Network, x: ArrayLike, *, tolerance: float = 0.1, iterations: int = 10) -> list[LayerScale]:
     """Initialize a network's weights so that on a batch of data each layer's outputs have variance 1.
 
     Weights are drawn orthogonal; then, from the first layer to the last, ``W /= std(z)`` until ``|var(z) - 1| < tolerance``, where
@@ -86,12 +93,12 @@ def lsuv(net, x, *, tolerance=0.1, iterations=10) -> list[LayerScale]:
     return found
 
 
-def _has_weight(layer) -> bool:
+def _has_weight(layer: Layer) -> bool:
     weight = getattr(layer, "weight", None)
     return hasattr(layer, "activation") and weight is not None and len(getattr(weight, "shape", ())) > 1
 
 
-def _scale(net, node, x, tolerance: float, iterations: int) -> LayerScale:
+def _scale(net: Network, node: Node, x: Array, tolerance: float, iterations: int) -> LayerScale:
     """Scale one layer's weights; those before it have been."""
     inputs = x if node.inputs == [INPUT] else net.activations(x, node.inputs)[node.inputs[0]]
     linear = copy.copy(node.layer)

@@ -12,11 +12,15 @@ import re
 import struct
 import zipfile
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnet import checks
 from fastnet.files import existing_file, missing_file
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, Path
 
 __all__ = ["read_idx", "read_idx_folder", "read_npz"]
 
@@ -50,7 +54,7 @@ def _check_unpacked(path: str, claimed: int, packed: int) -> None:
 # npz
 
 
-def read_npz(path) -> dict[str, np.ndarray]:
+def read_npz(path: Path) -> dict[str, Array]:
     """The arrays of an .npz file that hold numbers, booleans or text.
 
     Raises
@@ -99,7 +103,7 @@ def _read_member(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> 
 # IDX
 
 
-def read_idx(path) -> np.ndarray:
+def read_idx(path: Path) -> Array:
     """The array of an IDX file, gzipped or not.
 
     Raises
@@ -138,7 +142,7 @@ def _read_idx(path: str, file, packed: int, is_gzipped: bool) -> np.ndarray:
     return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
-def read_idx_folder(path) -> dict[str, np.ndarray]:
+def read_idx_folder(path: Path) -> dict[str, Array]:
     """The images and labels of a folder of IDX files, as MNIST and its relatives are published.
 
     Returns

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet import checks
 from fastnet.datasets.inputs import ArrayInputs, ImageInputs, TableInputs, mean_and_std, number_text
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike
 
 __all__ = ["ClassTarget", "Encoder", "ValueTarget"]
 
@@ -128,7 +133,7 @@ class Encoder:
     def classes(self) -> list[str] | None:
         return getattr(self.target, "classes", None)
 
-    def transform(self, data) -> np.ndarray:
+    def transform(self, data: Any) -> Array:
         """New raw data of the same kind as inputs for the network.
 
         Raises
@@ -138,11 +143,11 @@ class Encoder:
         """
         return self.inputs.transform(data)
 
-    def encode_target(self, values) -> np.ndarray:
+    def encode_target(self, values: Any) -> Array:
         """Labels as numbers of classes (int64), or values standardized (float32, a column)."""
         return self.target.encode(np.asarray(values))
 
-    def decode_target(self, outputs) -> np.ndarray:
+    def decode_target(self, outputs: ArrayLike) -> Array:
         """Numbers of classes as their names, or outputs of a regression in the target's own unit."""
         return self.target.decode(np.asarray(outputs))
 
@@ -162,5 +167,5 @@ class Encoder:
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"this is not the configuration of an encoder: {checks.describe(config)}") from error
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<encoder of {self.inputs.kind} data for {self.task} of {self.target.name}>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -15,12 +16,17 @@ from fastnet.datasets.images import Images
 from fastnet.datasets.inputs import ImageInputs
 from fastnet.datasets.split import split_rows
 
+if TYPE_CHECKING:
+    from fastnet.types import Path
+
 __all__ = ["image_folder"]
 
 NAMED = 3  # files that a warning names
 
 
-def image_folder(path, *, size=None, channels=None, on_error="raise", test=0.2, seed=0, cache=None, progress=False):
+def image_folder(path: Path, *, size: int | tuple[int, int] | None = None, channels: int | None = None,
+                 on_error: Literal["raise", "skip"] = "raise", test: float = 0.2, seed: int = 0,
+                 cache: Path | None = None, progress: bool = False) -> Dataset:  # fmt: skip
     """Images in folders, one folder for each class, such as flowers/rose/1.jpg.
 
     Where there is a folder "train" with the classes below it, it is the training part, and "test" (or "val") beside it the

@@ -6,11 +6,16 @@ import os
 import tempfile
 import threading
 import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnet import checks, config
 from fastnet.datasets import image_files
+
+if TYPE_CHECKING:
+    from fastnet.types import Array
 
 __all__ = ["Images"]
 
@@ -59,14 +64,14 @@ class Images:
 
     ndim = 4
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.files)
 
     def prefer(self, order: np.ndarray) -> None:
         """Decode in this order from now on, in the background."""
         self._decoder.prefer(order)
 
-    def wait(self, rows=None) -> None:
+    def wait(self, rows: Any = None) -> None:
         """Return when these images (by default all) are decoded.
 
         Raises
@@ -81,31 +86,31 @@ class Images:
         self._decoder.wait(rows[:least])
         return self._decoder.count_done(rows)
 
-    def broken(self, report=None) -> dict[int, ValueError]:
+    def broken(self, report: Callable[[int], object] | None = None) -> dict[int, ValueError]:
         """Decode all; the numbers of those that cannot be read, and why. `report` is called with how many are done."""
         return self._decoder.finish(report)
 
-    def take(self, rows) -> Images:
+    def take(self, rows: Any) -> Images:
         """The images of these rows."""
         rows = np.asarray(rows)
         part = Images([self.files[i] for i in rows], self.shape[1:], self.cache)
         part._decoder.copy_from(self._decoder, rows)
         return part
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> Any:
         first, *rest = key if isinstance(key, tuple) else (key,)
         rows = np.arange(len(self))[first]
         self.wait(np.atleast_1d(rows).ravel())
         return np.multiply(self.array[(rows, *rest)], SCALE, dtype=np.float32)
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if copy is False:
             raise ValueError("images are kept as bytes: an array of them is a copy")
         self.wait()
         array = np.multiply(self.array, SCALE, dtype=np.float32)
         return array if dtype is None else array.astype(dtype, copy=False)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         n, height, width, channels = self.shape
         return f"<{n:,} images of {height} x {width} x {channels}, {self._decoder.count():,} decoded>"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,13 +20,16 @@ from fastnet.datasets.split import split_rows
 from fastnet.datasets.table import Table, read_csv
 from fastnet.files import existing_file
 
+if TYPE_CHECKING:
+    from fastnet.types import Array, Path
+
 __all__ = ["digits", "load", "read_inputs"]
 
 DIGITS = os.path.join(os.path.dirname(__file__), "digits.npz")
 FEW_VALUES = 20
 
 
-def digits():
+def digits() -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """The 1,797 images of handwritten digits that fastnet ships.
 
     8 x 8 pixels, of the UCI Machine Learning Repository (Alpaydin & Kaynak 1998, CC BY 4.0).
@@ -47,7 +51,9 @@ def digits():
     return (data.x, data.y), (data.x_test, data.y_test)
 
 
-def load(path, *, target=None, task=None, missing="error", test=0.2, seed=0, size=None, channels=None) -> Dataset:
+def load(path: Path, *, target: str | None = None, task: Literal["classification", "regression"] | None = None,
+         missing: Literal["error", "mean"] = "error", test: float = 0.2, seed: int = 0,
+         size: int | tuple[int, int] | None = None, channels: int | None = None) -> Dataset:  # fmt: skip
     """Read, divide and scale a data set.
 
     Parameters
@@ -104,7 +110,7 @@ def load(path, *, target=None, task=None, missing="error", test=0.2, seed=0, siz
     return _from_table(read_csv(path), target, task, missing, test, seed)
 
 
-def read_inputs(path, encoder: Encoder):
+def read_inputs(path: Path, encoder: Encoder) -> Any:
     """The raw inputs of a file for `encoder.transform`: like the training data, a target is not needed.
 
     An .npz file with an array x (or x_test), an IDX file of images, a CSV file with the columns of the training, or an

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet import checks
 from fastnet.datasets.images import Images
 
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike
+
 __all__ = ["train_test_split"]
 
 
-def train_test_split(x, y, *, test=0.2, seed=0, stratify=True):
+def train_test_split(x: ArrayLike, y: ArrayLike, *, test: float = 0.2, seed: int = 0,
+                     stratify: bool = True) -> tuple[tuple[Any, Array], tuple[Any, Array]]:  # fmt: skip
     """Divide samples into a training and a test part.
 
     The division depends on the arguments alone, on every machine and version of NumPy. In both

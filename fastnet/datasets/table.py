@@ -6,11 +6,15 @@ import contextlib
 import csv
 import itertools
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnet import checks
 from fastnet.files import existing_file
+
+if TYPE_CHECKING:
+    from fastnet.types import Path
 
 __all__ = ["Table", "read_csv"]
 
@@ -68,7 +72,7 @@ def _column(name: str, values) -> np.ndarray:
         raise ValueError(f"column {name!r} must hold numbers or texts; got dtype {array.dtype} with both") from None
 
 
-def read_csv(path, *, kinds: dict[str, str] | None = None) -> Table:
+def read_csv(path: Path, *, kinds: dict[str, str] | None = None) -> Table:
     """A CSV file with a header.
 
     Comma, semicolon, tab or bar separate the cells, whichever fits; UTF-8, with or without a byte order mark; a

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import scipy.sparse
@@ -17,6 +19,13 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 import fastnet as fn
 from fastnet.estimators.base import BaseNet
 from fastnet.estimators.objectives import Objective
+
+if TYPE_CHECKING:
+    from fastnet.activations import Activation, Rowwise
+    from fastnet.layers.base import Layer
+    from fastnet.losses import Loss
+    from fastnet.optimizers.base import Optimizer
+    from fastnet.types import Array, ArrayLike, Callbacks, Init
 
 __all__ = ["NetClassifier"]
 
@@ -125,13 +134,19 @@ class NetClassifier(ClassifierMixin, BaseNet):
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
 
-    def __init__(
-        self, hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001, batch_size="auto",
-        learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True, random_state=None, tol=1e-4,
-        verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping=False, validation_fraction=0.1,
-        beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, max_fun=15000, loss="log_loss", class_weight=None, layers=None,
-        image_shape=None, dropout=0.0, batch_norm=False, initializer=None, callbacks=None, dtype="auto",
-    ):  # fmt: skip
+    def __init__(self, hidden_layer_sizes: int | Sequence[int] = (100,),
+                 activation: str | Activation | Rowwise = "relu", *, solver: str | Optimizer = "adam",
+                 alpha: float = 0.0001, batch_size: int | Literal["auto"] = "auto",
+                 learning_rate: Literal["constant", "invscaling", "adaptive"] = "constant",
+                 learning_rate_init: float = 0.001, power_t: float = 0.5, max_iter: int = 200, shuffle: bool = True,
+                 random_state: Any = None, tol: float = 1e-4, verbose: bool | int = False, warm_start: bool = False,
+                 momentum: float = 0.9, nesterovs_momentum: bool = True, early_stopping: bool = False,
+                 validation_fraction: float = 0.1, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
+                 n_iter_no_change: float = 10, max_fun: int = 15000, loss: str | Loss = "log_loss",
+                 class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+                 layers: Sequence[Layer] | None = None, image_shape: Sequence[int] | None = None,
+                 dropout: float | Sequence[float] = 0.0, batch_norm: bool = False, initializer: Init | None = None,
+                 callbacks: Callbacks | None = None, dtype: str = "auto") -> None:  # fmt: skip
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes, activation=activation, solver=solver, alpha=alpha, batch_size=batch_size,
             learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter, shuffle=shuffle,
@@ -242,7 +257,8 @@ class NetClassifier(ClassifierMixin, BaseNet):
     # Methods
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, X_val: Any = None, y_val: Any = None,
+            sample_weight_val: ArrayLike | None = None) -> Self:  # fmt: skip
         """Train.
 
         Parameters
@@ -262,7 +278,8 @@ class NetClassifier(ClassifierMixin, BaseNet):
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None, classes=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, classes: ArrayLike | None = None, *,
+                    X_val: Any = None, y_val: Any = None, sample_weight_val: ArrayLike | None = None) -> Self:  # fmt: skip
         """Train for one epoch on some samples, going on from where the last call has left the network and the optimizer.
 
         With `early_stopping`, `X_val` and `y_val` are judged by; when the score gains no more, the network gets the weights of the
@@ -284,7 +301,7 @@ class NetClassifier(ClassifierMixin, BaseNet):
             self._label_binarizer = LabelBinarizer().fit(targets)
         return self._fit(X, y, sample_weight, True, (X_val, y_val, sample_weight_val))
 
-    def predict(self, X):
+    def predict(self, X: Any) -> Array:
         """Classes, or for several labels 0 or 1 for each.
 
         Parameters
@@ -296,14 +313,14 @@ class NetClassifier(ClassifierMixin, BaseNet):
             return self._label_binarizer.inverse_transform(self._activated(outputs))
         return self.classes_[self._numbers(outputs)]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> Array:
         """Probabilities, (n_samples, n_classes), in the order of `classes_`."""
         probabilities = self._activated(self._raw_outputs(X))
         if self.n_outputs_ == 1:
             return np.hstack([1 - probabilities, probabilities])
         return probabilities
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> Array:
         """Logarithms of the probabilities."""
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))

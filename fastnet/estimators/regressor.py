@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
@@ -13,6 +16,13 @@ import fastnet as fn
 from fastnet import losses
 from fastnet.estimators.base import BaseNet
 from fastnet.estimators.objectives import Objective
+
+if TYPE_CHECKING:
+    from fastnet.activations import Activation, Rowwise
+    from fastnet.layers.base import Layer
+    from fastnet.losses import Loss
+    from fastnet.optimizers.base import Optimizer
+    from fastnet.types import Array, ArrayLike, Callbacks, Init
 
 __all__ = ["NetRegressor"]
 
@@ -62,13 +72,18 @@ loss_curve_, best_loss_, validation_scores_, validation_loss_curve_, best_valida
         "loss": [StrOptions(set(LOSSES)), fn.Loss],
     }
 
-    def __init__(
-        self, loss="squared_error", hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001, batch_size="auto",
-        learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True, random_state=None, tol=1e-4,
-        verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping=False, validation_fraction=0.1,
-        beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, max_fun=15000, layers=None, image_shape=None, dropout=0.0,
-        batch_norm=False, initializer=None, callbacks=None, dtype="auto",
-    ):  # fmt: skip
+    def __init__(self, loss: str | Loss = "squared_error", hidden_layer_sizes: int | Sequence[int] = (100,),
+                 activation: str | Activation | Rowwise = "relu", *, solver: str | Optimizer = "adam",
+                 alpha: float = 0.0001, batch_size: int | Literal["auto"] = "auto",
+                 learning_rate: Literal["constant", "invscaling", "adaptive"] = "constant",
+                 learning_rate_init: float = 0.001, power_t: float = 0.5, max_iter: int = 200, shuffle: bool = True,
+                 random_state: Any = None, tol: float = 1e-4, verbose: bool | int = False, warm_start: bool = False,
+                 momentum: float = 0.9, nesterovs_momentum: bool = True, early_stopping: bool = False,
+                 validation_fraction: float = 0.1, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
+                 n_iter_no_change: float = 10, max_fun: int = 15000, layers: Sequence[Layer] | None = None,
+                 image_shape: Sequence[int] | None = None, dropout: float | Sequence[float] = 0.0,
+                 batch_norm: bool = False, initializer: Init | None = None, callbacks: Callbacks | None = None,
+                 dtype: str = "auto") -> None:  # fmt: skip
         super().__init__(
             loss=loss, hidden_layer_sizes=hidden_layer_sizes, activation=activation, solver=solver, alpha=alpha,
             batch_size=batch_size, learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t,
@@ -113,7 +128,8 @@ loss_curve_, best_loss_, validation_scores_, validation_loss_curve_, best_valida
     # Methods
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, X_val: Any = None, y_val: Any = None,
+            sample_weight_val: ArrayLike | None = None) -> Self:  # fmt: skip
         """Train.
 
         Parameters
@@ -133,7 +149,8 @@ loss_curve_, best_loss_, validation_scores_, validation_loss_curve_, best_valida
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, X_val: Any = None,
+                    y_val: Any = None, sample_weight_val: ArrayLike | None = None) -> Self:  # fmt: skip
         """Train for one epoch on some samples; see `NetClassifier.partial_fit`.
 
         Parameters
@@ -147,7 +164,7 @@ loss_curve_, best_loss_, validation_scores_, validation_loss_curve_, best_valida
         """
         return self._fit(X, y, sample_weight, True, (X_val, y_val, sample_weight_val))
 
-    def predict(self, X):
+    def predict(self, X: Any) -> Array:
         """Values, (n_samples,) or (n_samples, n_outputs).
 
         Parameters

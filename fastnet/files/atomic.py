@@ -8,8 +8,13 @@ import errno
 import io
 import os
 import stat
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from fastnet import checks
+
+if TYPE_CHECKING:
+    from fastnet.types import Path
 
 __all__ = [
     "append_bytes", "csv_text", "end_last_line", "existing_file", "holds_something", "make_directory", "missing_file",
@@ -17,7 +22,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def write_bytes(path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` as the whole content of the file `path`, at once or not at all.
 
     The bytes go to a temporary file in the same directory, which is synced and then renamed, so that a
@@ -92,7 +97,7 @@ def _sync_directory(directory: str) -> None:
     os.close(handle)
 
 
-def append_bytes(path, data: bytes) -> None:
+def append_bytes(path: Path, data: bytes) -> None:
     """Write `data` behind what is in the file `path`, which is made if it isn't there.
 
     The system has all of it when this returns, so that it lasts whatever becomes of the process.
@@ -110,7 +115,7 @@ def append_bytes(path, data: bytes) -> None:
         raise _writing_error(path, os.path.realpath(path), error) from None
 
 
-def holds_something(path) -> bool:
+def holds_something(path: Path) -> bool:
     """Whether there is a file with anything in it."""
     try:
         return os.path.getsize(path) > 0
@@ -118,7 +123,7 @@ def holds_something(path) -> bool:
         return False
 
 
-def end_last_line(path) -> None:
+def end_last_line(path: Path) -> None:
     """End the last line of a text file that isn't empty, if it isn't, and so try whether the file can be written."""
     with open(existing_file(path), "rb") as file:
         file.seek(-1, os.SEEK_END)
@@ -126,7 +131,7 @@ def end_last_line(path) -> None:
     append_bytes(path, b"" if ended else b"\n")
 
 
-def make_directory(path) -> None:
+def make_directory(path: Path) -> None:
     """Make a directory and those around it, if it isn't there; one clear OSError where that can't be."""
     path = os.fspath(path)
     try:
@@ -159,7 +164,7 @@ def clear_error(error: OSError, message: str) -> OSError:
     return clear
 
 
-def csv_text(header, rows) -> str:
+def csv_text(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     """A table as CSV text, lines ended by a line feed."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -168,12 +173,12 @@ def csv_text(header, rows) -> str:
     return text.getvalue()
 
 
-def write_csv(path, header, rows) -> None:
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     """Write a table as a UTF-8 CSV file, at once or not at all."""
     write_bytes(path, csv_text(header, rows).encode())
 
 
-def existing_file(path) -> str:
+def existing_file(path: Path) -> str:
     """`path` as a string, if it is a file that can be read; otherwise one clear error.
 
     Raises
@@ -196,7 +201,7 @@ def existing_file(path) -> str:
     return path
 
 
-def missing_file(path) -> FileNotFoundError:
+def missing_file(path: Path) -> FileNotFoundError:
     """The error for a path that does not exist, with the nearest name in its directory."""
     path = os.fspath(path)
     directory = os.path.dirname(path) or "."

@@ -5,15 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnet.files.atomic import existing_file, write_bytes
 
+if TYPE_CHECKING:
+    from fastnet.types import Path
+
 __all__ = ["plain", "read_json", "read_rows", "write_json"]
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """Numbers as JSON has them: arrays become lists, what is not finite becomes None.
 
     Examples
@@ -36,13 +40,13 @@ def plain(value):
     return value
 
 
-def write_json(path, value, *, indent=None) -> None:
+def write_json(path: Path, value: Any, *, indent: int | None = None) -> None:
     """Write what `plain` makes of a value, as a UTF-8 file, at once or not at all."""
     text = json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
     write_bytes(path, f"{text}\n".encode())
 
 
-def read_json(path, kind: type):
+def read_json(path: Path, kind: type) -> Any:
     """What a UTF-8 file holds as JSON, a dict or list as `kind` says; ValueError for a file that is damaged."""
     with open(existing_file(path), encoding="utf-8") as file:
         try:
@@ -54,7 +58,7 @@ def read_json(path, kind: type):
     return value
 
 
-def read_rows(path) -> list[dict[str, str]]:
+def read_rows(path: Path) -> list[dict[str, str]]:
     """The lines of a CSV file, by the names in its first; ValueError for a file that is damaged."""
     with open(existing_file(path), encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import math
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -12,11 +14,16 @@ from fastnet import checks
 
 __all__ = ["class_name", "find_class", "from_config", "register", "to_config"]
 
+C = TypeVar("C", bound=type)
 _classes: dict[str, type] = {}
 _names: dict[type, str] = {}
 
 
-def register(cls=None, *, name: str | None = None):
+@overload
+def register(cls: C, *, name: str | None = None) -> C: ...
+@overload
+def register(cls: None = None, *, name: str | None = None) -> Callable[[C], C]: ...
+def register(cls: type[Any] | None = None, *, name: str | None = None) -> Any:
     """Let files name a class: networks that use it are loaded without `custom_objects`.
 
     For layers, losses, metrics, initializers, activations, optimizers, callbacks. Used as a decorator. The class
@@ -90,7 +97,7 @@ def _lookup(name: str) -> type | None:
     return _classes.get(name)
 
 
-def to_config(obj):
+def to_config(obj: Any) -> Any:
     """What JSON can hold for `obj`; `from_config` makes an equal object of it.
 
     Numbers, texts, None, lists, tuples (which become lists), dicts with texts as keys, and arrays stand for themselves.
@@ -149,7 +156,7 @@ OBJECT_KEYS = {"class", "config"}
 ARRAY_KEYS = {"array", "dtype", "shape"}
 
 
-def _dict_to_config(data: dict) -> dict:
+def _dict_to_config(data: dict[str, Any]) -> dict[str, Any]:
     for key in data:
         if not isinstance(key, str):
             raise TypeError(f"a file can't hold a dict with the key {checks.describe(key)}: keys must be texts")
@@ -158,7 +165,7 @@ def _dict_to_config(data: dict) -> dict:
     return {key: to_config(value) for key, value in data.items()}
 
 
-def _array_to_config(array: np.ndarray) -> dict:
+def _array_to_config(array: np.ndarray) -> dict[str, Any]:
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(f"a file can't hold an array of dtype {array.dtype}")
     array = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
@@ -166,7 +173,7 @@ def _array_to_config(array: np.ndarray) -> dict:
     return {"array": text, "dtype": array.dtype.name, "shape": list(array.shape)}
 
 
-def from_config(data, custom_objects: dict[str, type] | None = None):
+def from_config(data: Any, custom_objects: Mapping[str, type] | None = None) -> Any:
     """The object that `to_config` described.
 
     Parameters
@@ -191,7 +198,7 @@ def from_config(data, custom_objects: dict[str, type] | None = None):
         raise ValueError("the file's configuration is nested too deeply") from None
 
 
-def _object(data, custom_objects):
+def _object(data: Any, custom_objects: Mapping[str, type] | None) -> Any:
     if isinstance(data, list):
         return [_object(item, custom_objects) for item in data]
     if not isinstance(data, dict):
@@ -211,7 +218,7 @@ def _object(data, custom_objects):
         raise ValueError(f"class {name!r} does not take the arguments that the file has for it: {error}") from error
 
 
-def find_class(name: str, custom_objects: dict[str, type] | None = None) -> type:
+def find_class(name: str, custom_objects: Mapping[str, type] | None = None) -> type:
     """The class that a file calls `name`, of `custom_objects` or registered; one of fastnet is imported for it.
 
     Raises
@@ -228,7 +235,7 @@ def find_class(name: str, custom_objects: dict[str, type] | None = None) -> type
     return cls
 
 
-def _array_from_config(data: dict) -> np.ndarray:
+def _array_from_config(data: dict[str, Any]) -> np.ndarray:
     try:
         dtype = np.dtype(data["dtype"])
         if dtype.kind not in "fiub":

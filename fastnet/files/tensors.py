@@ -7,11 +7,16 @@ import json
 import os
 import sys
 import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnet import checks
 from fastnet.files.atomic import clear_error, existing_file, write_bytes
+
+if TYPE_CHECKING:
+    from fastnet.types import Path
 
 __all__ = ["read_metadata", "read_safetensors", "write_safetensors"]
 
@@ -24,7 +29,7 @@ LARGEST_DOCUMENT = 64 << 20
 DTYPES = {"BOOL", "F16", "F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64"}
 
 
-def write_safetensors(path, tensors: dict[str, np.ndarray], metadata: dict) -> None:
+def write_safetensors(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
     """Write arrays and one JSON document, at once or not at all.
 
     Parameters
@@ -57,7 +62,7 @@ def write_safetensors(path, tensors: dict[str, np.ndarray], metadata: dict) -> N
     write_bytes(path, save(arrays, {FORMAT: text}))
 
 
-def read_safetensors(path) -> tuple[dict[str, np.ndarray], dict]:
+def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and the JSON document of a file that `write_safetensors` wrote.
 
     Takes memory in proportion to the file's size, whatever its header says.
@@ -89,7 +94,7 @@ def read_safetensors(path) -> tuple[dict[str, np.ndarray], dict]:
     return tensors, document
 
 
-def read_metadata(path) -> dict:
+def read_metadata(path: Path) -> dict[str, Any]:
     """The JSON document alone of a file that `write_safetensors` wrote, without a look at its arrays and checksum.
 
     Raises
@@ -104,7 +109,7 @@ def read_metadata(path) -> dict:
 
 
 @contextlib.contextmanager
-def _opened(path: str):
+def _opened(path: str) -> Iterator[Any]:
     """The file for reading; what is wrong with it becomes one sentence."""
     from safetensors import SafetensorError, safe_open
 
@@ -121,7 +126,7 @@ def _opened(path: str):
         raise clear_error(error, f"cannot read {path}: {error.strerror or error}") from None
 
 
-def _plain_array(name: str, array) -> np.ndarray:
+def _plain_array(name: str, array: Any) -> np.ndarray:
     """`array` contiguous and little-endian (the format's order), of a dtype that the format has."""
     if not isinstance(name, str) or not name or name == "__metadata__":
         raise ValueError(f"tensors: {checks.describe(name)} can't be the name of a tensor")
@@ -131,7 +136,7 @@ def _plain_array(name: str, array) -> np.ndarray:
     return np.asarray(array, array.dtype.newbyteorder("="), order="C")
 
 
-def _json_document(metadata: dict) -> dict:
+def _json_document(metadata: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(metadata, dict):
         raise TypeError(f"metadata must be a dict; got {checks.describe(metadata)}")
     reserved = RESERVED & metadata.keys()
@@ -145,7 +150,7 @@ def _json_document(metadata: dict) -> dict:
     return {"format": FORMAT, "version": VERSION, **document}
 
 
-def _checked_document(path: str, metadata: dict | None) -> dict:
+def _checked_document(path: str, metadata: dict[str, Any] | None) -> dict[str, Any]:
     text = (metadata or {}).get(FORMAT)
     if text is None:
         raise ValueError(f"{path} is a safetensors file of another program: it has no fastnet metadata")
@@ -163,7 +168,7 @@ def _checked_document(path: str, metadata: dict | None) -> dict:
     return document
 
 
-def _checksum(tensors: dict[str, np.ndarray], document: dict) -> int:
+def _checksum(tensors: dict[str, np.ndarray], document: dict[str, Any]) -> int:
     """CRC-32 of the document and of every tensor's name, dtype, shape and bytes, in the order of names."""
     crc = zlib.crc32(json.dumps(document, sort_keys=True).encode())
     for name in sorted(tensors):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ __all__ = ["pack", "unpack"]
 MARKS = ("array", "scalar", "float", "tuple", "set", "dict")
 
 
-def pack(value, tensors: dict[str, np.ndarray], place: str):
+def pack(value: Any, tensors: dict[str, np.ndarray], place: str) -> Any:
     """What JSON can hold for a nested value; its arrays are put into `tensors`.
 
     Parameters
@@ -64,7 +65,7 @@ def pack(value, tensors: dict[str, np.ndarray], place: str):
     )
 
 
-def _add(array, tensors: dict, place: str) -> str:
+def _add(array: Any, tensors: dict[str, Any], place: str) -> str:
     name, n = place, 1
     while name in tensors:
         name, n = f"{place}#{n}", n + 1
@@ -72,7 +73,7 @@ def _add(array, tensors: dict, place: str) -> str:
     return name
 
 
-def unpack(packed, tensors: dict[str, np.ndarray]):
+def unpack(packed: Any, tensors: dict[str, np.ndarray]) -> Any:
     """The value that `pack` was given.
 
     Raises

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,10 +14,15 @@ from fastnet.health.findings import Finding
 from fastnet.health.preflight_report import Check, Preflight
 from fastnet.kernels import random
 
+if TYPE_CHECKING:
+    from fastnet.network import Network
+    from fastnet.types import ArrayLike, LossLike, OptimizerLike
+
 __all__ = ["Check", "Preflight", "preflight"]
 
 
-def preflight(net, x, y, *, loss=None, optimizer="adam", batch_size=32, seconds=1.0) -> Preflight:
+def preflight(net: Network, x: ArrayLike, y: ArrayLike, *, loss: LossLike | None = None,
+              optimizer: OptimizerLike = "adam", batch_size: int = 32, seconds: float = 1.0) -> Preflight:  # fmt: skip
     """Look for what keeps a network from learning, before it is trained.
 
     All that is computed is computed on copies: the network is as before, and a `fit` that follows has the same bits.
@@ -101,7 +107,8 @@ def preflight(net, x, y, *, loss=None, optimizer="adam", batch_size=32, seconds=
     return Preflight(made, time.perf_counter() - begun)
 
 
-def _checks(net, x, inputs, y, loss, optimizer, batch_size, seconds):
+def _checks(net: Network, x: Any, inputs: Any, y: Any, loss: Any, optimizer: Any, batch_size: int,
+            seconds: float) -> Any:  # fmt: skip
     """The checks one by one. Each rests on those before it: data that is not finite is looked at no further."""
     finite = preflight_data.check_finite(inputs, labels.real_array("y", y))
     yield finite

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastnet import checks, files
 
@@ -56,11 +58,11 @@ class Finding:
     severity: str
     layer: str | None
     step: int | None
-    evidence: dict = field(hash=False)
+    evidence: dict[str, Any] = field(hash=False)
     meaning: str = ""
     remedy: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.choice("code", self.code, CODES)
         checks.choice("severity", self.severity, SEVERITIES)
 
@@ -69,7 +71,7 @@ class Finding:
         """Where the code is explained, in the documentation."""
         return f"findings/{self.code}.md"
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """What JSON can hold: a number that is not finite becomes None."""
         return files.plain({
             "code": self.code,
@@ -82,23 +84,23 @@ class Finding:
         })  # fmt: skip
 
     @classmethod
-    def from_dict(cls, values: dict) -> Finding:
+    def from_dict(cls, values: dict[str, Any]) -> Finding:
         """The finding of what `to_dict` gave; where it had no number, NaN stands."""
         evidence = {name: math.nan if value is None else value for name, value in values["evidence"].items()}
         return cls(**{**values, "evidence": evidence})
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         """For notebooks."""
         from fastnet import notebook
 
         return notebook.block(notebook.note(self))
 
-    def __str__(self):
+    def __str__(self) -> str:
         where = f" in {self.layer}" if self.layer else ""
         when = f" (step {self.step})" if self.step is not None else ""
         return f"{self.severity}: {self.code}{where}{when}\n  {self.meaning}\n  {self.remedy}"
 
 
-def ordered(findings) -> list[Finding]:
+def ordered(findings: Iterable[Finding]) -> list[Finding]:
     """The most severe first; among equals in the order of `CODES`, which goes from causes to what follows from them."""
     return sorted(findings, key=lambda f: (-SEVERITIES.index(f.severity), CODES.index(f.code), f.step or 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,6 +18,10 @@ from fastnet.health.probe import AgreementProbe, StatisticsProbe
 from fastnet.health.rules import diagnose
 from fastnet.health.table import HealthTable, effective_rank
 from fastnet.training.callbacks import Callback
+
+if TYPE_CHECKING:
+    from fastnet.training.trainer import Trainer
+    from fastnet.types import Array, Figures
 
 __all__ = ["HealthError", "HealthMonitor", "HealthWarning"]
 
@@ -39,7 +44,7 @@ class HealthWarning(UserWarning):
 class HealthError(RuntimeError):
     """A problem, of a monitor with on_problem="raise"; `finding` has it."""
 
-    def __init__(self, finding: Finding):
+    def __init__(self, finding: Finding) -> None:
         super().__init__(str(finding))
         self.finding = finding
 
@@ -84,12 +89,13 @@ class HealthMonitor(Callback):
     True
     """
 
-    def __init__(self, every=None, *, on_problem="warn", samples=None):
+    def __init__(self, every: int | None = None, *, on_problem: Literal["warn", "raise", "stop"] = "warn",
+                 samples: int | None = None) -> None:  # fmt: skip
         self.on_problem = checks.choice("on_problem", on_problem, ["warn", "raise", "stop"])
         self.every = None if every is None else checks.whole_number("every", every, least=1)
         self.samples = None if samples is None else checks.whole_number("samples", samples, least=1)
         self.table = HealthTable()
-        self._trainer = None
+        self._trainer: Trainer | None = None
         self._told: set[str] = set()
 
     @property
@@ -106,16 +112,16 @@ class HealthMonitor(Callback):
         return diagnose(Evidence(self._trainer, self.table, beginning, symmetric))
 
     @property
-    def generalization_gap(self) -> np.ndarray:
+    def generalization_gap(self) -> Array:
         """Validation loss less training loss, epoch by epoch; empty without validation."""
-        history = {} if self._trainer is None else self._trainer.history
+        history: Any = {} if self._trainer is None else self._trainer.history
         if "val_loss" not in history:
             return np.empty(0)
         return np.array(history["val_loss"]) - np.array(history["loss"])
 
     # Called by the Trainer
 
-    def on_train_begin(self, trainer, logs):
+    def on_train_begin(self, trainer: Trainer, logs: Figures) -> None:
         state, seen = trainer.state(self), self._seen(trainer)
         if self._trainer is not trainer:  # another run: its own table
             self._trainer, self.table, self._told = trainer, HealthTable(), set()
@@ -129,11 +135,11 @@ class HealthMonitor(Callback):
         state["due"] = max(state["due"], seen + 1)
         trainer.history.health = self
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {"every": self.every, "on_problem": self.on_problem, "samples": self.samples}
 
-    def state_to_save(self, trainer):
+    def state_to_save(self, trainer: Trainer) -> dict[str, Any]:
         state = trainer.state(self)
         if "beginning" not in state:
             return {}  # another callback saves before this one has begun
@@ -146,7 +152,7 @@ class HealthMonitor(Callback):
             "told": self._told,
         }
 
-    def restore_state(self, trainer, state):
+    def restore_state(self, trainer: Trainer, state: dict[str, Any]) -> None:
         if not state:
             return
         own = trainer.state(self)
@@ -155,7 +161,7 @@ class HealthMonitor(Callback):
         self.table = saved.table_from(state["table"], own["statistics"], trainer.net.graph)
         self._told = set(state["told"])
 
-    def on_epoch_end(self, trainer, logs):
+    def on_epoch_end(self, trainer: Trainer, logs: Figures) -> None:
         epoch = trainer.history.epochs
         if epoch & (epoch - 1) == 0:  # after 1, 2, 4, 8, ... epochs
             self._measure_ranks(trainer)
@@ -166,17 +172,17 @@ class HealthMonitor(Callback):
             state["diagnosed"] = seen
             self._tell(trainer)
 
-    def on_train_end(self, trainer, logs):
+    def on_train_end(self, trainer: Trainer, logs: Figures) -> None:
         self._measure_ranks(trainer)
         self._tell(trainer, at_end=True)
 
-    def _measure_ranks(self, trainer) -> None:
+    def _measure_ranks(self, trainer: Trainer) -> None:
         """The effective ranks of the weights that are small enough for it not to matter."""
         weights = [p for p in trainer.state(self)["parameters"] if len(p.shape) > 1]
         sides = ((p, min(p.size // p.shape[-1], p.shape[-1])) for p in weights)
         self.table.add_ranks({p.name: effective_rank(p.value) for p, side in sides if side <= GREATEST_SIDE})
 
-    def _tell(self, trainer, at_end: bool = False) -> None:
+    def _tell(self, trainer: Trainer, at_end: bool = False) -> None:
         """Say what has been found since, and do what `on_problem` says; nothing is raised over an error that ends training."""
         least = SEVERITIES.index("warning" if self.on_problem == "warn" else "problem")
         fresh = [f for f in self.findings if SEVERITIES.index(f.severity) >= least and f.code not in self._told]
@@ -190,15 +196,15 @@ class HealthMonitor(Callback):
             raise HealthError(fresh[0])
 
     @staticmethod
-    def _seen(trainer) -> int:
+    def _seen(trainer: Trainer) -> int:
         """Batches that the network has been trained with in its life."""
         return trainer.net.executor.control.forward
 
-    def batches_until_look(self, trainer):
+    def batches_until_look(self, trainer: Trainer) -> int | None:
         state = trainer.state(self)
         return max(0, state["due"] - self._seen(trainer) - 1)
 
-    def probe_for(self, trainer):
+    def probe_for(self, trainer: Trainer) -> StatisticsProbe | None:
         state = trainer.state(self)
         if state["again"]:
             return state["agreement"]
@@ -206,7 +212,7 @@ class HealthMonitor(Callback):
         state["step"] = trainer.step
         return state["statistics"]
 
-    def on_look(self, trainer):
+    def on_look(self, trainer: Trainer) -> None:
         state = trainer.state(self)
         if state["again"]:
             state["again"] = False
@@ -219,7 +225,7 @@ class HealthMonitor(Callback):
         state["again"] = True
         state["due"] += 1
 
-    def _interval(self, trainer, probe: StatisticsProbe) -> int:
+    def _interval(self, trainer: Trainer, probe: StatisticsProbe) -> int:
         if self.every is not None:
             return self.every
         look = LOOK_TIME + probe.own_work / LOOK_SPEED

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastnet.health.findings import SEVERITIES, Finding, ordered
 
@@ -29,12 +31,13 @@ class Check:
 
     name: str
     result: str
-    numbers: dict = field(hash=False)
+    numbers: dict[str, Any] = field(hash=False)
     sentence: str
     findings: tuple[Finding, ...] = ()
 
     @classmethod
-    def of(cls, name: str, sentence: str, numbers=None, findings=()) -> Check:
+    def of(cls, name: str, sentence: str, numbers: dict[str, Any] | None = None,
+           findings: Iterable[Finding] = ()) -> Check:  # fmt: skip
         """A check that was made; of findings the first, most severe, one is its sentence."""
         findings = tuple(ordered(findings))
         if findings:
@@ -42,7 +45,7 @@ class Check:
         return cls(name, GOOD, dict(numbers or {}), sentence)
 
     @classmethod
-    def skipped(cls, name: str, why: str, numbers=None) -> Check:
+    def skipped(cls, name: str, why: str, numbers: dict[str, Any] | None = None) -> Check:
         return cls(name, SKIPPED, dict(numbers or {}), why)
 
 
@@ -86,7 +89,7 @@ class Preflight:
         words = [f"{n} {severity}{'s' if n > 1 and severity != 'info' else ''}" for severity, n in counts.items() if n]
         return f"{', '.join(words) or 'nothing found'} ({self.seconds:.1f} s)"
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         """The checks as a table and the findings below, for notebooks."""
         from fastnet import notebook
 
@@ -95,13 +98,13 @@ class Preflight:
         notes = [notebook.note(finding) for finding in self.findings]
         return notebook.block(notebook.lines("Preflight", self._counts()), table, *notes)
 
-    def __str__(self):
+    def __str__(self) -> str:
         width = max(len(check.name) for check in self.checks)
         lines = [f"preflight: {self._counts()}"]
         lines += [f"  {check.result:8}{check.name:{width}}  {check.sentence}" for check in self.checks]
         return "\n\n".join(["\n".join(lines), *map(str, self.findings)])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"<preflight of {len(self.checks)} checks: {'ok' if self.ok else 'not ok'}, {len(self.findings)} findings>"
         )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastnet import checks, files
 from fastnet.health.looks import FIGURES, Look, Stretch
 from fastnet.health.probe import BINS
+
+if TYPE_CHECKING:
+    from fastnet.health.probe import StatisticsProbe
+    from fastnet.types import Path
 
 __all__ = ["COLUMNS", "HealthTable", "Series", "effective_rank", "read_histograms"]
 
@@ -61,11 +65,11 @@ class HealthTable:
     Layers that are computed as part of the call before them (an activation behind a convolution) have no row of their own.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.stretches: list[Stretch] = []
-        self._series: dict = {}
+        self._series: dict[tuple[str, str], Any] = {}
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Looks so far."""
         return sum(map(len, self.stretches))
 
@@ -73,14 +77,14 @@ class HealthTable:
     def looks(self) -> list[Look]:
         return [look for stretch in self.stretches for look in stretch.looks]
 
-    def add(self, look: Look, probe, updated: bool) -> None:
+    def add(self, look: Look, probe: StatisticsProbe, updated: bool) -> None:
         """Take over what a `StatisticsProbe` has found; `updated`: the step was not a bad one, nor waits for others."""
         if not self.stretches or self.stretches[-1].probe is not probe:
             self.stretches.append(Stretch(probe, len(self)))
         self.stretches[-1].add(look, updated)
         self._series.clear()
 
-    def add_agreement(self, results) -> None:
+    def add_agreement(self, results: Any) -> None:
         """Take over what an `AgreementProbe` has found for the last look."""
         self.stretches[-1].add_agreement(results)
         self._series.clear()
@@ -135,7 +139,7 @@ class HealthTable:
             kind = kind or ("activation" if name in self.names("activation") else "weight")
         return self.series(name, kind).values[column][-1]
 
-    def newest(self) -> list[tuple[str, str, dict, np.ndarray]]:
+    def newest(self) -> list[tuple[str, str, dict[str, Any], np.ndarray]]:
         """The last look, without going through those before it: name, kind, figures and histogram of each array.
 
         The figures are "size", "bad", "zeros", "sum" and "squares" (of the finite elements), "least" and "greatest".
@@ -144,7 +148,7 @@ class HealthTable:
 
     def columns(self) -> dict[str, np.ndarray]:
         """The whole table: an array for each of `COLUMNS`, looks in order, and in a look arrays in order."""
-        table: dict[str, list] = {column: [] for column in COLUMNS}
+        table: dict[str, list[Any]] = {column: [] for column in COLUMNS}
         for stretch in self.stretches:
             there = np.isfinite(stretch.figures["size"])
             items = [[(item.name, item.kind) for item in stretch.probe.items]] * len(stretch)
@@ -170,22 +174,22 @@ class HealthTable:
         rows = zip(*(table[column].tolist() for column in COLUMNS), strict=True)
         return files.csv_text(list(COLUMNS), ([_text(value) for value in row] for row in rows))
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """The table as a pandas DataFrame (ModuleNotFoundError without pandas)."""
         import pandas
 
         return pandas.DataFrame(self.columns())
 
-    def save(self, path) -> None:
+    def save(self, path: Path) -> None:
         """Write the table to a CSV file, whole or not at all."""
         files.write_bytes(path, self.to_csv().encode())
 
-    def save_histograms(self, path) -> None:
+    def save_histograms(self, path: Path) -> None:
         """Write `histograms` to a safetensors file, whole or not at all; `read_histograms` reads it."""
         files.write_safetensors(path, {"histograms": self.histograms()}, {})
 
 
-def read_histograms(path, rows: int) -> np.ndarray:
+def read_histograms(path: Path, rows: int) -> np.ndarray:
     """The histograms of a table with so many rows, from the file that `HealthTable.save_histograms` wrote.
 
     Raises
@@ -201,7 +205,7 @@ def read_histograms(path, rows: int) -> np.ndarray:
     return found
 
 
-def _text(value) -> str:
+def _text(value: Any) -> str:
     return (
         ""
         if isinstance(value, float) and np.isnan(value)
@@ -209,7 +213,7 @@ def _text(value) -> str:
     )
 
 
-def _series(stretches, key) -> Series:
+def _series(stretches: Any, key: Any) -> Series:
     rows = [stretch.row_of[key] for stretch in stretches]
     pairs = list(zip(stretches, rows, strict=True))
     item = stretches[0].probe.items[rows[0]]

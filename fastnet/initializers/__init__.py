@@ -14,6 +14,7 @@ inputs of one output and the outputs of one input (:func:`fans`).
 from __future__ import annotations
 
 import numbers
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from fastnet.initializers.scaling import (
     LecunUniform,
     VarianceScaling,
 )
+
+if TYPE_CHECKING:
+    from fastnet.types import Init
 
 __all__ = [
     "Constant",
@@ -76,13 +80,13 @@ NAMES = {
     "identity": Identity,
 }
 
-_DEFAULTS = dict.fromkeys(
+_DEFAULTS: dict[str | None, str] = dict.fromkeys(
     ["relu", "relu6", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "hard_swish"], "he_normal"
 )
 _DEFAULTS["selu"] = "lecun_normal"
 
 
-def get(init, argument: str = "init") -> Initializer:
+def get(init: Init, argument: str = "init") -> Initializer:
     """The initializer that a layer's argument means.
 
     Parameters

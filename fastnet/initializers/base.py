@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from fastnet import checks
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, Shape, Sizes
 
 __all__ = ["Initializer", "fans"]
 
 
-def fans(shape) -> tuple[int, int]:
+def fans(shape: Sizes) -> tuple[int, int]:
     """Inputs of one output and outputs of one input, for weights of this shape.
 
     Dense weights are (in, out), convolution kernels (height, width, in, out), where a window counts as height x width
@@ -54,7 +56,8 @@ class Initializer:
     array([0. , 0.5, 1. ], dtype=float32)
     """
 
-    def draw(self, shape, dtype, key, fan_in=None, fan_out=None) -> np.ndarray:
+    def draw(self, shape: Shape, dtype: str, key: tuple[int, int], fan_in: int | None = None,
+             fan_out: int | None = None) -> Array:  # fmt: skip
         """The first values of one parameter.
 
         Parameters
@@ -72,17 +75,17 @@ class Initializer:
         """
         raise NotImplementedError(f"{type(self).__name__} must define draw(shape, dtype, key, fan_in, fan_out)")
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments by name, from which an equal initializer can be made."""
         if dataclasses.is_dataclass(self):
             return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return dict(vars(self))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.config().items())})"
 
 
-def set_fields(self, **values) -> None:
+def set_fields(self: Initializer, **values: Any) -> None:
     """Checked values into the fields of a frozen initializer."""
     for name, value in values.items():
         object.__setattr__(self, name, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,10 +11,13 @@ from fastnet import checks
 from fastnet.files import register
 from fastnet.initializers.base import Initializer, set_fields
 
+if TYPE_CHECKING:
+    from fastnet.types import Array, DType, Shape
+
 __all__ = ["Constant", "FromArray", "Identity", "Ones", "Zeros"]
 
 
-def _full(shape, dtype, value) -> np.ndarray:
+def _full(shape: Shape, dtype: DType, value: float) -> Array:
     return np.full(checks.shape("shape", shape), value, checks.dtype_name("dtype", dtype))
 
 
@@ -31,7 +35,8 @@ class Zeros(Initializer):
     array([0., 0.], dtype=float32)
     """
 
-    def draw(self, shape, dtype, key=None, fan_in=None, fan_out=None):
+    def draw(self, shape: Shape, dtype: DType, key: tuple[int, int] | None = None, fan_in: int | None = None,
+             fan_out: int | None = None) -> Array:  # fmt: skip
         return _full(shape, dtype, 0)
 
 
@@ -47,7 +52,8 @@ class Ones(Initializer):
     array([1., 1.], dtype=float32)
     """
 
-    def draw(self, shape, dtype, key=None, fan_in=None, fan_out=None):
+    def draw(self, shape: Shape, dtype: DType, key: tuple[int, int] | None = None, fan_in: int | None = None,
+             fan_out: int | None = None) -> Array:  # fmt: skip
         return _full(shape, dtype, 1)
 
 
@@ -69,10 +75,11 @@ class Constant(Initializer):
 
     value: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_fields(self, value=checks.real_number("value", self.value))
 
-    def draw(self, shape, dtype, key=None, fan_in=None, fan_out=None):
+    def draw(self, shape: Shape, dtype: DType, key: tuple[int, int] | None = None, fan_in: int | None = None,
+             fan_out: int | None = None) -> Array:  # fmt: skip
         return _full(shape, dtype, self.value)
 
 
@@ -99,10 +106,11 @@ class Identity(Initializer):
 
     gain: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_fields(self, gain=checks.real_number("gain", self.gain))
 
-    def draw(self, shape, dtype, key=None, fan_in=None, fan_out=None):
+    def draw(self, shape: Shape, dtype: DType, key: tuple[int, int] | None = None, fan_in: int | None = None,
+             fan_out: int | None = None) -> Array:  # fmt: skip
         y = _full(shape, dtype, 0)
         if y.ndim != 2:
             raise ValueError(f"the identity initializer needs a shape with two axes; got {y.shape}")
@@ -137,9 +145,9 @@ class FromArray(Initializer):
     array([1., 2.], dtype=float32)
     """
 
-    array: np.ndarray | None
+    array: Any
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.array is None:
             return
         array = np.array(self.array)
@@ -150,7 +158,8 @@ class FromArray(Initializer):
         array.setflags(write=False)
         set_fields(self, array=array)
 
-    def draw(self, shape, dtype, key=None, fan_in=None, fan_out=None):
+    def draw(self, shape: Shape, dtype: DType, key: tuple[int, int] | None = None, fan_in: int | None = None,
+             fan_out: int | None = None) -> Array:  # fmt: skip
         shape = checks.shape("shape", shape)
         if self.array is None:
             raise ValueError("the array of this initializer was not kept in the file that it was loaded from")
@@ -162,11 +171,11 @@ class FromArray(Initializer):
             raise ValueError(f"an array as initializer must be within the range of {y.dtype}; got one beyond it")
         return y
 
-    def config(self):
+    def config(self) -> Any:
         """ "from_array", under which :func:`fastnet.initializers.get` gives one without an array."""
         return "from_array"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if self.array is None:
             return "FromArray(None)"
         return f"FromArray(<{self.array.dtype} array of shape {self.array.shape}>)"

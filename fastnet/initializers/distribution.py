@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastnet import checks
 from fastnet.files import register
 from fastnet.initializers.base import Initializer, set_fields
 from fastnet.kernels import random
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, DType, Shape
 
 __all__ = ["Normal", "Orthogonal", "TruncatedNormal", "Uniform"]
 
@@ -33,10 +37,11 @@ class Normal(Initializer):
     mean: float = 0.0
     std: float = 0.05
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_fields(self, mean=checks.real_number("mean", self.mean), std=checks.real_number("std", self.std, least=0))
 
-    def draw(self, shape, dtype, key, fan_in=None, fan_out=None):
+    def draw(self, shape: Shape, dtype: DType, key: tuple[int, int], fan_in: int | None = None,
+             fan_out: int | None = None) -> Array:  # fmt: skip
         return random.normal(checks.shape("shape", shape), key=key, mean=self.mean, std=self.std, dtype=dtype)
 
 
@@ -68,12 +73,13 @@ class TruncatedNormal(Initializer):
     low: float = -2.0
     high: float = 2.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_fields(self, mean=checks.real_number("mean", self.mean), std=checks.real_number("std", self.std, least=0))
         set_fields(self, low=checks.real_number("low", self.low, most=30))
         set_fields(self, high=checks.real_number("high", self.high, above=self.low, least=-30))
 
-    def draw(self, shape, dtype, key, fan_in=None, fan_out=None):
+    def draw(self, shape: Shape, dtype: DType, key: tuple[int, int], fan_in: int | None = None,
+             fan_out: int | None = None) -> Array:  # fmt: skip
         shape = checks.shape("shape", shape)
         return random.truncated_normal(shape, key=key, dtype=dtype, **self.config())
 
@@ -99,11 +105,12 @@ class Uniform(Initializer):
     low: float = -0.05
     high: float = 0.05
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_fields(self, low=checks.real_number("low", self.low))
         set_fields(self, high=checks.real_number("high", self.high, least=self.low))
 
-    def draw(self, shape, dtype, key, fan_in=None, fan_out=None):
+    def draw(self, shape: Shape, dtype: DType, key: tuple[int, int], fan_in: int | None = None,
+             fan_out: int | None = None) -> Array:  # fmt: skip
         return random.uniform(checks.shape("shape", shape), key=key, low=self.low, high=self.high, dtype=dtype)
 
 
@@ -136,8 +143,9 @@ class Orthogonal(Initializer):
 
     gain: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_fields(self, gain=checks.real_number("gain", self.gain))
 
-    def draw(self, shape, dtype, key, fan_in=None, fan_out=None):
+    def draw(self, shape: Shape, dtype: DType, key: tuple[int, int], fan_in: int | None = None,
+             fan_out: int | None = None) -> Array:  # fmt: skip
         return random.orthogonal(shape, key=key, gain=self.gain, dtype=dtype)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from fastnet import checks
 from fastnet.files import register
 from fastnet.initializers.base import Initializer, fans, set_fields
 from fastnet.kernels import random
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, DType, Shape
 
 __all__ = [
     "GlorotNormal",
@@ -32,7 +36,8 @@ class _Scaled(Initializer):
     def rule(self) -> tuple[float, str, str]:
         raise NotImplementedError
 
-    def draw(self, shape, dtype, key, fan_in=None, fan_out=None):
+    def draw(self, shape: Shape, dtype: DType, key: tuple[int, int], fan_in: int | None = None,
+             fan_out: int | None = None) -> Array:  # fmt: skip
         shape = checks.shape("shape", shape)
         of_shape = fans(shape)
         fan_in = of_shape[0] if fan_in is None else checks.whole_number("fan_in", fan_in, least=1)
@@ -73,15 +78,15 @@ class VarianceScaling(_Scaled):
     """
 
     scale: float = 1.0
-    mode: str = "fan_in"
-    distribution: str = "normal"
+    mode: Literal["fan_in", "fan_out", "fan_avg"] = "fan_in"
+    distribution: Literal["normal", "truncated_normal", "uniform"] = "normal"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_fields(self, scale=checks.real_number("scale", self.scale, above=0))
         checks.choice("mode", self.mode, _MODES)
         checks.choice("distribution", self.distribution, _DISTRIBUTIONS)
 
-    def rule(self):
+    def rule(self) -> tuple[float, str, str]:
         return self.scale, self.mode, self.distribution
 
 
@@ -89,7 +94,7 @@ class VarianceScaling(_Scaled):
 class _Glorot(_Scaled):
     gain: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_fields(self, gain=checks.real_number("gain", self.gain, above=0))
 
 
@@ -117,7 +122,7 @@ class GlorotUniform(_Glorot):
     True
     """
 
-    def rule(self):
+    def rule(self) -> tuple[float, str, str]:
         return self.gain**2, "fan_avg", "uniform"
 
 
@@ -144,16 +149,16 @@ class GlorotNormal(_Glorot):
     0.1
     """
 
-    def rule(self):
+    def rule(self) -> tuple[float, str, str]:
         return self.gain**2, "fan_avg", "normal"
 
 
 @dataclass(frozen=True, repr=False)
 class _He(_Scaled):
     negative_slope: float = 0.0
-    mode: str = "fan_in"
+    mode: Literal["fan_in", "fan_out", "fan_avg"] = "fan_in"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_fields(self, negative_slope=checks.real_number("negative_slope", self.negative_slope))
         checks.choice("mode", self.mode, _MODES[:2])
 
@@ -184,7 +189,7 @@ class HeUniform(_He):
     True
     """
 
-    def rule(self):
+    def rule(self) -> tuple[float, str, str]:
         return 2 / (1 + self.negative_slope**2), self.mode, "uniform"
 
 
@@ -214,7 +219,7 @@ class HeNormal(_He):
     0.1
     """
 
-    def rule(self):
+    def rule(self) -> tuple[float, str, str]:
         return 2 / (1 + self.negative_slope**2), self.mode, "normal"
 
 
@@ -237,7 +242,7 @@ class LecunUniform(_Scaled):
     True
     """
 
-    def rule(self):
+    def rule(self) -> tuple[float, str, str]:
         return 1.0, "fan_in", "uniform"
 
 
@@ -259,5 +264,5 @@ class LecunNormal(_Scaled):
     0.1
     """
 
-    def rule(self):
+    def rule(self) -> tuple[float, str, str]:
         return 1.0, "fan_in", "normal"

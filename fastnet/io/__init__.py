@@ -2,28 +2,25 @@
 
 import importlib
 
-__all__ = [
-    "load_keras_weights", "load_torch_state_dict", "onnx", "onnx_backend", "save_keras_weights", "save_torch_state_dict",
-    "torch_state_dict",
-]  # fmt: skip
-
-FUNCTIONS = {
-    "load_keras_weights": "keras",
-    "load_torch_state_dict": "pytorch",
-    "save_keras_weights": "keras",
-    "save_torch_state_dict": "pytorch",
-    "torch_state_dict": "pytorch",
+# Module -> names that it gives to the package.
+_NAMES = {
+    "fastnet.io.weights.keras": ["load_keras_weights", "save_keras_weights"],
+    "fastnet.io.weights.pytorch": ["load_torch_state_dict", "save_torch_state_dict", "torch_state_dict"],
 }
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+_MODULES = ["onnx", "onnx_backend"]
+
+__all__ = sorted([*_MODULE_OF, *_MODULES])  # noqa: PLE0605
 
 
 def __getattr__(name):
-    if name not in __all__:
-        from fastnet.checks import nearest
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(_MODULE_OF[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"fastnet.io.{name}")
+    from fastnet.checks import nearest
 
-        raise AttributeError(f"module 'fastnet.io' has no attribute {name!r}{nearest(name, __all__)}")
-    if name in FUNCTIONS:
-        return getattr(importlib.import_module(f"fastnet.io.weights.{FUNCTIONS[name]}"), name)
-    return importlib.import_module(f"fastnet.io.{name}")
+    raise AttributeError(f"module 'fastnet.io' has no attribute {name!r}{nearest(name, __all__)}")
 
 
 def __dir__():

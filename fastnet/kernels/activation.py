@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from fastnet import checks
 from fastnet.kernels import call
+
+if TYPE_CHECKING:
+    from fastnet.types import ActivationName, Array, ArrayLike
 
 __all__ = [
     "ACTIVATIONS", "ActivationRow", "activate", "activate_backward", "elu", "gelu", "hard_swish", "leaky_relu", "log_softmax",
@@ -35,10 +39,10 @@ class ActivationRow:
     saves: str = "output"
     has_slope: bool = False
     alpha: float = 0.0
-    alpha_rule: dict | None = field(default=None, hash=False)
+    alpha_rule: dict[str, Any] | None = field(default=None, hash=False)
     work: int = 32
 
-    def checked_alpha(self, alpha, argument: str = "alpha") -> float:
+    def checked_alpha(self, alpha: float | None, argument: str = "alpha") -> float:
         """`alpha`, or the default for None."""
         if alpha is None:
             return self.alpha
@@ -70,7 +74,7 @@ ACTIVATIONS: dict[str, ActivationRow] = {
 SLOPE = 13
 
 
-def _pair(first: str, first_value, dy) -> tuple[np.ndarray, np.ndarray]:
+def _pair(first: str, first_value: Any, dy: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """What the forward pass saved, and dy in its dtype and shape."""
     saved = call.real_array(first, first_value)
     dy = call.real_array("dy", dy, saved.dtype)
@@ -79,7 +83,17 @@ def _pair(first: str, first_value, dy) -> tuple[np.ndarray, np.ndarray]:
     return saved, dy
 
 
-def activate(x, kind: str, *, alpha: float | None = None, return_slope: bool = False, out=None):
+@overload
+def activate(x: ArrayLike, kind: ActivationName | str, *, alpha: float | None = None,
+             return_slope: Literal[False] = False, out: Array | None = None) -> Array: ...  # fmt: skip
+@overload
+def activate(x: ArrayLike, kind: ActivationName | str, *, alpha: float | None = None, return_slope: Literal[True],
+             out: Array | None = None) -> tuple[Array, Array]: ...  # fmt: skip
+@overload
+def activate(x: ArrayLike, kind: ActivationName | str, *, alpha: float | None = None, return_slope: bool,
+             out: Array | None = None) -> Array | tuple[Array, Array]: ...  # fmt: skip
+def activate(x: ArrayLike, kind: ActivationName | str, *, alpha: float | None = None, return_slope: bool = False,
+             out: Array | None = None) -> Any:  # fmt: skip
     """y = f(x), element by element.
 
     Parameters
@@ -126,7 +140,8 @@ def activate(x, kind: str, *, alpha: float | None = None, return_slope: bool = F
     return _forward(row, row.checked_alpha(alpha), x, out, slope), slope
 
 
-def _forward(row: ActivationRow, alpha: float, x, out, slope=None) -> np.ndarray:
+def _forward(row: ActivationRow, alpha: float, x: ArrayLike, out: Array | None,
+             slope: Array | None = None) -> np.ndarray:  # fmt: skip
     x = call.real_array("x", x)
     out = call.output("out", out, x.shape, x.dtype)
     checks.same_or_apart("out", out, x=x)
@@ -135,7 +150,8 @@ def _forward(row: ActivationRow, alpha: float, x, out, slope=None) -> np.ndarray
     return out
 
 
-def activate_backward(saved, dy, kind: str, *, alpha: float | None = None, out=None) -> np.ndarray:
+def activate_backward(saved: ArrayLike, dy: ArrayLike, kind: ActivationName | str, *, alpha: float | None = None,
+                      out: Array | None = None) -> np.ndarray:  # fmt: skip
     """dx = dy f'(x), element by element.
 
     Parameters
@@ -180,7 +196,7 @@ def activate_backward(saved, dy, kind: str, *, alpha: float | None = None, out=N
 # By name. Parameters that are not described, results and errors are those of `activate`.
 
 
-def relu(x, *, out=None) -> np.ndarray:
+def relu(x: ArrayLike, *, out: Array | None = None) -> np.ndarray:
     """max(x, 0); NaN stays NaN.
 
     Examples
@@ -193,7 +209,7 @@ def relu(x, *, out=None) -> np.ndarray:
     return activate(x, "relu", out=out)
 
 
-def leaky_relu(x, *, slope: float = 0.01, out=None) -> np.ndarray:
+def leaky_relu(x: ArrayLike, *, slope: float = 0.01, out: Array | None = None) -> np.ndarray:
     """x for x > 0, else slope x; `slope` is at least 0 (Maas, Hannun & Ng 2013). Keras' layer has 0.3.
 
     Examples
@@ -207,7 +223,7 @@ def leaky_relu(x, *, slope: float = 0.01, out=None) -> np.ndarray:
     return _forward(row, row.checked_alpha(slope, "slope"), x, out)
 
 
-def elu(x, *, alpha: float = 1.0, out=None) -> np.ndarray:
+def elu(x: ArrayLike, *, alpha: float = 1.0, out: Array | None = None) -> np.ndarray:
     """x for x > 0, else alpha (e^x - 1); `alpha` is above 0 (Clevert, Unterthiner & Hochreiter 2016).
 
     Examples
@@ -220,7 +236,7 @@ def elu(x, *, alpha: float = 1.0, out=None) -> np.ndarray:
     return activate(x, "elu", alpha=alpha, out=out)
 
 
-def selu(x, *, out=None) -> np.ndarray:
+def selu(x: ArrayLike, *, out: Array | None = None) -> np.ndarray:
     """s x for x > 0, else s a (e^x - 1), with s = 1.0507... and a = 1.6732... (Klambauer et al. 2017).
 
     Examples
@@ -233,7 +249,7 @@ def selu(x, *, out=None) -> np.ndarray:
     return activate(x, "selu", out=out)
 
 
-def gelu(x, *, approximate: bool = False, out=None) -> np.ndarray:
+def gelu(x: ArrayLike, *, approximate: bool = False, out: Array | None = None) -> np.ndarray:
     """x Phi(x), Phi the normal distribution function (Hendrycks & Gimpel 2016).
 
     With `approximate` it is x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
@@ -250,7 +266,7 @@ def gelu(x, *, approximate: bool = False, out=None) -> np.ndarray:
     return activate(x, "gelu_tanh" if checks.flag("approximate", approximate) else "gelu", out=out)
 
 
-def silu(x, *, out=None) -> np.ndarray:
+def silu(x: ArrayLike, *, out: Array | None = None) -> np.ndarray:
     """x sigmoid(x), also called swish (Hendrycks & Gimpel 2016).
 
     Examples
@@ -263,7 +279,7 @@ def silu(x, *, out=None) -> np.ndarray:
     return activate(x, "silu", out=out)
 
 
-def sigmoid(x, *, out=None) -> np.ndarray:
+def sigmoid(x: ArrayLike, *, out: Array | None = None) -> np.ndarray:
     """1 / (1 + e^-x)
 
     Examples
@@ -276,7 +292,7 @@ def sigmoid(x, *, out=None) -> np.ndarray:
     return activate(x, "sigmoid", out=out)
 
 
-def tanh(x, *, out=None) -> np.ndarray:
+def tanh(x: ArrayLike, *, out: Array | None = None) -> np.ndarray:
     """(e^x - e^-x) / (e^x + e^-x)
 
     Examples
@@ -289,7 +305,7 @@ def tanh(x, *, out=None) -> np.ndarray:
     return activate(x, "tanh", out=out)
 
 
-def softplus(x, *, out=None) -> np.ndarray:
+def softplus(x: ArrayLike, *, out: Array | None = None) -> np.ndarray:
     """log(1 + e^x), and x itself above 20 (Dugas et al. 2001).
 
     Examples
@@ -302,7 +318,7 @@ def softplus(x, *, out=None) -> np.ndarray:
     return activate(x, "softplus", out=out)
 
 
-def relu6(x, *, out=None) -> np.ndarray:
+def relu6(x: ArrayLike, *, out: Array | None = None) -> np.ndarray:
     """min(max(x, 0), 6); NaN stays NaN (Krizhevsky 2010).
 
     Examples
@@ -315,7 +331,7 @@ def relu6(x, *, out=None) -> np.ndarray:
     return activate(x, "relu6", out=out)
 
 
-def hard_swish(x, *, out=None) -> np.ndarray:
+def hard_swish(x: ArrayLike, *, out: Array | None = None) -> np.ndarray:
     """x relu6(x + 3) / 6, in pieces what silu is smoothly (Howard et al. 2019).
 
     Examples
@@ -331,7 +347,7 @@ def hard_swish(x, *, out=None) -> np.ndarray:
 # Over the last axis.
 
 
-def softmax(x, *, out=None) -> np.ndarray:
+def softmax(x: ArrayLike, *, out: Array | None = None) -> np.ndarray:
     """y = e^x / sum e^x, over the last axis.
 
     Parameters
@@ -363,7 +379,7 @@ def softmax(x, *, out=None) -> np.ndarray:
     return _rowwise("softmax", x, out)
 
 
-def log_softmax(x, *, out=None) -> np.ndarray:
+def log_softmax(x: ArrayLike, *, out: Array | None = None) -> np.ndarray:
     """y = x - log sum e^x, over the last axis.
 
     Parameters, results for -inf, NaN and +inf (but that -inf stays -inf), and errors are those of `softmax`.
@@ -378,7 +394,7 @@ def log_softmax(x, *, out=None) -> np.ndarray:
     return _rowwise("log_softmax", x, out)
 
 
-def softmax_backward(y, dy, *, out=None) -> np.ndarray:
+def softmax_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> np.ndarray:
     """dx = y (dy - sum dy y), sums over the last axis.
 
     Parameters
@@ -410,7 +426,7 @@ def softmax_backward(y, dy, *, out=None) -> np.ndarray:
     return _rowwise_backward("softmax_backward", y, dy, out)
 
 
-def log_softmax_backward(y, dy, *, out=None) -> np.ndarray:
+def log_softmax_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> np.ndarray:
     """dx = dy - e^y sum dy, the sum over the last axis; `y` is what `log_softmax` returned.
 
     Parameters and errors are those of `softmax_backward`.
@@ -425,14 +441,14 @@ def log_softmax_backward(y, dy, *, out=None) -> np.ndarray:
     return _rowwise_backward("log_softmax_backward", y, dy, out)
 
 
-def _rows(argument: str, value) -> dict[str, int]:
+def _rows(argument: str, value: Any) -> dict[str, int]:
     shape = np.shape(value)
     if not shape:
         raise ValueError(f"{argument} must have an axis to sum over; got a single number")
     return {"rows": math.prod(shape[:-1]), "cols": shape[-1]}
 
 
-def _rowwise(name: str, x, out) -> np.ndarray:
+def _rowwise(name: str, x: ArrayLike, out: Array | None) -> np.ndarray:
     numbers = _rows("x", x)
     x = call.real_array("x", x)
     out = call.output("out", out, x.shape, x.dtype)
@@ -441,7 +457,7 @@ def _rowwise(name: str, x, out) -> np.ndarray:
     return out
 
 
-def _rowwise_backward(name: str, y, dy, out) -> np.ndarray:
+def _rowwise_backward(name: str, y: ArrayLike, dy: ArrayLike, out: Array | None) -> np.ndarray:
     numbers = _rows("y", y)
     y, dy = _pair("y", y, dy)
     out = call.output("out", out, y.shape, y.dtype)

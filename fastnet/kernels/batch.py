@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet import checks
 from fastnet.kernels import call
 from fastnet.native.plan import ControlBlock
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike, DType
 
 __all__ = ["KINDS", "gather", "gather_labels"]
 
@@ -17,7 +22,7 @@ KINDS = {
 }  # fmt: skip
 
 
-def _source(argument, value):
+def _source(argument: str, value: Any) -> tuple[Array, int, int]:
     """`value` as an array whose rows are contiguous, its row stride in elements, and its kind."""
     x = np.asarray(value)
     if x.ndim == 0:
@@ -32,7 +37,7 @@ def _source(argument, value):
     return x, x.strides[0] // x.itemsize, KINDS[x.dtype.name]
 
 
-def _order(value, rows):
+def _order(value: Any, rows: int) -> tuple[Array | None, int]:
     """`value` as int64 numbers of rows, or None for all of them; and how many."""
     if value is None:
         return None, rows
@@ -44,7 +49,8 @@ def _order(value, rows):
     return np.ascontiguousarray(order, np.int64), len(order)
 
 
-def gather(x, order=None, *, dtype=None, out=None) -> np.ndarray:
+def gather(x: ArrayLike, order: ArrayLike | None = None, *, dtype: DType | None = None,
+           out: Array | None = None) -> np.ndarray:  # fmt: skip
     """Rows of `x` in the order given, as float32 or float64.
 
     Parameters
@@ -93,7 +99,7 @@ def gather(x, order=None, *, dtype=None, out=None) -> np.ndarray:
     return y
 
 
-def gather_labels(y, order=None, *, classes) -> np.ndarray:
+def gather_labels(y: ArrayLike, order: ArrayLike | None = None, *, classes: int) -> np.ndarray:
     """Class labels in the order given, as int32.
 
     Parameters

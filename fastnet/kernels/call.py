@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from fastnet import config
 from fastnet.native.arena import Block
 from fastnet.native.calls import KeptPlans
 from fastnet.native.plan import Call, Plan
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, DType, Shape
 
 # Below this many elementary operations (multiply-adds, or elements read and written times four)
 # starting the other threads costs more than it brings.
@@ -22,14 +26,14 @@ REAL_NAMES = {np.dtype(name): name for name in ("float32", "float64")}
 class _OfThread(threading.local):
     """What each Python thread has of its own: a plan's pointers belong to one call at a time."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.plans = KeptPlans()
 
 
 of_thread = _OfThread()
 
 
-def _make_plan(name, dtype, fields, numbers, work) -> Plan:
+def _make_plan(name: str, dtype: str, fields: dict[str, Any], numbers: dict[str, Any], work: float) -> Plan:
     """The plan of one call: memory 1 is shared by its threads, i + 2 is array i (None is left out)."""
     kernel = config.kernel(name, dtype)
     present = {field: (i + 2, 0) for i, (field, array) in enumerate(fields.items()) if array is not None}
@@ -43,7 +47,8 @@ def _make_plan(name, dtype, fields, numbers, work) -> Plan:
     return plan
 
 
-def run(name, dtype, reads, writes, numbers, work, keep=True):
+def run(name: str, dtype: str, reads: dict[str, Any], writes: dict[str, Any], numbers: dict[str, Any], work: float,
+        keep: bool = True) -> None:  # fmt: skip
     """Run kernel `name` of `dtype` on arrays.
 
     `reads` and `writes` map pointer fields to arrays (contiguous, or with the strides that the numbers tell). They
@@ -56,7 +61,8 @@ def run(name, dtype, reads, writes, numbers, work, keep=True):
     run_kept(plans, options, name, dtype, {**reads, **writes}, len(reads), numbers, work)
 
 
-def run_kept(plans, options, name, dtype, fields, n_reads, numbers, work) -> None:
+def run_kept(plans: KeptPlans, options: tuple[Any, ...], name: str, dtype: str, fields: dict[str, Any], n_reads: int,
+             numbers: dict[str, Any], work: float) -> None:  # fmt: skip
     """Run a kernel by the plan that is kept for `options` and the form of the arrays, made here if there is none.
 
     `fields` maps pointer fields to arrays or None; those from number `n_reads` on are written.
@@ -67,7 +73,7 @@ def run_kept(plans, options, name, dtype, fields, n_reads, numbers, work) -> Non
         plans.run(options, arrays, n_reads)
 
 
-def real_array(argument: str, value, dtype=None) -> np.ndarray:
+def real_array(argument: str, value: Any, dtype: DType | None = None) -> np.ndarray:
     """`value` as a C-contiguous array of float32 or float64 (of `dtype`, where given)."""
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
@@ -78,7 +84,7 @@ def real_array(argument: str, value, dtype=None) -> np.ndarray:
     return np.ascontiguousarray(array, dtype)
 
 
-def output(argument: str, out, shape, dtype) -> np.ndarray:
+def output(argument: str, out: Array | None, shape: Shape, dtype: Any) -> np.ndarray:
     """`out` after checks, or a new array of `shape` and `dtype`."""
     if out is None:
         return np.empty(shape, dtype)
@@ -94,7 +100,7 @@ def output(argument: str, out, shape, dtype) -> np.ndarray:
     return out
 
 
-def separate_output(out, shape, dtype, **inputs) -> np.ndarray:
+def separate_output(out: Array | None, shape: Shape, dtype: Any, **inputs: Array | None) -> np.ndarray:
     """`out` after checks, or a new array; it may not overlap the inputs (None is left out)."""
     out = output("out", out, shape, dtype)
     for name, array in inputs.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet import checks
@@ -9,12 +11,15 @@ from fastnet.kernels import call, windows
 from fastnet.kernels.activation import ACTIVATIONS
 from fastnet.kernels.convolution import Convolution, Pass
 
+if TYPE_CHECKING:
+    from fastnet.types import ActivationName, Array, ArrayLike, Padding, Shape, Sizes
+
 __all__ = ["conv2d", "conv2d_backward_data", "conv2d_backward_weights"]
 
 
-def conv2d(
-    x, w, *, bias=None, stride=1, padding=0, dilation=1, groups=1, activation=None, precise=False, out=None
-) -> np.ndarray:
+def conv2d(x: ArrayLike, w: ArrayLike, *, bias: ArrayLike | None = None, stride: Sizes = 1, padding: Padding = 0,
+           dilation: Sizes = 1, groups: int = 1, activation: ActivationName | str | None = None, precise: bool = False,
+           out: Array | None = None) -> np.ndarray:  # fmt: skip
     """activation(x * w + bias), the cross-correlation of images with a kernel.
 
     ``y[n, p, q, k] = sum_rsc x[n, p stride - top + r dilation, q stride - left + s dilation, c] w[r, s, c, k]``
@@ -94,9 +99,9 @@ def conv2d(
     return _run(convolution.forward(), numbers, {"x": x, "w": w, "bias": bias}, {"y": y}, y)
 
 
-def conv2d_backward_data(
-    dy, w, x_shape, *, stride=1, padding=0, dilation=1, groups=1, precise=False, out=None
-) -> np.ndarray:
+def conv2d_backward_data(dy: ArrayLike, w: ArrayLike, x_shape: Shape, *, stride: Sizes = 1, padding: Padding = 0,
+                         dilation: Sizes = 1, groups: int = 1, precise: bool = False,
+                         out: Array | None = None) -> np.ndarray:  # fmt: skip
     """Gradient of :func:`conv2d` (without activation) at its input.
 
     Parameters
@@ -135,9 +140,9 @@ def conv2d_backward_data(
     return _run(convolution.backward_data(), {}, {"dy": dy, "w": w}, {"dx": dx}, dx)
 
 
-def conv2d_backward_weights(
-    x, dy, kernel_size, *, stride=1, padding=0, dilation=1, groups=1, precise=False, out=None
-) -> np.ndarray:
+def conv2d_backward_weights(x: ArrayLike, dy: ArrayLike, kernel_size: Sizes, *, stride: Sizes = 1, padding: Padding = 0,
+                            dilation: Sizes = 1, groups: int = 1, precise: bool = False,
+                            out: Array | None = None) -> np.ndarray:  # fmt: skip
     """Gradient of :func:`conv2d` (without activation) at its weights.
 
     Parameters
@@ -174,7 +179,8 @@ def conv2d_backward_weights(
     return _run(convolution.backward_weights(), {}, {"x": x, "dy": dy}, {"dw": dw}, dw)
 
 
-def geometry(x_shape, kernel, filters, stride, padding, dilation, groups, precise) -> Convolution:
+def geometry(x_shape: Shape, kernel: tuple[int, ...], filters: int, stride: Sizes, padding: Padding, dilation: Sizes,
+             groups: int, precise: bool) -> Convolution:  # fmt: skip
     """The convolution of images of this shape, its arguments checked."""
     batch, height, width, channels = x_shape
     groups = checks.whole_number("groups", groups, least=1)
@@ -193,20 +199,20 @@ def geometry(x_shape, kernel, filters, stride, padding, dilation, groups, precis
     return Convolution(batch, down, across, channels, filters, groups, checks.flag("precise", precise))
 
 
-def _images(argument: str, value) -> np.ndarray:
+def _images(argument: str, value: Any) -> np.ndarray:
     array = call.real_array(argument, value)
     _image_shape(f"{argument}'s shape", array.shape)
     return array
 
 
-def _image_shape(argument: str, shape) -> tuple[int, ...]:
+def _image_shape(argument: str, shape: Shape) -> tuple[int, ...]:
     shape = tuple(shape)
     if len(shape) != 4 or min(shape[1:], default=0) < 1:
         raise ValueError(f"{argument} must be (batch, height, width, channels), none but the batch 0; got {shape}")
     return shape
 
 
-def _weights(value) -> np.ndarray:
+def _weights(value: Any) -> np.ndarray:
     array = call.real_array("w", value)
     if array.ndim != 4 or min(array.shape) < 1:
         raise ValueError(
@@ -215,12 +221,13 @@ def _weights(value) -> np.ndarray:
     return array
 
 
-def _of_one_dtype(a, b):
+def _of_one_dtype(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
     dtype = np.result_type(a, b)
     return np.ascontiguousarray(a, dtype), np.ascontiguousarray(b, dtype)
 
 
-def _run(chosen: Pass, numbers, reads, writes, result) -> np.ndarray:
+def _run(chosen: Pass, numbers: dict[str, Any], reads: dict[str, Any], writes: dict[str, Any],
+         result: Array) -> np.ndarray:  # fmt: skip
     if 0 in result.shape:
         return result
     if any(array is not None and array.size == 0 for array in reads.values()):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from fastnet.kernels.windows import Axis
+
+if TYPE_CHECKING:
+    from fastnet.types import Shape
 
 __all__ = ["Convolution", "Pass"]
 
@@ -55,15 +59,15 @@ class Convolution:
     precise: bool = False
 
     @property
-    def x_shape(self):
+    def x_shape(self) -> Shape:
         return (self.batch, self.height.size, self.width.size, self.channels)
 
     @property
-    def y_shape(self):
+    def y_shape(self) -> Shape:
         return (self.batch, self.height.output, self.width.output, self.filters)
 
     @property
-    def w_shape(self):
+    def w_shape(self) -> Shape:
         return (self.height.kernel, self.width.kernel, self.channels // self.groups, self.filters)
 
     @property
@@ -124,11 +128,11 @@ class Convolution:
             return 0
         if any(axis.stride > 1 or axis.dilation > 1 for axis in (self.height, self.width)):
             return 0
-        costs = {0: size * size * height * width}
+        costs: dict[int, float] = {0: size * size * height * width}
         for tile in (2,) if self.precise else (2, 4):
             points = (tile + size - 1) ** 2 * _tiles(tile, height, width)
             costs[tile] = points * (1 + TRANSFORMS / min(self.channels, self.filters))
-        return min(costs, key=costs.get)
+        return min(costs, key=costs.__getitem__)
 
     # Numbers of the kernels
 
@@ -136,20 +140,20 @@ class Convolution:
     def _pixels(self) -> int:
         return self.batch * self.height.size * self.width.size
 
-    def _images(self, suffix, names, height: int, width: int) -> Pass:
+    def _images(self, suffix: str, names: tuple[str, ...], height: int, width: int) -> Pass:
         """A pass whose results are images of this size."""
         tile = self._tile(height, width)
         kernel = ("conv_winograd" if tile else self._direct) + suffix
         return self._pass(kernel, {name: name for name in names}, self._sizes(tile) | EPILOGUE)
 
-    def _pass(self, kernel, fields, numbers) -> Pass:
+    def _pass(self, kernel: str, fields: Any, numbers: Any) -> Pass:
         return Pass(kernel, fields, numbers, float(self.multiply_adds))
 
-    def _product(self, m, n, k, lda, ldb, **transposed) -> dict:
+    def _product(self, m: int, n: int, k: int, lda: int, ldb: int, **transposed: int) -> dict[str, Any]:
         sizes = {"M": m, "N": n, "K": k, "lda": lda, "ldb": ldb, "ldc": n, "ldgate": n}
         return {"trans_a": 0, "trans_b": 0, "accumulate": 0, "accumulate_sums": 0} | sizes | transposed | EPILOGUE
 
-    def _sizes(self, tile: int) -> dict:
+    def _sizes(self, tile: int) -> dict[str, Any]:
         height, width = self.height, self.width
         sizes = {
             "N": self.batch, "H": height.size, "W": width.size, "C": self.channels,

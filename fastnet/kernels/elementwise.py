@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,10 +11,13 @@ from fastnet import checks
 from fastnet.kernels import call
 from fastnet.kernels.activation import ACTIVATIONS
 
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike
+
 __all__ = ["accumulate", "add", "copy_2d", "multiply", "multiply_rows", "multiply_rows_backward", "scale"]
 
 
-def _pair(a, b) -> tuple[np.ndarray, np.ndarray]:
+def _pair(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Two operands of one shape and dtype: float64 if either is, else float32."""
     a, b = np.asarray(a), np.asarray(b)
     dtype = "float64" if np.dtype("float64") in (a.dtype, b.dtype) else "float32"
@@ -23,7 +27,7 @@ def _pair(a, b) -> tuple[np.ndarray, np.ndarray]:
     return a, b
 
 
-def add(a, b, *, activation: str | None = None, out=None) -> np.ndarray:
+def add(a: ArrayLike, b: ArrayLike, *, activation: str | None = None, out: Array | None = None) -> np.ndarray:
     """``y = activation(a + b)``.
 
     Parameters
@@ -62,7 +66,7 @@ def add(a, b, *, activation: str | None = None, out=None) -> np.ndarray:
     return out
 
 
-def multiply(a, b, *, out=None) -> np.ndarray:
+def multiply(a: ArrayLike, b: ArrayLike, *, out: Array | None = None) -> np.ndarray:
     """``y = a b``, element by element.
 
     Parameters
@@ -96,7 +100,7 @@ def multiply(a, b, *, out=None) -> np.ndarray:
     return out
 
 
-def _samples(x, w) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
+def _samples(x: ArrayLike, w: ArrayLike) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
     x = call.real_array("x", x)
     if x.ndim < 2 or 0 in x.shape[1:]:
         raise ValueError(f"x must have shape (batch, ..., channels) with at least one element a sample; got {x.shape}")
@@ -106,7 +110,7 @@ def _samples(x, w) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
     return x, w, {"batch": x.shape[0], "rows": math.prod(x.shape[1:-1]), "channels": x.shape[-1]}
 
 
-def multiply_rows(x, w, *, out=None) -> np.ndarray:
+def multiply_rows(x: ArrayLike, w: ArrayLike, *, out: Array | None = None) -> np.ndarray:
     """``y = x w`` with one row of factors for all pixels of a sample.
 
     Parameters
@@ -144,7 +148,7 @@ def multiply_rows(x, w, *, out=None) -> np.ndarray:
     return out
 
 
-def multiply_rows_backward(x, w, dy) -> tuple[np.ndarray, np.ndarray]:
+def multiply_rows_backward(x: ArrayLike, w: ArrayLike, dy: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Gradients of :func:`multiply_rows`: ``dx = dy w``, and ``dw`` the sums of ``dy x`` over a sample's pixels.
 
     Parameters
@@ -173,12 +177,12 @@ def multiply_rows_backward(x, w, dy) -> tuple[np.ndarray, np.ndarray]:
     dy = call.real_array("dy", dy, x.dtype)
     if dy.shape != x.shape:
         raise ValueError(f"dy must have the shape of x, {x.shape}; got {dy.shape}")
-    writes = {"dx": np.empty_like(x), "dw": np.empty_like(w)}
+    writes: dict[str, Any] = {"dx": np.empty_like(x), "dw": np.empty_like(w)}
     call.run("multiply_rows_backward", x.dtype.name, {"x": x, "w": w, "dy": dy}, writes, numbers, 12 * x.size)
     return tuple(writes.values())
 
 
-def accumulate(x, y) -> np.ndarray:
+def accumulate(x: ArrayLike, y: Array) -> np.ndarray:
     """``y += x``, in place.
 
     Parameters
@@ -214,7 +218,7 @@ def accumulate(x, y) -> np.ndarray:
     return y
 
 
-def scale(x, factor: float, *, out=None) -> np.ndarray:
+def scale(x: ArrayLike, factor: float, *, out: Array | None = None) -> np.ndarray:
     """``y = factor x``.
 
     Parameters
@@ -263,7 +267,7 @@ def _row_stride(argument: str, array: np.ndarray) -> int:
     return stride
 
 
-def copy_2d(x, out) -> np.ndarray:
+def copy_2d(x: Array, out: Array) -> np.ndarray:
     """Copy a matrix into another, either of which may be some columns of a wider one.
 
     Parameters

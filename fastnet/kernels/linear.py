@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet import checks
 from fastnet.kernels import call
 from fastnet.kernels.activation import ACTIVATIONS
 
+if TYPE_CHECKING:
+    from fastnet.types import ActivationName, Array, ArrayLike, DType
+
 __all__ = ["matmul"]
 
 
-def matmul(a, b, *, trans_a=False, trans_b=False, bias=None, activation=None, out=None):
+def matmul(a: ArrayLike, b: ArrayLike, *, trans_a: bool = False, trans_b: bool = False, bias: ArrayLike | None = None,
+           activation: ActivationName | str | None = None, out: Array | None = None) -> Array:  # fmt: skip
     """activation(op(a) op(b) + bias) for two matrices.
 
     Parameters
@@ -87,7 +93,7 @@ def matmul(a, b, *, trans_a=False, trans_b=False, bias=None, activation=None, ou
     return out
 
 
-def _matrix(argument: str, value, transposed) -> tuple[np.ndarray, int, bool]:
+def _matrix(argument: str, value: Any, transposed: bool) -> tuple[np.ndarray, int, bool]:
     """A matrix as the kernel reads it: the array, elements from row to row, and whether it is transposed."""
     checks.flag(f"trans_{argument}", transposed)
     array = np.asarray(value)
@@ -107,6 +113,6 @@ def _matrix(argument: str, value, transposed) -> tuple[np.ndarray, int, bool]:
     return array, ld, bool(transposed)
 
 
-def _contiguous(array, dtype):
+def _contiguous(array: Array, dtype: DType) -> tuple[Array, int]:
     array = np.ascontiguousarray(array, dtype)
     return array, array.shape[1]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Literal, overload
+
 import numpy as np
 
 from fastnet import checks
 from fastnet.kernels import call
 from fastnet.kernels.samples import class_targets, sample_weights, value_targets
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike
 
 __all__ = ["REGRESSION_KINDS", "partial_sums", "regression_loss", "sigmoid_cross_entropy", "softmax_cross_entropy"]
 
@@ -22,7 +27,8 @@ def partial_sums(rows: int) -> int:
     return -(-rows // ROWS_PER_CHUNK) + 1
 
 
-def _run(name, prediction, reads, sample_weight, gradient, numbers):
+def _run(name: str, prediction: Array, reads: dict[str, Any], sample_weight: ArrayLike | None, gradient: bool,
+         numbers: dict[str, Any]) -> Any:  # fmt: skip
     """The form that all losses share: the value of the batch, and its derivative or None."""
     field = next(iter(reads))
     derivative = np.empty_like(prediction) if checks.flag("gradient", gradient) else None
@@ -35,7 +41,14 @@ def _run(name, prediction, reads, sample_weight, gradient, numbers):
     return float(result[0]), derivative
 
 
-def softmax_cross_entropy(logits, y, *, sample_weight=None, label_smoothing=0.0, gradient=True):
+@overload
+def softmax_cross_entropy(logits: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None,
+                          label_smoothing: float = 0.0, gradient: Literal[True] = True) -> tuple[float, Array]: ...  # fmt: skip
+@overload
+def softmax_cross_entropy(logits: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None,
+                          label_smoothing: float = 0.0, gradient: bool) -> tuple[float, Array | None]: ...  # fmt: skip
+def softmax_cross_entropy(logits: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None,
+                          label_smoothing: float = 0.0, gradient: bool = True) -> tuple[float, Array | None]:  # fmt: skip
     """Softmax cross-entropy of a batch, and its derivative by the logits.
 
     With targets ``t = (1 - s) target + s / classes``, s the label smoothing, a sample's loss is
@@ -92,7 +105,14 @@ def softmax_cross_entropy(logits, y, *, sample_weight=None, label_smoothing=0.0,
     return _run("softmax_cross_entropy", logits, reads, sample_weight, gradient, numbers)
 
 
-def sigmoid_cross_entropy(logits, y, *, sample_weight=None, label_smoothing=0.0, gradient=True):
+@overload
+def sigmoid_cross_entropy(logits: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None,
+                          label_smoothing: float = 0.0, gradient: Literal[True] = True) -> tuple[float, Array]: ...  # fmt: skip
+@overload
+def sigmoid_cross_entropy(logits: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None,
+                          label_smoothing: float = 0.0, gradient: bool) -> tuple[float, Array | None]: ...  # fmt: skip
+def sigmoid_cross_entropy(logits: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None,
+                          label_smoothing: float = 0.0, gradient: bool = True) -> tuple[float, Array | None]:  # fmt: skip
     """Sigmoid (binary) cross-entropy of a batch, and its derivative by the logits.
 
     With ``t = y (1 - s) + s / 2``, s the label smoothing, a sample's loss is the mean over its columns of
@@ -145,7 +165,17 @@ def sigmoid_cross_entropy(logits, y, *, sample_weight=None, label_smoothing=0.0,
     return _run("sigmoid_cross_entropy", logits, reads, sample_weight, gradient, numbers)
 
 
-def regression_loss(prediction, y, kind="squared", *, delta=1.0, sample_weight=None, gradient=True):
+@overload
+def regression_loss(prediction: ArrayLike, y: ArrayLike,
+                    kind: Literal["squared", "absolute", "huber", "poisson"] = "squared", *, delta: float = 1.0,
+                    sample_weight: ArrayLike | None = None, gradient: Literal[True] = True) -> tuple[float, Array]: ...  # fmt: skip
+@overload
+def regression_loss(prediction: ArrayLike, y: ArrayLike,
+                    kind: Literal["squared", "absolute", "huber", "poisson"] = "squared", *, delta: float = 1.0,
+                    sample_weight: ArrayLike | None = None, gradient: bool) -> tuple[float, Array | None]: ...  # fmt: skip
+def regression_loss(prediction: ArrayLike, y: ArrayLike,
+                    kind: Literal["squared", "absolute", "huber", "poisson"] = "squared", *, delta: float = 1.0,
+                    sample_weight: ArrayLike | None = None, gradient: bool = True) -> tuple[float, Array | None]:  # fmt: skip
     """A loss of a batch of values, and its derivative by the prediction.
 
     A sample's loss l is the mean over its columns of, with ``e = prediction - y``,

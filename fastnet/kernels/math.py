@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnet import checks
 from fastnet.kernels import call
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike
 
 __all__ = ["elementary"]
 
@@ -14,7 +19,7 @@ _FUNCTIONS = {"exp": 0, "expm1": 1, "log": 2, "log1p": 3, "erf": 4, "sqrt": 5}
 _ACTIVATIONS = {"sigmoid": 8, "tanh": 9}
 
 
-def elementary(x, function: str, *, out=None) -> np.ndarray:
+def elementary(x: ArrayLike, function: str, *, out: Array | None = None) -> np.ndarray:
     """y = f(x), element by element, at most 2 units in the last place off (sigmoid 2.5).
 
     Parameters

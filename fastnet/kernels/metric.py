@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 
 from fastnet import checks
 from fastnet.kernels import call
 from fastnet.kernels.samples import class_targets, sample_weights, value_targets
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike
 
 __all__ = ["SUM_KINDS", "count_correct", "r2_from_sums", "regression_sums"]
 
@@ -14,7 +19,8 @@ __all__ = ["SUM_KINDS", "count_correct", "r2_from_sums", "regression_sums"]
 SUM_KINDS = {"squared": 0, "absolute": 1, "r2": 2}
 
 
-def count_correct(prediction, y, *, top_k=1, binary=False, sample_weight=None) -> tuple[float, float]:
+def count_correct(prediction: ArrayLike, y: ArrayLike, *, top_k: int = 1, binary: bool = False,
+                  sample_weight: ArrayLike | None = None) -> tuple[float, float]:  # fmt: skip
     """The weight of the samples that are predicted rightly, and of all: their ratio is the accuracy.
 
     A sample is right if its label is among the `top_k` greatest predictions. Of equal ones the first wins, as in
@@ -66,7 +72,8 @@ def count_correct(prediction, y, *, top_k=1, binary=False, sample_weight=None) -
     return float(sums[0]), float(sums[1])
 
 
-def regression_sums(prediction, y, kind="squared", *, sample_weight=None, sums=None) -> np.ndarray:
+def regression_sums(prediction: ArrayLike, y: ArrayLike, kind: Literal["squared", "absolute", "r2"] = "squared", *,
+                    sample_weight: ArrayLike | None = None, sums: Array | None = None) -> np.ndarray:  # fmt: skip
     """Sums over samples of errors, to be added to from batch to batch.
 
     Parameters
@@ -115,7 +122,7 @@ def regression_sums(prediction, y, kind="squared", *, sample_weight=None, sums=N
     return sums
 
 
-def r2_from_sums(sums) -> float:
+def r2_from_sums(sums: ArrayLike) -> float:
     """The coefficient of determination R^2 from the sums of that kind, averaged over the columns.
 
     ``R^2 = 1 - sum w (y - prediction)^2 / sum w (y - mean)^2``. A column whose y is constant counts as 1 if it is

@@ -7,12 +7,16 @@ divide, the unbiased one goes into the running variance, epsilon stands inside o
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastnet import checks
 from fastnet.kernels import call
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike, DType
 
 __all__ = [
     "BatchStatistics",
@@ -36,7 +40,7 @@ class BatchStatistics(NamedTuple):
     unbiased_variance: np.ndarray
 
 
-def as_matrix(argument, value, dtype=None) -> tuple[np.ndarray, int, int]:
+def as_matrix(argument: str, value: Any, dtype: DType | None = None) -> tuple[np.ndarray, int, int]:
     """The array, with its number of rows (all axes but the last) and of channels."""
     array = call.real_array(argument, value, dtype)
     if array.ndim < 2 or array.shape[-1] == 0:
@@ -45,7 +49,7 @@ def as_matrix(argument, value, dtype=None) -> tuple[np.ndarray, int, int]:
     return array, array.size // channels, channels
 
 
-def as_vectors(dtype, n, optional=(), **values) -> dict:
+def as_vectors(dtype: DType, n: int, optional: Sequence[str] = (), **values: Any) -> dict[str, Any]:
     """Arrays of shape (n,) by name; None is allowed for those named in `optional`."""
     arrays = {}
     for name, value in values.items():
@@ -58,18 +62,19 @@ def as_vectors(dtype, n, optional=(), **values) -> dict:
     return arrays
 
 
-def as_like(argument, value, x) -> np.ndarray:
+def as_like(argument: str, value: Any, x: Array) -> np.ndarray:
     array = call.real_array(argument, value, x.dtype)
     if array.shape != x.shape:
         raise ValueError(f"{argument} must have the shape of x, {x.shape}; got {array.shape}")
     return array
 
 
-def as_epsilon(value) -> float:
+def as_epsilon(value: Any) -> float:
     return checks.real_number("epsilon", value, above=0)
 
 
-def batch_norm(x, gamma=None, beta=None, *, epsilon: float = 1e-5, out=None) -> tuple[np.ndarray, BatchStatistics]:
+def batch_norm(x: ArrayLike, gamma: ArrayLike | None = None, beta: ArrayLike | None = None, *, epsilon: float = 1e-5,
+               out: Array | None = None) -> tuple[np.ndarray, BatchStatistics]:  # fmt: skip
     """Normalize each channel by its mean and variance in this batch.
 
     ``y = (x - mean) / sqrt(variance + epsilon) gamma + beta``, with the biased variance.
@@ -124,9 +129,9 @@ def batch_norm(x, gamma=None, beta=None, *, epsilon: float = 1e-5, out=None) -> 
     return y, statistics
 
 
-def batch_norm_inference(
-    x, running_mean, running_var, gamma=None, beta=None, *, epsilon: float = 1e-5, out=None
-) -> np.ndarray:
+def batch_norm_inference(x: ArrayLike, running_mean: ArrayLike, running_var: ArrayLike, gamma: ArrayLike | None = None,
+                         beta: ArrayLike | None = None, *, epsilon: float = 1e-5,
+                         out: Array | None = None) -> np.ndarray:  # fmt: skip
     """Normalize each channel by running statistics.
 
     ``y = (x - running_mean) / sqrt(running_var + epsilon) gamma + beta``.
@@ -169,7 +174,8 @@ def batch_norm_inference(
     return y
 
 
-def batch_norm_backward(x, dy, mean, inverse_std, gamma=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def batch_norm_backward(x: ArrayLike, dy: ArrayLike, mean: ArrayLike, inverse_std: ArrayLike,
+                        gamma: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Gradients of :func:`batch_norm`.
 
     With ``x^ = (x - mean) inverse_std``: ``dgamma = sum dy x^``, ``dbeta = sum dy``,
@@ -205,15 +211,19 @@ def batch_norm_backward(x, dy, mean, inverse_std, gamma=None) -> tuple[np.ndarra
     x, rows, channels = as_matrix("x", x)
     dy = as_like("dy", dy, x)
     vectors = as_vectors(x.dtype, channels, _OPTIONAL, gamma=gamma, mean=mean, inverse_std=inverse_std)
-    writes = {"dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype), "dbeta": np.empty(channels, x.dtype)}
+    writes: dict[str, Any] = {
+        "dx": np.empty_like(x),
+        "dgamma": np.empty(channels, x.dtype),
+        "dbeta": np.empty(channels, x.dtype),
+    }
     numbers = {"rows": rows, "channels": channels, "parts": 0, "accumulate_gamma": 0, "accumulate_beta": 0}
     call.run("batch_norm_backward", x.dtype.name, {"x": x, "dy": dy} | vectors, writes, numbers, 20 * x.size)
     return tuple(writes.values())
 
 
-def batch_norm_inference_backward(
-    x, dy, running_mean, running_var, gamma=None, *, epsilon: float = 1e-5
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def batch_norm_inference_backward(x: ArrayLike, dy: ArrayLike, running_mean: ArrayLike, running_var: ArrayLike,
+                                  gamma: ArrayLike | None = None, *,
+                                  epsilon: float = 1e-5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Gradients of :func:`batch_norm_inference`, whose statistics are constants.
 
     ``dx = gamma dy / sqrt(running_var + epsilon)``; dgamma and dbeta as in :func:`batch_norm_backward`.
@@ -245,7 +255,9 @@ def batch_norm_inference_backward(
     x, rows, channels = as_matrix("x", x)
     dy = as_like("dy", dy, x)
     vectors = as_vectors(x.dtype, channels, _OPTIONAL, gamma=gamma, running_mean=running_mean, running_var=running_var)
-    writes = {"dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype), "dbeta": np.empty(channels, x.dtype)}
+    writes: dict[str, Any] = {
+        "dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype), "dbeta": np.empty(channels, x.dtype),
+    }  # fmt: skip
     numbers = {
         "rows": rows, "channels": channels, "accumulate_gamma": 0, "accumulate_beta": 0, "epsilon": as_epsilon(epsilon),
     }  # fmt: skip
@@ -253,7 +265,8 @@ def batch_norm_inference_backward(
     return tuple(writes.values())
 
 
-def batch_norm_commit(running_mean, running_var, statistics: BatchStatistics, *, momentum: float = 0.1) -> None:
+def batch_norm_commit(running_mean: ArrayLike, running_var: ArrayLike, statistics: BatchStatistics, *,
+                      momentum: float = 0.1) -> None:  # fmt: skip
     """Blend a batch's statistics into the running ones, in place.
 
     ``running = (1 - momentum) running + momentum new``, for the mean and the unbiased variance.
@@ -297,9 +310,8 @@ def batch_norm_commit(running_mean, running_var, statistics: BatchStatistics, *,
     call.run("batch_norm_commit", mean.dtype.name, reads, writes, numbers, 24 * mean.size)
 
 
-def layer_norm(
-    x, gamma=None, beta=None, *, epsilon: float = 1e-5, out=None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def layer_norm(x: ArrayLike, gamma: ArrayLike | None = None, beta: ArrayLike | None = None, *, epsilon: float = 1e-5,
+               out: Array | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Normalize along the last axis.
 
     ``y = (x - mean) / sqrt(variance + epsilon) gamma + beta``, with each row's own mean and biased variance.
@@ -350,7 +362,8 @@ def layer_norm(
     return y, mean, inverse_std
 
 
-def layer_norm_backward(x, dy, mean, inverse_std, gamma=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def layer_norm_backward(x: ArrayLike, dy: ArrayLike, mean: ArrayLike, inverse_std: ArrayLike,
+                        gamma: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Gradients of :func:`layer_norm`.
 
     With ``x^ = (x - mean) inverse_std`` and ``g = dy gamma``: ``dx = inverse_std (g - mean(g) - x^ mean(g x^))``, and
@@ -390,7 +403,11 @@ def layer_norm_backward(x, dy, mean, inverse_std, gamma=None) -> tuple[np.ndarra
         reads[name] = call.real_array(name, value, x.dtype)
         if reads[name].shape != x.shape[:-1]:
             raise ValueError(f"{name} must have shape {x.shape[:-1]}; got {reads[name].shape}")
-    writes = {"dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype), "dbeta": np.empty(channels, x.dtype)}
+    writes: dict[str, Any] = {
+        "dx": np.empty_like(x),
+        "dgamma": np.empty(channels, x.dtype),
+        "dbeta": np.empty(channels, x.dtype),
+    }
     numbers = {"rows": rows, "cols": channels, "accumulate_gamma": 0, "accumulate_beta": 0}
     call.run("layer_norm_backward", x.dtype.name, reads, writes, numbers, 24 * x.size)
     return tuple(writes.values())

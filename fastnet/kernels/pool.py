@@ -6,10 +6,16 @@ Conventions are PyTorch's, and "same" padding is Keras' (see `fastnet.kernels.wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
+
 import numpy as np
 
 from fastnet import checks
 from fastnet.kernels import call, windows
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike, Padding, Shape, Sizes
 
 __all__ = ["argmax_dtype", "avg_pool", "avg_pool_backward", "geometry", "max_pool", "max_pool_backward", "numbers"]
 
@@ -17,7 +23,8 @@ __all__ = ["argmax_dtype", "avg_pool", "avg_pool_backward", "geometry", "max_poo
 DIVISOR_IMAGE, DIVISOR_PADDED, DIVISOR_ONE = range(3)
 
 
-def geometry(sizes, pool_size, stride=None, padding="valid", ceil_mode=False) -> tuple[windows.Axis, ...]:
+def geometry(sizes: Sequence[int], pool_size: Sizes, stride: Sizes | None = None, padding: Padding = "valid",
+             ceil_mode: bool = False) -> tuple[windows.Axis, ...]:  # fmt: skip
     """The windows on each axis of an image of these sizes, after checks of the arguments."""
     count = len(sizes)
     pool_size = windows.pair("pool_size", pool_size, count=count)
@@ -56,7 +63,7 @@ def argmax_dtype(axes: tuple[windows.Axis, ...]) -> str:
     return "uint8" if np.prod([axis.kernel for axis in axes]) <= 256 else "int32"
 
 
-def _image_shape(argument, shape) -> tuple[int, ...]:
+def _image_shape(argument: str, shape: Shape) -> tuple[int, ...]:
     if len(shape) not in (3, 4) or 0 in shape[1:]:
         raise ValueError(
             f"{argument} must have shape (batch, height, width, channels) or (batch, length, channels), none but the batch "
@@ -65,18 +72,19 @@ def _image_shape(argument, shape) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def image(argument: str, value) -> np.ndarray:
+def image(argument: str, value: Any) -> np.ndarray:
     """`value` as an array of images, or of series."""
     array = call.real_array(argument, value)
     _image_shape(argument, array.shape)
     return array
 
 
-def _output_shape(shape, axes) -> tuple[int, ...]:
+def _output_shape(shape: Shape, axes: tuple[windows.Axis, ...]) -> tuple[int, ...]:
     return (shape[0], *(axis.output for axis in axes), shape[-1])
 
 
-def _gradient(dy, x_shape, pool_size, stride, padding, ceil_mode):
+def _gradient(dy: ArrayLike, x_shape: Sizes, pool_size: Sizes, stride: Sizes | None, padding: Padding,
+              ceil_mode: bool) -> tuple[Array, Shape, tuple[windows.Axis, ...]]:  # fmt: skip
     """dy, x_shape and the windows, checked against each other."""
     x_shape = _image_shape("x_shape", checks.shape("x_shape", x_shape, least=0))
     axes = geometry(x_shape[1:-1], pool_size, stride, padding, ceil_mode)
@@ -87,7 +95,19 @@ def _gradient(dy, x_shape, pool_size, stride, padding, ceil_mode):
     return dy, x_shape, axes
 
 
-def max_pool(x, pool_size, *, stride=None, padding="valid", ceil_mode=False, return_argmax=False, out=None):
+@overload
+def max_pool(x: ArrayLike, pool_size: Sizes, *, stride: Sizes | None = None, padding: Padding = "valid",
+             ceil_mode: bool = False, return_argmax: Literal[False] = False, out: Array | None = None) -> Array: ...  # fmt: skip
+@overload
+def max_pool(x: ArrayLike, pool_size: Sizes, *, stride: Sizes | None = None, padding: Padding = "valid",
+             ceil_mode: bool = False, return_argmax: Literal[True],
+             out: Array | None = None) -> tuple[Array, Array]: ...  # fmt: skip
+@overload
+def max_pool(x: ArrayLike, pool_size: Sizes, *, stride: Sizes | None = None, padding: Padding = "valid",
+             ceil_mode: bool = False, return_argmax: bool,
+             out: Array | None = None) -> Array | tuple[Array, Array]: ...  # fmt: skip
+def max_pool(x: ArrayLike, pool_size: Sizes, *, stride: Sizes | None = None, padding: Padding = "valid",
+             ceil_mode: bool = False, return_argmax: bool = False, out: Array | None = None) -> Any:  # fmt: skip
     """The greatest element of each window, channel by channel.
 
     Outside of the image is -inf. A NaN in a window is its maximum.
@@ -139,9 +159,9 @@ def max_pool(x, pool_size, *, stride=None, padding="valid", ceil_mode=False, ret
     return y if argmax is None else (y, argmax)
 
 
-def max_pool_backward(
-    dy, argmax, x_shape, pool_size, *, stride=None, padding="valid", ceil_mode=False, out=None
-) -> np.ndarray:
+def max_pool_backward(dy: ArrayLike, argmax: ArrayLike, x_shape: Shape, pool_size: Sizes, *,
+                      stride: Sizes | None = None, padding: Padding = "valid", ceil_mode: bool = False,
+                      out: Array | None = None) -> np.ndarray:  # fmt: skip
     """The gradient at the input of :func:`max_pool`: each element of dy goes to its window's maximum.
 
     Parameters
@@ -190,13 +210,12 @@ def max_pool_backward(
     return dx
 
 
-def _divisor(count_include_pad) -> int:
+def _divisor(count_include_pad: bool) -> int:
     return DIVISOR_PADDED if checks.flag("count_include_pad", count_include_pad) else DIVISOR_IMAGE
 
 
-def avg_pool(
-    x, pool_size, *, stride=None, padding="valid", ceil_mode=False, count_include_pad=True, out=None
-) -> np.ndarray:
+def avg_pool(x: ArrayLike, pool_size: Sizes, *, stride: Sizes | None = None, padding: Padding = "valid",
+             ceil_mode: bool = False, count_include_pad: bool = True, out: Array | None = None) -> np.ndarray:  # fmt: skip
     """The mean of each window, channel by channel.
 
     Parameters
@@ -235,9 +254,9 @@ def avg_pool(
     return y
 
 
-def avg_pool_backward(
-    dy, x_shape, pool_size, *, stride=None, padding="valid", ceil_mode=False, count_include_pad=True, out=None
-) -> np.ndarray:
+def avg_pool_backward(dy: ArrayLike, x_shape: Shape, pool_size: Sizes, *, stride: Sizes | None = None,
+                      padding: Padding = "valid", ceil_mode: bool = False, count_include_pad: bool = True,
+                      out: Array | None = None) -> np.ndarray:  # fmt: skip
     """The gradient at the input of :func:`avg_pool`: each element of dy goes to its window in equal parts.
 
     Parameters

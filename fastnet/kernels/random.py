@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import hashlib
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnet import checks
 from fastnet.kernels import call
 from fastnet.native.plan import ControlBlock
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike, DType, Shape, Sizes
 
 __all__ = [
     "beta", "dropout", "key", "normal", "orthogonal", "permutation", "random_bits", "spatial_dropout",
@@ -66,14 +70,14 @@ def key(seed: int, path: str = "") -> tuple[int, int]:
 _key_of = key  # the functions below have an argument of that name
 
 
-def _word(argument: str, value) -> int:
+def _word(argument: str, value: Any) -> int:
     value = checks.whole_number(argument, value, least=0)
     if value >= 1 << 32:
         raise ValueError(f"{argument} must be below 2^32; got {value}")
     return value
 
 
-def _key_fields(key, seed, path) -> dict:
+def _key_fields(key: Any, seed: Any, path: Any) -> dict[str, Any]:
     """The fields of a kernel that the stream fills."""
     if (key is None) == (seed is None):
         raise TypeError("give either a seed (with a path) or a key")
@@ -86,16 +90,16 @@ def _key_fields(key, seed, path) -> dict:
     return {"key_0": _word("key[0]", key[0]), "key_1": _word("key[1]", key[1])}
 
 
-def _fields(n, key, seed, path, count) -> dict:
+def _fields(n: int, key: Any, seed: Any, path: Any, count: int) -> dict[str, Any]:
     return {"n": n, **_key_fields(key, seed, path), "count": _word("count", count)}
 
 
-def _countable(argument, shape) -> None:
+def _countable(argument: str, shape: Shape) -> None:
     if math.prod(shape) > _MOST:
         raise ValueError(f"{argument} {shape} has {math.prod(shape)} elements; one draw has at most 2^32")
 
 
-def _target(shape, dtype, out) -> np.ndarray:
+def _target(shape: Sizes, dtype: DType | None, out: Array | None) -> np.ndarray:
     """The array to fill: `out`, or a new one."""
     shape = checks.shape("shape", shape, least=0)
     _countable("shape", shape)
@@ -104,13 +108,14 @@ def _target(shape, dtype, out) -> np.ndarray:
     return call.output("out", out, shape, checks.dtype_name("dtype", dtype))
 
 
-def _draw(name, out, fields, work) -> np.ndarray:
+def _draw(name: str, out: Array, fields: dict[str, Any], work: float) -> np.ndarray:
     # A stream is drawn from once: its plan is of no use to another.
     call.run(name, out.dtype.name if out.dtype.kind == "f" else "float32", {}, {"y": out}, fields, work, keep=False)
     return out
 
 
-def random_bits(shape, *, seed: int | None = None, path: str = "", key=None, count: int = 0) -> np.ndarray:
+def random_bits(shape: Sizes, *, seed: int | None = None, path: str = "", key: tuple[int, int] | None = None,
+                count: int = 0) -> np.ndarray:  # fmt: skip
     """An array of uint32 words with random bits.
 
     Element 128 q + p is a word of the generator's block 64 q + p mod 64: the first where p < 64, else the second.
@@ -150,10 +155,9 @@ def random_bits(shape, *, seed: int | None = None, path: str = "", key=None, cou
     return _draw("random_bits", y, _fields(y.size, key, seed, path, count), 8 * y.size)
 
 
-def uniform(
-    shape, *, low: float = 0.0, high: float = 1.0, seed: int | None = None, path: str = "", key=None, count: int = 0,
-    dtype=None, out=None,
-) -> np.ndarray:  # fmt: skip
+def uniform(shape: Sizes, *, low: float = 0.0, high: float = 1.0, seed: int | None = None, path: str = "",
+            key: tuple[int, int] | None = None, count: int = 0, dtype: DType | None = None,
+            out: Array | None = None) -> np.ndarray:  # fmt: skip
     """Uniform numbers: low <= y < high.
 
     ``y = low + (high - low) k / 2^24`` with 24 random bits k (float32), or 53 bits (float64).
@@ -202,10 +206,9 @@ def uniform(
     )
 
 
-def normal(
-    shape, *, mean: float = 0.0, std: float = 1.0, seed: int | None = None, path: str = "", key=None, count: int = 0,
-    dtype=None, out=None,
-) -> np.ndarray:  # fmt: skip
+def normal(shape: Sizes, *, mean: float = 0.0, std: float = 1.0, seed: int | None = None, path: str = "",
+           key: tuple[int, int] | None = None, count: int = 0, dtype: DType | None = None,
+           out: Array | None = None) -> np.ndarray:  # fmt: skip
     """Normal numbers, ``mean + std z``.
 
     z is the inverse of the normal distribution function at 52 random bits, so |z| is at most 8.2. Computed in
@@ -256,10 +259,9 @@ def normal(
     )
 
 
-def truncated_normal(
-    shape, *, mean: float = 0.0, std: float = 1.0, low: float = -2.0, high: float = 2.0,
-    seed: int | None = None, path: str = "", key=None, count: int = 0, dtype=None, out=None,
-) -> np.ndarray:  # fmt: skip
+def truncated_normal(shape: Sizes, *, mean: float = 0.0, std: float = 1.0, low: float = -2.0, high: float = 2.0,
+                     seed: int | None = None, path: str = "", key: tuple[int, int] | None = None, count: int = 0,
+                     dtype: DType | None = None, out: Array | None = None) -> np.ndarray:  # fmt: skip
     """Normal numbers of an interval, ``mean + std z`` with low <= z <= high.
 
     z is drawn by the inverse of the distribution function, never by rejection; the float32 numbers are the float64
@@ -310,7 +312,8 @@ def truncated_normal(
     return _draw("random_truncated_normal", out, fields, 200 * out.size)
 
 
-def beta(n: int, alpha: float, *, seed: int | None = None, path: str = "", key=None, count: int = 0) -> np.ndarray:
+def beta(n: int, alpha: float, *, seed: int | None = None, path: str = "", key: tuple[int, int] | None = None,
+         count: int = 0) -> np.ndarray:  # fmt: skip
     """Numbers between 0 and 1 with the symmetric beta distribution, Beta(alpha, alpha).
 
     Parameters
@@ -353,9 +356,8 @@ def beta(n: int, alpha: float, *, seed: int | None = None, path: str = "", key=N
     return y
 
 
-def orthogonal(
-    shape, *, gain: float = 1.0, seed: int | None = None, path: str = "", key=None, count: int = 0, dtype="float32"
-) -> np.ndarray:
+def orthogonal(shape: Sizes, *, gain: float = 1.0, seed: int | None = None, path: str = "",
+               key: tuple[int, int] | None = None, count: int = 0, dtype: DType = "float32") -> np.ndarray:  # fmt: skip
     """A random matrix with orthogonal rows or columns, whichever are fewer, of norm `gain`.
 
     Q of the QR factorization of a matrix of normal numbers, times the signs of R's diagonal, so that every orthogonal
@@ -410,7 +412,8 @@ def orthogonal(
     return np.ascontiguousarray(a if rows >= columns else a.T).reshape(shape)
 
 
-def permutation(n: int, *, seed: int | None = None, path: str = "", key=None, count: int = 0, out=None) -> np.ndarray:
+def permutation(n: int, *, seed: int | None = None, path: str = "", key: tuple[int, int] | None = None, count: int = 0,
+                out: Array | None = None) -> np.ndarray:  # fmt: skip
     """The numbers 0 to n - 1 in random order, each order as likely as any other.
 
     Fisher and Yates' shuffle with unbiased indices (Lemire 2019).
@@ -449,9 +452,8 @@ def permutation(n: int, *, seed: int | None = None, path: str = "", key=None, co
     return out
 
 
-def dropout(
-    x, rate: float, *, seed: int | None = None, path: str = "", key=None, count: int = 0, out=None
-) -> np.ndarray:
+def dropout(x: ArrayLike, rate: float, *, seed: int | None = None, path: str = "", key: tuple[int, int] | None = None,
+            count: int = 0, out: Array | None = None) -> np.ndarray:  # fmt: skip
     """Set a random part of the elements to zero and scale the others up: ``y = x mask``.
 
     mask is 0 with probability `rate`, else 1 / (1 - rate). The same call with dy in the place of x gives dx. A NaN
@@ -506,9 +508,8 @@ def dropout(
     return out
 
 
-def spatial_dropout(
-    x, rate: float, *, seed: int | None = None, path: str = "", key=None, count: int = 0, out=None
-) -> np.ndarray:
+def spatial_dropout(x: ArrayLike, rate: float, *, seed: int | None = None, path: str = "",
+                    key: tuple[int, int] | None = None, count: int = 0, out: Array | None = None) -> np.ndarray:  # fmt: skip
     """Set a random part of the channels of each sample to zero and scale the others up.
 
     The mask of :func:`dropout` for an array of shape (batch, channels), the same for all pixels of a sample.

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet import checks
 from fastnet.kernels import call
 from fastnet.kernels.norm import as_like, as_matrix
 
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike, DType
+
 __all__ = ["prelu", "prelu_backward"]
 
 
-def _slope(value, dtype, channels) -> np.ndarray:
+def _slope(value: Any, dtype: DType, channels: int) -> np.ndarray:
     slope = call.real_array("slope", value, dtype)
     if slope.shape not in ((channels,), (1,)):
         raise ValueError(f"slope must have shape ({channels},), or (1,) for all channels; got {slope.shape}")
     return slope
 
 
-def prelu(x, slope, *, out=None) -> np.ndarray:
+def prelu(x: ArrayLike, slope: ArrayLike, *, out: Array | None = None) -> np.ndarray:
     """``y = x`` where x > 0, else ``slope x``, with a slope for each channel or one for all.
 
     Parameters
@@ -60,7 +65,7 @@ def prelu(x, slope, *, out=None) -> np.ndarray:
     return y
 
 
-def prelu_backward(x, dy, slope) -> tuple[np.ndarray, np.ndarray]:
+def prelu_backward(x: ArrayLike, dy: ArrayLike, slope: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Gradients of :func:`prelu`.
 
     ``dx = dy`` where x > 0, else ``slope dy``; ``dslope`` is the sum of ``x dy`` where x is not above 0.
@@ -89,7 +94,7 @@ def prelu_backward(x, dy, slope) -> tuple[np.ndarray, np.ndarray]:
     x, rows, channels = as_matrix("x", x)
     dy = as_like("dy", dy, x)
     slope = _slope(slope, x.dtype, channels)
-    writes = {"dx": np.empty_like(x), "dslope": np.empty_like(slope)}
+    writes: dict[str, Any] = {"dx": np.empty_like(x), "dslope": np.empty_like(slope)}
     numbers = {"rows": rows, "channels": channels, "single": int(slope.size == 1), "accumulate": 0}
     call.run("prelu_backward", x.dtype.name, {"x": x, "slope": slope, "dy": dy}, writes, numbers, 12 * x.size)
     return tuple(writes.values())

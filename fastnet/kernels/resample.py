@@ -5,8 +5,14 @@ Images are ``(batch, height, width, channels)``; with three axes, ``(batch, leng
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
 from fastnet import checks
 from fastnet.kernels import call, pool, windows
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike, Borders, Sizes
 
 __all__ = ["crop", "crop_backward", "pad", "pad_backward", "upsample", "upsample_backward"]
 
@@ -17,28 +23,29 @@ PAD_MODES = ("zero", "reflect")
 # --- geometry, which layers share -------------------------------------------------------------------------------
 
 
-def repetition(sizes, factor: tuple[int, ...]) -> tuple[windows.Axis, ...]:
+def repetition(sizes: Sequence[int], factor: tuple[int, ...]) -> tuple[windows.Axis, ...]:
     """Upsampling by repetition as the gradient of a pool that adds: its windows on the larger image."""
     return tuple(windows.Axis(n * f, f, f, 1, 0, 0, n) for n, f in zip(sizes, factor, strict=True))
 
 
-def linear_numbers(batch: int, sizes, channels: int, factor: tuple[int, ...]) -> dict[str, int]:
+def linear_numbers(batch: int, sizes: Sequence[int], channels: int, factor: tuple[int, ...]) -> dict[str, int]:
     """The integers of linear upsampling, in the order of the kernel's row."""
     if len(sizes) == 1:
         sizes, factor = (1, *sizes), (1, *factor)
     return {"N": batch, "H": sizes[0], "W": sizes[1], "C": channels, "fh": factor[0], "fw": factor[1]}
 
 
-def border_numbers(batch: int, sizes, channels: int, borders) -> dict[str, int]:
+def border_numbers(batch: int, sizes: Sequence[int], channels: int,
+                   borders: tuple[tuple[int, ...], ...]) -> dict[str, int]:  # fmt: skip
     """The integers of padding and cropping; `sizes` are those of the smaller image."""
     if len(sizes) == 1:
         sizes, borders = (1, *sizes), ((0, 0), *borders)
     (top, bottom), (left, right) = borders
-    sizes = {"N": batch, "H": sizes[0], "W": sizes[1], "C": channels}
-    return sizes | {"top": top, "bottom": bottom, "left": left, "right": right}
+    numbers = {"N": batch, "H": sizes[0], "W": sizes[1], "C": channels}
+    return numbers | {"top": top, "bottom": bottom, "left": left, "right": right}
 
 
-def padded_sizes(sizes, borders, mode: str) -> tuple[int, ...]:
+def padded_sizes(sizes: Sequence[int], borders: tuple[tuple[int, ...], ...], mode: str) -> tuple[int, ...]:
     """The sizes with the padding, which must be narrower than an image that it reflects."""
     if mode == "reflect" and any(max(part) >= size for part, size in zip(borders, sizes, strict=True)):
         raise ValueError(
@@ -48,7 +55,7 @@ def padded_sizes(sizes, borders, mode: str) -> tuple[int, ...]:
     return tuple(before + size + after for size, (before, after) in zip(sizes, borders, strict=True))
 
 
-def cropped_sizes(sizes, borders) -> tuple[int, ...]:
+def cropped_sizes(sizes: Sequence[int], borders: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
     """The sizes without what is cropped; something must be left."""
     left = tuple(size - before - after for size, (before, after) in zip(sizes, borders, strict=True))
     if min(left) < 1:
@@ -59,7 +66,8 @@ def cropped_sizes(sizes, borders) -> tuple[int, ...]:
 # --- upsampling -----------------------------------------------------------------------------------------------------
 
 
-def upsample(x, factor=2, *, interpolation="nearest", out=None):
+def upsample(x: ArrayLike, factor: Sizes = 2, *, interpolation: Literal["nearest", "bilinear"] = "nearest",
+             out: Array | None = None) -> Array:  # fmt: skip
     """Images enlarged by whole factors.
 
     Parameters
@@ -107,7 +115,8 @@ def upsample(x, factor=2, *, interpolation="nearest", out=None):
     return y
 
 
-def upsample_backward(dy, factor=2, *, interpolation="nearest", out=None):
+def upsample_backward(dy: ArrayLike, factor: Sizes = 2, *, interpolation: Literal["nearest", "bilinear"] = "nearest",
+                      out: Array | None = None) -> Array:  # fmt: skip
     """The gradient at the input of :func:`upsample`: each pixel collects from those that it went to.
 
     Parameters
@@ -156,7 +165,8 @@ def upsample_backward(dy, factor=2, *, interpolation="nearest", out=None):
 # --- padding and cropping -------------------------------------------------------------------------------------------
 
 
-def _enlarge(kernel, x, borders, mode, out):
+def _enlarge(kernel: str, x: Array, borders: tuple[tuple[int, ...], ...], mode: str,
+             out: Array | None) -> Array:  # fmt: skip
     sizes = padded_sizes(x.shape[1:-1], borders, mode)
     y = call.separate_output(out, (len(x), *sizes, x.shape[-1]), x.dtype, x=x)
     integers = border_numbers(len(x), x.shape[1:-1], x.shape[-1], borders)
@@ -164,7 +174,8 @@ def _enlarge(kernel, x, borders, mode, out):
     return y
 
 
-def _cut(kernel, fields, argument, x, borders, out):
+def _cut(kernel: str, fields: tuple[str, str], argument: str, x: Array,
+         borders: tuple[tuple[int, ...], ...], out: Array | None) -> Array:  # fmt: skip
     sizes = cropped_sizes(x.shape[1:-1], borders)
     y = call.separate_output(out, (len(x), *sizes, x.shape[-1]), x.dtype, **{argument: x})
     integers = border_numbers(len(x), sizes, x.shape[-1], borders)
@@ -172,7 +183,8 @@ def _cut(kernel, fields, argument, x, borders, out):
     return y
 
 
-def pad(x, padding, *, mode="zero", out=None):
+def pad(x: ArrayLike, padding: Borders, *, mode: Literal["zero", "reflect"] = "zero",
+        out: Array | None = None) -> Array:  # fmt: skip
     """Pixels added around images.
 
     Parameters
@@ -209,7 +221,8 @@ def pad(x, padding, *, mode="zero", out=None):
     return _enlarge(f"{mode}_pad", x, borders, mode, out)
 
 
-def pad_backward(dy, padding, *, mode="zero", out=None):
+def pad_backward(dy: ArrayLike, padding: Borders, *, mode: Literal["zero", "reflect"] = "zero",
+                 out: Array | None = None) -> Array:  # fmt: skip
     """The gradient at the input of :func:`pad`.
 
     Parameters
@@ -249,7 +262,7 @@ def pad_backward(dy, padding, *, mode="zero", out=None):
     return _cut("reflect_pad_backward", ("dy", "dx"), "dy", dy, borders, out)
 
 
-def crop(x, cropping, *, out=None):
+def crop(x: ArrayLike, cropping: Borders, *, out: Array | None = None) -> Array:
     """Pixels cut off from the sides of images.
 
     Parameters
@@ -280,7 +293,7 @@ def crop(x, cropping, *, out=None):
     return _cut("crop", ("x", "y"), "x", x, windows.borders("cropping", cropping, x.ndim - 2), out)
 
 
-def crop_backward(dy, cropping, *, out=None):
+def crop_backward(dy: ArrayLike, cropping: Borders, *, out: Array | None = None) -> Array:
     """The gradient at the input of :func:`crop`: dy, and zeros where pixels were cut off.
 
     Parameters

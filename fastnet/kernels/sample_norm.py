@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,10 +11,13 @@ from fastnet import checks
 from fastnet.kernels import call
 from fastnet.kernels.norm import as_epsilon, as_like, as_matrix, as_vectors
 
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike
+
 __all__ = ["checked_groups", "group_norm", "group_norm_backward", "rms_norm", "rms_norm_backward"]
 
 
-def checked_groups(groups, channels: int) -> int:
+def checked_groups(groups: Any, channels: int) -> int:
     """`groups` as a whole number that divides the channels.
 
     Examples
@@ -34,7 +38,7 @@ def checked_groups(groups, channels: int) -> int:
     return groups
 
 
-def _sizes(x, groups) -> dict:
+def _sizes(x: Array, groups: Any) -> dict[str, Any]:
     batch, channels = x.shape[0], x.shape[-1]
     return {
         "batch": batch,
@@ -44,9 +48,8 @@ def _sizes(x, groups) -> dict:
     }
 
 
-def group_norm(
-    x, groups: int, gamma=None, beta=None, *, epsilon: float = 1e-5, out=None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def group_norm(x: ArrayLike, groups: int, gamma: ArrayLike | None = None, beta: ArrayLike | None = None, *,
+               epsilon: float = 1e-5, out: Array | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Normalize each group of neighbouring channels of a sample.
 
     ``y = (x - mean) / sqrt(variance + epsilon) gamma + beta``, with mean and biased variance over the sample's pixels
@@ -95,12 +98,17 @@ def group_norm(
     y = call.output("out", out, x.shape, x.dtype)
     checks.same_or_apart("out", y, x=x)
     statistics = (numbers["batch"], numbers["groups"])
-    writes = {"y": y, "mean": np.empty(statistics, x.dtype), "inverse_std": np.empty(statistics, x.dtype)}
+    writes: dict[str, Any] = {
+        "y": y,
+        "mean": np.empty(statistics, x.dtype),
+        "inverse_std": np.empty(statistics, x.dtype),
+    }
     call.run("group_norm_forward", x.dtype.name, {"x": x} | parameters, writes, numbers, 12 * x.size)
     return tuple(writes.values())
 
 
-def group_norm_backward(x, dy, mean, inverse_std, gamma=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def group_norm_backward(x: ArrayLike, dy: ArrayLike, mean: ArrayLike, inverse_std: ArrayLike,
+                        gamma: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Gradients of :func:`group_norm`.
 
     With ``x^ = (x - mean) inverse_std`` and ``g = dy gamma``: ``dx = inverse_std (g - mean(g) - x^ mean(g x^))``, means
@@ -145,12 +153,17 @@ def group_norm_backward(x, dy, mean, inverse_std, gamma=None) -> tuple[np.ndarra
             f"inverse_std must have the shape of mean, {reads['mean'].shape}; got {reads['inverse_std'].shape}"
         )
     numbers = _sizes(x, reads["mean"].shape[1]) | {"accumulate_gamma": 0, "accumulate_beta": 0}
-    writes = {"dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype), "dbeta": np.empty(channels, x.dtype)}
+    writes: dict[str, Any] = {
+        "dx": np.empty_like(x),
+        "dgamma": np.empty(channels, x.dtype),
+        "dbeta": np.empty(channels, x.dtype),
+    }
     call.run("group_norm_backward", x.dtype.name, reads, writes, numbers, 20 * x.size)
     return tuple(writes.values())
 
 
-def rms_norm(x, gamma=None, *, epsilon: float | None = None, out=None) -> tuple[np.ndarray, np.ndarray]:
+def rms_norm(x: ArrayLike, gamma: ArrayLike | None = None, *, epsilon: float | None = None,
+             out: Array | None = None) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Divide each row by the root of its mean square.
 
     ``y = x / sqrt(mean(x^2) + epsilon) gamma``, along the last axis.
@@ -195,13 +208,14 @@ def rms_norm(x, gamma=None, *, epsilon: float | None = None, out=None) -> tuple[
     epsilon = float(np.finfo(x.dtype).eps) if epsilon is None else as_epsilon(epsilon)
     y = call.output("out", out, x.shape, x.dtype)
     checks.same_or_apart("out", y, x=x)
-    writes = {"y": y, "inverse_rms": np.empty(x.shape[:-1], x.dtype)}
+    writes: dict[str, Any] = {"y": y, "inverse_rms": np.empty(x.shape[:-1], x.dtype)}
     numbers = {"rows": rows, "cols": channels, "epsilon": epsilon}
     call.run("rms_norm_forward", x.dtype.name, {"x": x} | parameters, writes, numbers, 8 * x.size)
     return tuple(writes.values())
 
 
-def rms_norm_backward(x, dy, inverse_rms, gamma=None) -> tuple[np.ndarray, np.ndarray]:
+def rms_norm_backward(x: ArrayLike, dy: ArrayLike, inverse_rms: ArrayLike,
+                      gamma: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Gradients of :func:`rms_norm`.
 
     With ``g = dy gamma``: ``dx = inverse_rms (g - x inverse_rms^2 mean(g x))``, and ``dgamma`` the sum of
@@ -239,7 +253,7 @@ def rms_norm_backward(x, dy, inverse_rms, gamma=None) -> tuple[np.ndarray, np.nd
     reads["inverse_rms"] = call.real_array("inverse_rms", inverse_rms, x.dtype)
     if reads["inverse_rms"].shape != x.shape[:-1]:
         raise ValueError(f"inverse_rms must have shape {x.shape[:-1]}; got {reads['inverse_rms'].shape}")
-    writes = {"dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype)}
+    writes: dict[str, Any] = {"dx": np.empty_like(x), "dgamma": np.empty(channels, x.dtype)}
     numbers = {"rows": rows, "cols": channels, "accumulate_gamma": 0}
     call.run("rms_norm_backward", x.dtype.name, reads, writes, numbers, 16 * x.size)
     return tuple(writes.values())

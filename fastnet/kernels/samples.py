@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnet.kernels import call
 from fastnet.kernels.batch import gather_labels
 
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike, DType
+
 __all__ = ["class_targets", "sample_weights", "value_targets"]
 
 
-def class_targets(argument, logits, y):
+def class_targets(argument: str, logits: ArrayLike, y: ArrayLike) -> tuple[Array, Array | None, Array | None]:
     """`logits` as an array (n, classes), with `y` as labels or as probabilities; the other one is None."""
     logits = call.real_array(argument, logits)
     if logits.ndim != 2 or not logits.shape[1]:
@@ -28,7 +32,7 @@ def class_targets(argument, logits, y):
     )
 
 
-def value_targets(argument, prediction, y):
+def value_targets(argument: str, prediction: ArrayLike, y: ArrayLike) -> tuple[Array, Array, int]:
     """`prediction` and `y` of one shape (n, ...) and dtype, and its columns; (n,) and (n, 1) are the same."""
     prediction = call.real_array(argument, prediction)
     if prediction.ndim == 0:
@@ -44,7 +48,7 @@ def value_targets(argument, prediction, y):
     return prediction, targets.reshape(prediction.shape), columns
 
 
-def sample_weights(sample_weight, rows, dtype):
+def sample_weights(sample_weight: ArrayLike | None, rows: int, dtype: DType) -> Array | None:
     """`sample_weight` as an array of `rows` weights, or None."""
     if sample_weight is None:
         return None

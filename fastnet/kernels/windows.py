@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fastnet import checks
 
@@ -32,7 +34,7 @@ class Axis:
         return (self.kernel - 1) * self.dilation + 1
 
 
-def pair(argument: str, value, *, count: int = 2, least: int = 1) -> tuple[int, ...]:
+def pair(argument: str, value: Any, *, count: int = 2, least: int = 1) -> tuple[int, ...]:
     """A whole number for every axis, or one for each of the `count` axes."""
     if isinstance(value, (tuple, list)):
         if len(value) != count:
@@ -41,7 +43,7 @@ def pair(argument: str, value, *, count: int = 2, least: int = 1) -> tuple[int, 
     return (checks.whole_number(argument, value, least=least),) * count
 
 
-def padding(value, count: int = 2) -> str | tuple[tuple[int, int], ...]:
+def padding(value: Any, count: int = 2) -> str | tuple[tuple[int, ...], ...]:
     """`padding` checked: "same", "valid", or (before, after) for each of the `count` axes.
 
     It is given as one of those, as a whole number, or as one for each axis.
@@ -51,7 +53,7 @@ def padding(value, count: int = 2) -> str | tuple[tuple[int, int], ...]:
     return borders("padding", value, count)
 
 
-def borders(argument: str, value, count: int = 2) -> tuple[tuple[int, int], ...]:
+def borders(argument: str, value: Any, count: int = 2) -> tuple[tuple[int, ...], ...]:
     """(before, after) for each of the `count` axes, from that, a whole number, or one for each axis."""
     if isinstance(value, (tuple, list)):
         if len(value) == count and all(isinstance(part, (tuple, list)) for part in value):
@@ -61,9 +63,8 @@ def borders(argument: str, value, count: int = 2) -> tuple[tuple[int, int], ...]
     return tuple((n, n) for n in pair(argument, value, count=count, least=0))
 
 
-def axes(
-    sizes, kernel, stride, padded, dilation, *, ceil: bool = False, argument: str = "kernel_size"
-) -> tuple[Axis, ...]:
+def axes(sizes: Sequence[int], kernel: tuple[int, ...], stride: tuple[int, ...], padded: Any, dilation: tuple[int, ...],
+         *, ceil: bool = False, argument: str = "kernel_size") -> tuple[Axis, ...]:  # fmt: skip
     """The windows along each axis of an image of these sizes.
 
     Parameters

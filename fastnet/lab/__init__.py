@@ -12,9 +12,15 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from fastnet import checks, config, files
 from fastnet.lab.measure import data
+
+if TYPE_CHECKING:
+    from fastnet.reports.page import Page
+    from fastnet.types import Path
 
 __all__ = ["EXPERIMENTS", "FOLDER", "page", "run", "write", "write_all", "write_index"]
 
@@ -36,12 +42,12 @@ FOLDER = "fastnet-lab"
 INDEX = "index.html"
 
 
-def _module(name: str):
+def _module(name: str) -> Any:
     checks.choice("name", name, EXPERIMENTS)
     return importlib.import_module(f"fastnet.lab.{name.replace('-', '_')}")
 
 
-def run(name: str, *, seed: int = 0, quick: bool = False) -> dict:
+def run(name: str, *, seed: int = 0, quick: bool = False) -> dict[str, Any]:
     """Run an experiment.
 
     Parameters
@@ -79,7 +85,7 @@ def run(name: str, *, seed: int = 0, quick: bool = False) -> dict:
     return files.plain({"experiment": name, "seed": seed, "quick": quick, "samples": samples, **found})
 
 
-def page(name: str, numbers: dict, *, links=()):
+def page(name: str, numbers: dict[str, Any], *, links: Sequence[Any] = ()) -> Page:
     """The page of an experiment.
 
     Parameters
@@ -105,7 +111,8 @@ def page(name: str, numbers: dict, *, links=()):
     return made
 
 
-def write(name: str, folder=FOLDER, *, seed: int = 0, quick: bool = False, links=()) -> list[str]:
+def write(name: str, folder: Path = FOLDER, *, seed: int = 0, quick: bool = False,
+          links: Sequence[Any] = ()) -> list[str]:  # fmt: skip
     """Run an experiment, and write NAME.json, the numbers, and NAME.html, the page.
 
     Parameters
@@ -139,7 +146,7 @@ def write(name: str, folder=FOLDER, *, seed: int = 0, quick: bool = False, links
     return written
 
 
-def write_all(folder=FOLDER, *, seed: int = 0, quick: bool = False):
+def write_all(folder: Path = FOLDER, *, seed: int = 0, quick: bool = False) -> Iterator[list[str]]:
     """Write every experiment's page, and index.html, which leads through them.
 
     Parameters
@@ -162,7 +169,7 @@ def write_all(folder=FOLDER, *, seed: int = 0, quick: bool = False):
     yield [write_index(folder)]
 
 
-def write_index(folder=FOLDER) -> str:
+def write_index(folder: Path = FOLDER) -> str:
     """Write index.html, which leads through the pages that are in the folder, in their order; returns its path."""
     from fastnet.reports import Page, prose
 

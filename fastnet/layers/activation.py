@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from fastnet import activations, checks, initializers
 from fastnet.files import register
 from fastnet.layers.base import Layer
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context, Tensor
+    from fastnet.types import ActivationLike, Init, Shape
 
 __all__ = ["Activation", "PReLU"]
 
@@ -26,17 +32,17 @@ class Activation(Layer):
     array([[0., 2.]], dtype=float32)
     """
 
-    def __init__(self, activation, *, name=None):
+    def __init__(self, activation: ActivationLike, *, name: str | None = None) -> None:
         super().__init__(name=name)
         self.activation = activations.get(activation)
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         return ctx.keep(self.activation.record_forward(ctx, x), x=x)
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         return self.activation.record_backward(ctx, dy, ctx.x, ctx.y)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"activation": self.activation, **super().config()}
 
 
@@ -63,34 +69,34 @@ class PReLU(Layer):
     array([[-1.,  2.]], dtype=float32)
     """
 
-    def __init__(self, *, init=0.25, shared=False, name=None):
+    def __init__(self, *, init: Init | float = 0.25, shared: bool = False, name: str | None = None) -> None:
         super().__init__(name=name)
         if isinstance(init, (int, float)) and not isinstance(init, bool):
             init = initializers.Constant(checks.real_number("init", init))
         self.init = initializers.get(init, "init")
         self.shared = checks.flag("shared", shared)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         if not shape:
             raise ValueError(f"PReLU needs inputs with at least one axis besides the batch; got shape {shape}")
         self.weight = self.add_parameter("weight", (1,) if self.shared else shape[-1:], init=self.init)
         return shape
 
-    def _sizes(self, x):
+    def _sizes(self, x: Tensor) -> dict[str, int]:
         return {"rows": x.rows, "channels": x.columns, "single": int(self.shared)}
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         y = ctx.tensor(x.shape)
         ctx.call("prelu", reads={"x": x, "slope": ctx.value(self.weight)}, writes={"y": y}, in_place=("x", "y"),
                  work=8 * x.size, **self._sizes(x))  # fmt: skip
         return ctx.keep(y, x=x)
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         dx, dslope = ctx.tensor(dy.shape), ctx.grad(self.weight)
         ctx.call("prelu_backward", reads={"x": ctx.x, "slope": ctx.value(self.weight), "dy": dy},
                  writes={"dx": dx, "dslope": dslope}, optional=("dx", "dslope"), in_place=("dy", "dx"),
                  work=12 * dy.size, accumulate=ctx.adds(dslope), **self._sizes(dy))  # fmt: skip
         return dx
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"init": self.init, "shared": self.shared, **super().config()}

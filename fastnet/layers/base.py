@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from fastnet import checks, constraints, initializers, regularizers
 from fastnet.parameters import Parameter
 from fastnet.recording.clock import Clock
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, ConstraintRule, Init, RegularizerRule, Shape, Sizes
 
 __all__ = ["Layer"]
 
@@ -63,11 +68,13 @@ class Layer:
     is_norm = False  # the default initialization looks through it to the activation behind
     activation_behind: str | None = None  # set by the graph before `build`
     _trainable = True
-    _regularizer = None
-    _constraint = None
-    _runner = None  # set by the floor above: runs a layer alone
+    _shapes: Any
+    _regularizer: RegularizerRule | None = None
+    _constraint: ConstraintRule | None = None
+    _runner: Any = None  # set by the floor above: runs a layer alone
 
-    def __init__(self, *, name: str | None = None, regularizer=None, constraint=None):
+    def __init__(self, *, name: str | None = None, regularizer: RegularizerRule | None = None,
+                 constraint: ConstraintRule | None = None) -> None:  # fmt: skip
         if name is not None:
             if not isinstance(name, str) or not name or "." in name:
                 raise ValueError(f"name must be a text without dots; got {checks.describe(name)}")
@@ -77,28 +84,34 @@ class Layer:
         if constraint is not None:
             self.constraint = constraint
 
+    if TYPE_CHECKING:
+        # Of the built-in layers; what a layer in NumPy has not.
+        record_forward: Any
+        record_backward: Any
+        _alone: Any
+
     # What a layer defines
 
-    def build(self, shape):
+    def build(self, shape: Any) -> Shape:
         """Add the parameters for inputs of this shape (one sample's); return the output's shape."""
         return shape
 
-    def forward(self, x, training=False):
+    def forward(self, x: Any, training: bool = False) -> Array:
         """The layer's output for a batch.
 
         A built-in layer called alone records and runs just itself; its first call builds it.
         """
         return Layer._runner(self, x).forward(x, training=training)
 
-    def backward(self, dy):
+    def backward(self, dy: Any) -> Any:
         """The gradient at the input from the one at the output of the last ``forward(x, training=True)``."""
         return Layer._runner(self, None).backward(dy)
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments, to save the layer and make it anew."""
         return {"name": self.given_name} if self.given_name else {}
 
-    def multiply_adds(self, shape, output_shape) -> int:
+    def multiply_adds(self, shape: Any, output_shape: Shape) -> int:
         """Those of one sample's forward pass, for `summary`; shapes are one sample's, as in `build`."""
         return 0
 
@@ -132,29 +145,29 @@ class Layer:
         return self._trainable
 
     @trainable.setter
-    def trainable(self, value):
+    def trainable(self, value: bool) -> None:
         self._trainable = checks.flag("trainable", value)
         Clock.tick()
 
     @property
-    def regularizer(self):
+    def regularizer(self) -> RegularizerRule | None:
         return self._regularizer
 
     @regularizer.setter
-    def regularizer(self, value):
+    def regularizer(self, value: RegularizerRule | None) -> None:
         self._regularizer = self._rule("regularizer", value, regularizers.get)
         Clock.tick()
 
     @property
-    def constraint(self):
+    def constraint(self) -> ConstraintRule | None:
         return self._constraint
 
     @constraint.setter
-    def constraint(self, value):
+    def constraint(self, value: ConstraintRule | None) -> None:
         self._constraint = self._rule("constraint", value, constraints.get)
         Clock.tick()
 
-    def _rule(self, argument: str, value, get):
+    def _rule(self, argument: str, value: Any, get: Callable[[str, Any], Any]) -> Any:
         """A rule for weights, or a dict of rules by parameter; of a layer that is built, the names are looked up."""
         if isinstance(value, dict):
             value = {name: get(f"{argument}[{name!r}]", rule) for name, rule in value.items()}
@@ -164,7 +177,7 @@ class Layer:
             self._check_rule(argument, value)
         return value
 
-    def _check_rule(self, argument: str, value) -> None:
+    def _check_rule(self, argument: str, value: Any) -> None:
         learned = [p for p in self.parameters() if p.trainable]
         names = [p.local_name for p in learned]
         if isinstance(value, dict):
@@ -183,14 +196,15 @@ class Layer:
         """Whether it has a parameter with more than one axis that training learns."""
         return any(p.trainable and len(p.shape) > 1 for p in self.parameters())
 
-    def rule_of(self, argument: str, parameter: Parameter):
+    def rule_of(self, argument: str, parameter: Parameter) -> Any:
         """The "regularizer" or "constraint" of one of the layer's parameters, or None."""
         value = getattr(self, argument)
         if isinstance(value, dict):
             return value.get(parameter.local_name)
         return value if parameter.trainable and len(parameter.shape) > 1 else None
 
-    def add_parameter(self, name: str, shape, *, init="glorot_uniform", trainable=True, fans=None) -> Parameter:
+    def add_parameter(self, name: str, shape: Sizes, *, init: Init = "glorot_uniform", trainable: bool = True,
+                      fans: tuple[int, int] | None = None) -> Parameter:  # fmt: skip
         """Add an array to the layer, in `build`.
 
         Parameters
@@ -211,7 +225,7 @@ class Layer:
         parameters[name] = Parameter(name, shape, init, trainable, fans)
         return parameters[name]
 
-    def build_once(self, shape):
+    def build_once(self, shape: Any) -> Shape:
         """Build on first use; afterwards the shape must lead to the same parameters."""
         if self.is_built:
             before, output = self._shapes
@@ -226,7 +240,7 @@ class Layer:
         self._shapes = shape, output
         return output
 
-    def _rebuild(self, shape):
+    def _rebuild(self, shape: Any) -> Shape:
         """A built layer on inputs of another shape: allowed as long as its parameters keep their shapes."""
         kept = self._parameters_kept()
         attributes = dict(self.__dict__)
@@ -247,7 +261,7 @@ class Layer:
     def _parameters_kept(self) -> dict[str, Parameter]:
         return dict(self.__dict__.get("_parameters", {}))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items())
         return f"{type(self).__name__}({arguments})"
 

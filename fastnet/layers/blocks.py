@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
 from fastnet import activations
 from fastnet.files import register
 from fastnet.layers.base import Layer
 from fastnet.layers.merge import Add, Concatenate, Product
 
+if TYPE_CHECKING:
+    from fastnet.graph import Builder
+    from fastnet.types import ActivationLike, Layers
+
 __all__ = ["Block", "Concat", "Multiply", "Residual", "Sequential"]
 
 
-def layer_list(argument: str, layers) -> list[Layer]:
+def layer_list(argument: str, layers: Any) -> list[Layer]:
     """`layers` as a list, each a layer; one layer stands for a list of one."""
     if isinstance(layers, Layer):
         return [layers]
@@ -31,7 +38,7 @@ def layer_list(argument: str, layers) -> list[Layer]:
 class Block(Layer):
     """Base class: `expand` adds the block's nodes to a graph."""
 
-    def expand(self, graph, x: str) -> str:
+    def expand(self, graph: Builder, x: str) -> str:
         """Add nodes behind node `x` with ``graph.add(layer, inputs)`` and ``graph.chain(layers, x)``; return the last."""
         raise TypeError(f"block {type(self).__name__} does not define expand")
 
@@ -45,11 +52,11 @@ class Block(Layer):
         return any(layer.trainable for layer in self.inner())
 
     @trainable.setter
-    def trainable(self, value):
+    def trainable(self, value: bool) -> None:
         for layer in self.inner():
             layer.trainable = value
 
-    def _rule(self, argument, value, get):
+    def _rule(self, argument: str, value: Any, get: Callable[[str, Any], Any]) -> Any:
         raise ValueError(f"{argument}: a block has no weights of its own; give it to the layers inside")
 
 
@@ -57,17 +64,17 @@ class Block(Layer):
 class Sequential(Block):
     """Layers one after the other, under one name."""
 
-    def __init__(self, layers, *, name=None):
+    def __init__(self, layers: Layers, *, name: str | None = None) -> None:
         super().__init__(name=name)
         self.layers = layer_list("layers", layers)
 
-    def expand(self, graph, x):
+    def expand(self, graph: Builder, x: str) -> str:
         return graph.chain(self.layers, x)
 
-    def inner(self):
+    def inner(self) -> list[Layer]:
         return self.layers
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"layers": self.layers, **super().config()}
 
 
@@ -84,20 +91,21 @@ class Residual(Block):
     activation : str, optional
     """
 
-    def __init__(self, layers, *, shortcut=None, activation=None, name=None):
+    def __init__(self, layers: Layers, *, shortcut: Layers | None = None, activation: ActivationLike | None = None,
+                 name: str | None = None) -> None:  # fmt: skip
         super().__init__(name=name)
         self.layers = layer_list("layers", layers)
         self.shortcut = [] if shortcut is None else layer_list("shortcut", shortcut)
         self.activation = activations.get(activation)
 
-    def expand(self, graph, x):
+    def expand(self, graph: Builder, x: str) -> str:
         y = graph.chain(self.layers, x)
         return graph.add(Add(activation=self.activation), [y, graph.chain(self.shortcut, x)])
 
-    def inner(self):
+    def inner(self) -> list[Layer]:
         return [*self.layers, *self.shortcut]
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {
             "layers": self.layers,
             "shortcut": self.shortcut,
@@ -111,19 +119,19 @@ class Branches(Block):
 
     merge: type[Layer]
 
-    def __init__(self, branches, *, name=None):
+    def __init__(self, branches: Sequence[Layers], *, name: str | None = None) -> None:
         super().__init__(name=name)
         if isinstance(branches, Layer) or len(branches) == 0:
             raise ValueError("branches must be a list of branches, each a layer or a list of layers")
         self.branches = [layer_list(f"branches[{i}]", branch) for i, branch in enumerate(branches)]
 
-    def expand(self, graph, x):
+    def expand(self, graph: Builder, x: str) -> str:
         return graph.add(self.merge(), [graph.chain(branch, x) for branch in self.branches])
 
-    def inner(self):
+    def inner(self) -> list[Layer]:
         return [layer for branch in self.branches for layer in branch]
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"branches": self.branches, **super().config()}
 
 

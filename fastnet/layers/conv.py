@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 from fastnet import activations, checks, initializers
 from fastnet.files import register
 from fastnet.kernels import windows
 from fastnet.kernels.convolution import Convolution
 from fastnet.layers.base import Layer
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context, Tensor
+    from fastnet.types import ActivationLike, ConstraintRule, Init, Padding, RegularizerRule, Shape, Sizes
 
 __all__ = ["Conv1D", "Conv2D"]
 
@@ -17,12 +22,13 @@ class ConvLayer(Layer):
     """What convolutions share: arguments, parameters, and the geometry for a batch."""
 
     dimensions = 2
+    convolution: Any  # a method of each: its geometry for the shape of a batch
 
-    def __init__(
-        self, filters, kernel_size, *, stride=1, padding="valid", dilation=1, groups=1, activation=None, use_bias=True,
-        init=None, bias_init="zeros", precise=False, regularizer=None,
-        constraint=None, name=None,
-    ):  # fmt: skip
+    def __init__(self, filters: int, kernel_size: Sizes, *, stride: Sizes = 1, padding: Padding = "valid",
+                 dilation: Sizes = 1, groups: int = 1, activation: ActivationLike | None = None, use_bias: bool = True,
+                 init: Init | None = None, bias_init: Init = "zeros", precise: bool = False,
+                 regularizer: RegularizerRule | None = None, constraint: ConstraintRule | None = None,
+                 name: str | None = None) -> None:  # fmt: skip
         super().__init__(name=name, regularizer=regularizer, constraint=constraint)
         count = self.dimensions
         self.filters = checks.whole_number("filters", filters, least=1)
@@ -37,7 +43,7 @@ class ConvLayer(Layer):
         self.bias_init = initializers.get(bias_init, "bias_init")
         self.precise = checks.flag("precise", precise)
 
-    def _check_input(self, shape) -> None:
+    def _check_input(self, shape: Shape) -> None:
         if len(shape) != self.dimensions + 1:
             axes = "(height, width, channels)" if self.dimensions == 2 else "(length, channels)"
             raise ValueError(f"{type(self).__name__} takes inputs of shape {axes}; got {tuple(shape)}")
@@ -52,20 +58,20 @@ class ConvLayer(Layer):
         taps = math.prod(self.kernel_size)
         return taps * channels // self.groups, taps * self.filters // self.groups
 
-    def _add_parameters(self, shape, fans: tuple[int, int]) -> None:
+    def _add_parameters(self, shape: Shape, fans: tuple[int, int]) -> None:
         init = self.init or initializers.default_for(self.activation_behind or self.activation.name)
         self.weight = self.add_parameter("weight", shape, init=init, fans=fans)
         self.bias = self.add_parameter("bias", (self.filters,), init=self.bias_init) if self.use_bias else None
 
-    def _windows(self, sizes):
+    def _windows(self, sizes: Shape) -> Any:
         """The axes of the convolution, and one of height 1 for sequences."""
         axes = windows.axes(sizes, self.kernel_size, self.stride, self.padding, self.dilation)
         return axes if len(axes) == 2 else (windows.Axis(1, 1, 1, 1, 0, 0, 1), *axes)
 
-    def multiply_adds(self, shape, output_shape):
+    def multiply_adds(self, shape: Shape, output_shape: Shape) -> int:
         return self.convolution((1, *shape)).multiply_adds
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         single = self.dimensions == 1
         return {
             "filters": self.filters,
@@ -135,7 +141,7 @@ class Conv2D(ConvLayer):
     ((28, 28, 8), (3, 3, 1, 8))
     """
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         self._check_input(shape)
         channels = shape[-1]
         fans = self._fans(channels)
@@ -143,19 +149,19 @@ class Conv2D(ConvLayer):
         self._add_parameters((*self.kernel_size, channels // self.groups, self.filters), fans)
         return (*(axis.output for axis in axes[2 - self.dimensions :]), self.filters)
 
-    def convolution(self, shape) -> Convolution:
+    def convolution(self, shape: Shape) -> Convolution:
         """The geometry for a batch of inputs of this shape, the batch included."""
         axes = self._windows(shape[1:-1])
         return Convolution(shape[0], *axes, shape[-1], self.filters, self.groups, self.precise)
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         convolution = self.convolution(x.shape)
         z = ctx.conv(convolution, x, self.weight, self.bias)
         z = z.reshape((*convolution.y_shape[:1], *convolution.y_shape[3 - self.dimensions :]))
         y = self.activation.record_forward(ctx, z)
         return ctx.keep(y, x=x, z=z, convolution=convolution)
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         dz = self.activation.record_backward(ctx, dy, ctx.z, ctx.y)
         ctx.conv_weights(ctx.convolution, ctx.x, dz, ctx.grad(self.weight), ctx.grad(self.bias))
         return ctx.conv_data(ctx.convolution, dz, self.weight).reshape(ctx.x.shape)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from fastnet import checks, initializers
 from fastnet.files import register
 from fastnet.kernels.convolution import Convolution
 from fastnet.kernels.windows import Axis
 from fastnet.layers.conv import Conv2D
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context, Tensor
+    from fastnet.types import ActivationLike, ConstraintRule, Init, Padding, RegularizerRule, Shape, Sizes
 
 __all__ = ["DepthwiseConv2D", "SeparableConv2D"]
 
@@ -52,11 +58,10 @@ class DepthwiseConv2D(Conv2D):
     ((28, 28, 8), (3, 3, 1, 8))
     """
 
-    def __init__(
-        self, kernel_size, *, stride=1, padding="valid", dilation=1, multiplier=1, activation=None, use_bias=True,
-        init=None, bias_init="zeros", regularizer=None,
-        constraint=None, name=None,
-    ):  # fmt: skip
+    def __init__(self, kernel_size: Sizes, *, stride: Sizes = 1, padding: Padding = "valid", dilation: Sizes = 1,
+                 multiplier: int = 1, activation: ActivationLike | None = None, use_bias: bool = True,
+                 init: Init | None = None, bias_init: Init = "zeros", regularizer: RegularizerRule | None = None,
+                 constraint: ConstraintRule | None = None, name: str | None = None) -> None:  # fmt: skip
         # How many filters and groups there are is known with the channels.
         super().__init__(
             1, kernel_size, stride=stride, padding=padding, dilation=dilation, activation=activation, use_bias=use_bias,
@@ -65,13 +70,13 @@ class DepthwiseConv2D(Conv2D):
         )  # fmt: skip
         self.multiplier = checks.whole_number("multiplier", multiplier, least=1)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         self._check_input(shape)
         self.groups = shape[-1]
         self.filters = shape[-1] * self.multiplier
         return super().build(shape)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         shared = {
             name: value for name, value in super().config().items() if name not in ("filters", "groups", "precise")
         }
@@ -122,11 +127,11 @@ class SeparableConv2D(Conv2D):
     ((28, 28, 16), 216)
     """
 
-    def __init__(
-        self, filters, kernel_size, *, stride=1, padding="valid", dilation=1, multiplier=1, activation=None,
-        use_bias=True, init=None, bias_init="zeros", regularizer=None,
-        constraint=None, name=None,
-    ):  # fmt: skip
+    def __init__(self, filters: int, kernel_size: Sizes, *, stride: Sizes = 1, padding: Padding = "valid",
+                 dilation: Sizes = 1, multiplier: int = 1, activation: ActivationLike | None = None,
+                 use_bias: bool = True, init: Init | None = None, bias_init: Init = "zeros",
+                 regularizer: RegularizerRule | None = None, constraint: ConstraintRule | None = None,
+                 name: str | None = None) -> None:  # fmt: skip
         super().__init__(
             filters, kernel_size, stride=stride, padding=padding, dilation=dilation, activation=activation,
             use_bias=use_bias, init=init, bias_init=bias_init, regularizer=regularizer,
@@ -134,7 +139,7 @@ class SeparableConv2D(Conv2D):
         )  # fmt: skip
         self.multiplier = checks.whole_number("multiplier", multiplier, least=1)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         self._check_input(shape)
         axes = self._windows(shape[:-1])
         inner = shape[-1] * self.multiplier
@@ -146,7 +151,7 @@ class SeparableConv2D(Conv2D):
         self._add_parameters((1, 1, inner, self.filters), (inner, self.filters))
         return (*(axis.output for axis in axes), self.filters)
 
-    def convolutions(self, shape) -> tuple[Convolution, Convolution]:
+    def convolutions(self, shape: Shape) -> tuple[Convolution, Convolution]:
         """The geometries for a batch of inputs of this shape: depthwise, and of pixels."""
         axes = self._windows(shape[1:-1])
         inner = shape[-1] * self.multiplier
@@ -156,17 +161,17 @@ class SeparableConv2D(Conv2D):
             Convolution(shape[0], *pixels, inner, self.filters),
         )
 
-    def multiply_adds(self, shape, output_shape):
+    def multiply_adds(self, shape: Shape, output_shape: Shape) -> int:
         return sum(convolution.multiply_adds for convolution in self.convolutions((1, *shape)))
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         depthwise, pointwise = self.convolutions(x.shape)
         inner = ctx.conv(depthwise, x, self.depthwise_weight)
         z = ctx.conv(pointwise, inner, self.weight, self.bias)
         y = self.activation.record_forward(ctx, z)
         return ctx.keep(y, x=x, inner=inner, z=z, convolutions=(depthwise, pointwise))
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         depthwise, pointwise = ctx.convolutions
         dz = self.activation.record_backward(ctx, dy, ctx.z, ctx.y)
         ctx.conv_weights(pointwise, ctx.inner, dz, ctx.grad(self.weight), ctx.grad(self.bias))
@@ -174,6 +179,6 @@ class SeparableConv2D(Conv2D):
         ctx.conv_weights(depthwise, ctx.x, d_inner, ctx.grad(self.depthwise_weight))
         return ctx.conv_data(depthwise, d_inner, self.depthwise_weight)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         shared = {name: value for name, value in super().config().items() if name not in ("groups", "precise")}
         return {**shared, "multiplier": self.multiplier}

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from fastnet.files import register
 from fastnet.kernels import windows
 from fastnet.kernels.convolution import Convolution
 from fastnet.layers.conv import ConvLayer
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context, Tensor
+    from fastnet.types import ActivationLike, ConstraintRule, Init, Padding, RegularizerRule, Shape, Sizes
 
 __all__ = ["Conv2DTranspose"]
 
@@ -48,11 +54,11 @@ class Conv2DTranspose(ConvLayer):
     (14, 14, 8)
     """
 
-    def __init__(
-        self, filters, kernel_size, *, stride=1, padding="valid", output_padding=0, dilation=1, groups=1,
-        activation=None, use_bias=True, init=None, bias_init="zeros", precise=False, regularizer=None,
-        constraint=None, name=None,
-    ):  # fmt: skip
+    def __init__(self, filters: int, kernel_size: Sizes, *, stride: Sizes = 1, padding: Padding = "valid",
+                 output_padding: Sizes = 0, dilation: Sizes = 1, groups: int = 1,
+                 activation: ActivationLike | None = None, use_bias: bool = True, init: Init | None = None,
+                 bias_init: Init = "zeros", precise: bool = False, regularizer: RegularizerRule | None = None,
+                 constraint: ConstraintRule | None = None, name: str | None = None) -> None:  # fmt: skip
         super().__init__(
             filters, kernel_size, stride=stride, padding=padding, dilation=dilation, groups=groups, activation=activation,
             use_bias=use_bias, init=init, bias_init=bias_init, precise=precise, regularizer=regularizer,
@@ -67,7 +73,7 @@ class Conv2DTranspose(ConvLayer):
         if self.padding == "same" and any(self.output_padding):
             raise ValueError("output_padding must be 0 with padding='same', which gives size * stride outputs")
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         self._check_input(shape)
         channels = shape[-1]
         fans = self._fans(channels)
@@ -75,9 +81,9 @@ class Conv2DTranspose(ConvLayer):
         self._add_parameters((*self.kernel_size, self.filters // self.groups, channels), fans)
         return (height.size, width.size, self.filters)
 
-    def _windows(self, sizes):
+    def _windows(self, sizes: Shape) -> Any:
         """The axes of the convolution whose transpose this is: from the output here to the input."""
-        return super()._windows([self._output_size(axis, size) for axis, size in enumerate(sizes)])
+        return super()._windows(tuple(self._output_size(axis, size) for axis, size in enumerate(sizes)))
 
     def _output_size(self, axis: int, size: int) -> int:
         stride = self.stride[axis]
@@ -93,23 +99,23 @@ class Conv2DTranspose(ConvLayer):
             )
         return output
 
-    def convolution(self, shape) -> Convolution:
+    def convolution(self, shape: Shape) -> Convolution:
         """The geometry of the convolution from y to x, for a batch of inputs of this shape."""
         height, width = self._windows(shape[1:3])
         return Convolution(shape[0], height, width, self.filters, shape[-1], self.groups, self.precise)
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         convolution = self.convolution(x.shape)
         z = ctx.conv_data(convolution, x, self.weight, self.bias)
         y = self.activation.record_forward(ctx, z)
         return ctx.keep(y, x=x, z=z, convolution=convolution)
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         dz = self.activation.record_backward(ctx, dy, ctx.z, ctx.y)
         ctx.conv_weights(ctx.convolution, dz, ctx.x, ctx.grad(self.weight))
         if self.bias is not None:
             ctx.column_sums(dz, ctx.grad(self.bias))
         return ctx.conv(ctx.convolution, dz, self.weight)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {**super().config(), "output_padding": self.output_padding}

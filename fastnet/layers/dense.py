@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 from fastnet import activations, checks, initializers
 from fastnet.files import register
 from fastnet.layers.base import Layer
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context, Tensor
+    from fastnet.types import ActivationLike, ConstraintRule, Init, RegularizerRule, Shape
 
 __all__ = ["Dense"]
 
@@ -48,8 +53,9 @@ class Dense(Layer):
     (5, 3)
     """
 
-    def __init__(self, units, *, activation=None, use_bias=True, init=None, bias_init="zeros", regularizer=None,
-                 constraint=None, name=None):  # fmt: skip
+    def __init__(self, units: int, *, activation: ActivationLike | None = None, use_bias: bool = True,
+                 init: Init | None = None, bias_init: Init = "zeros", regularizer: RegularizerRule | None = None,
+                 constraint: ConstraintRule | None = None, name: str | None = None) -> None:  # fmt: skip
         super().__init__(name=name, regularizer=regularizer, constraint=constraint)
         self.units = checks.whole_number("units", units, least=1)
         self.activation = activations.get(activation)
@@ -57,7 +63,7 @@ class Dense(Layer):
         self.init = None if init is None else initializers.get(init, "init")
         self.bias_init = initializers.get(bias_init, "bias_init")
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         if not shape:
             raise ValueError(f"Dense needs inputs with at least one axis besides the batch; got shape {shape}")
         init = self.init or initializers.default_for(self.activation_behind or self.activation.name)
@@ -65,20 +71,20 @@ class Dense(Layer):
         self.bias = self.add_parameter("bias", (self.units,), init=self.bias_init) if self.use_bias else None
         return (*shape[:-1], self.units)
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         z = ctx.matmul(x, self.weight, bias=self.bias)
         y = self.activation.record_forward(ctx, z)
         return ctx.keep(y, x=x, z=z)
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         dz = self.activation.record_backward(ctx, dy, ctx.z, ctx.y)
         ctx.matmul(ctx.x, dz, trans_a=True, into=ctx.grad(self.weight), column_sums=ctx.grad(self.bias))
         return ctx.matmul(dz, self.weight, trans_b=True)
 
-    def multiply_adds(self, shape, output_shape):
+    def multiply_adds(self, shape: Shape, output_shape: Shape) -> int:
         return math.prod(shape) * self.units
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {
             "units": self.units,
             "activation": self.activation,

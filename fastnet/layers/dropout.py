@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 from fastnet import checks
 from fastnet.files import register
 from fastnet.layers.base import Layer
 from fastnet.recording.clock import Clock
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context, Tensor
+    from fastnet.types import Shape
 
 __all__ = ["Dropout", "SpatialDropout2D"]
 
@@ -33,7 +38,7 @@ class Dropout(Layer):
     [0.0, 2.0]
     """
 
-    def __init__(self, rate, *, name=None):
+    def __init__(self, rate: float, *, name: str | None = None) -> None:
         super().__init__(name=name)
         self.rate = rate
 
@@ -42,23 +47,23 @@ class Dropout(Layer):
         return self._rate
 
     @rate.setter
-    def rate(self, value):
+    def rate(self, value: float) -> None:
         self._rate = checks.real_number("rate", value, least=0, below=1)
         if self.is_built:
             Clock.tick()
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         if not training or self.rate == 0:
             return ctx.keep(x, dropped=False)
         return ctx.keep(self._drop(ctx, x), dropped=True)
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         return self._drop(ctx, dy) if ctx.dropped else dy
 
-    def _drop(self, ctx, x):
+    def _drop(self, ctx: Context, x: Tensor) -> Tensor:
         return ctx.dropout(x, self.rate, ctx.stream_key)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"rate": self.rate, **super().config()}
 
 
@@ -87,12 +92,12 @@ class SpatialDropout2D(Dropout):
     True
     """
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         if len(shape) != 3:
             raise ValueError(f"SpatialDropout2D needs inputs of shape (height, width, channels); got {shape}")
         return shape
 
-    def _drop(self, ctx, x):
+    def _drop(self, ctx: Context, x: Tensor) -> Tensor:
         y = ctx.tensor(x.shape)
         ctx.call("spatial_dropout", reads={"x": x, "control": ctx.recording.control_field()}, writes={"y": y},
                  in_place=("x", "y"), work=8 * x.size, batch=x.shape[0], rows=math.prod(x.shape[1:-1]),

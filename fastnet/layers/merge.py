@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 from fastnet import activations
 from fastnet.files import register
 from fastnet.layers.base import Layer
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context, Tensor
+    from fastnet.types import ActivationLike, Shape
 
 __all__ = ["Add", "Concatenate", "Product"]
 
@@ -17,27 +22,27 @@ class Add(Layer):
 
     many_inputs = True
 
-    def __init__(self, *, activation=None, name=None):
+    def __init__(self, *, activation: ActivationLike | None = None, name: str | None = None) -> None:
         super().__init__(name=name)
         self.activation = activations.get(activation)
 
-    def build(self, shape):
+    def build(self, shape: list[Shape]) -> Shape:
         if len(set(shape)) != 1:
             raise ValueError(f"the inputs of Add must have one shape; got {', '.join(map(str, shape))}")
         return shape[0]
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: list[Tensor], training: bool) -> Tensor:
         z = x[0]
         for other in x[1:]:
             z = ctx.add(z, other)
         y = self.activation.record_forward(ctx, z)
         return ctx.keep(y, z=z, count=len(x))
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> list[Tensor]:
         dz = self.activation.record_backward(ctx, dy, ctx.z, ctx.y)
         return [dz] * ctx.count
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"activation": self.activation, **super().config()}
 
 
@@ -47,14 +52,14 @@ class Concatenate(Layer):
 
     many_inputs = True
 
-    def build(self, shape):
+    def build(self, shape: list[Shape]) -> Shape:
         if len({s[:-1] for s in shape}) != 1 or any(not s for s in shape):
             raise ValueError(
                 f"the inputs of Concatenate must agree in all axes but the last; got {', '.join(map(str, shape))}"
             )
         return (*shape[0][:-1], sum(s[-1] for s in shape))
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: list[Tensor], training: bool) -> Tensor:
         y = ctx.tensor((*x[0].shape[:-1], sum(part.columns for part in x)))
         start = 0
         for part in x:
@@ -62,7 +67,7 @@ class Concatenate(Layer):
             start += part.columns
         return ctx.keep(y, shapes=[part.shape for part in x])
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> list[Tensor]:
         parts, start = [], 0
         for shape in ctx.shapes:
             part = ctx.tensor(shape)
@@ -82,7 +87,7 @@ class Product(Layer):
 
     many_inputs = True
 
-    def build(self, shape):
+    def build(self, shape: list[Shape]) -> Shape:
         whole = max(shape, key=lambda s: (math.prod(s), len(s)))
         for other in shape:
             if other != whole and not (other and other[-1] == whole[-1] == math.prod(other)):
@@ -91,14 +96,14 @@ class Product(Layer):
                 )
         return whole
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: list[Tensor], training: bool) -> Tensor:
         pairs, y = [], x[0]
         for other in x[1:]:
             pairs.append((y, other))
             y = _multiply(ctx, y, other)
         return ctx.keep(y, pairs=pairs)
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> list[Tensor]:
         parts = []
         for a, b in reversed(ctx.pairs):
             dy, part = _multiply_backward(ctx, a, b, dy)
@@ -106,15 +111,15 @@ class Product(Layer):
         return [dy, *reversed(parts)]
 
 
-def _sample_size(x):
+def _sample_size(x: Tensor) -> int:
     return math.prod(x.shape[1:])
 
 
-def _sizes(x):
+def _sizes(x: Tensor) -> dict[str, int]:
     return {"batch": x.shape[0], "rows": _sample_size(x) // x.columns, "channels": x.columns}
 
 
-def _multiply(ctx, a, b):
+def _multiply(ctx: Context, a: Tensor, b: Tensor) -> Tensor:
     y = ctx.tensor(max(a.shape, b.shape, key=lambda s: (math.prod(s[1:]), len(s))))
     if _sample_size(a) == _sample_size(b):
         ctx.call("multiply", reads={"a": a, "b": b}, writes={"y": y}, in_place=("a", "y"), work=4 * y.size, n=y.size)
@@ -125,7 +130,7 @@ def _multiply(ctx, a, b):
     return y
 
 
-def _multiply_backward(ctx, a, b, dy):
+def _multiply_backward(ctx: Context, a: Tensor, b: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients at a and b."""
     da, db = ctx.tensor(a.shape), ctx.tensor(b.shape)
     if _sample_size(a) == _sample_size(b):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +11,10 @@ from fastnet import checks
 from fastnet.files import register
 from fastnet.kernels.sample_norm import checked_groups
 from fastnet.layers.base import Layer
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context, Tensor
+    from fastnet.types import Shape
 
 __all__ = ["BatchNorm", "GroupNorm", "LayerNorm", "RMSNorm"]
 
@@ -41,14 +46,15 @@ class BatchNorm(Layer):
 
     is_norm = True
 
-    def __init__(self, *, momentum=0.1, epsilon=1e-5, scale=True, center=True, name=None):
+    def __init__(self, *, momentum: float = 0.1, epsilon: float = 1e-5, scale: bool = True, center: bool = True,
+                 name: str | None = None) -> None:  # fmt: skip
         super().__init__(name=name)
         self.momentum = checks.real_number("momentum", momentum, above=0, most=1)
         self.epsilon = checks.real_number("epsilon", epsilon, above=0)
         self.scale = checks.flag("scale", scale)
         self.center = checks.flag("center", center)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         channels = shape[-1:]
         self.weight = self.add_parameter("weight", channels, init="ones") if self.scale else None
         self.bias = self.add_parameter("bias", channels, init="zeros") if self.center else None
@@ -56,7 +62,7 @@ class BatchNorm(Layer):
         self.running_variance = self.add_parameter("running_variance", channels, init="ones", trainable=False)
         return shape
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         y = ctx.tensor(x.shape)
         gamma, beta = ctx.value(self.weight), ctx.value(self.bias)
         running_mean, running_variance = ctx.value(self.running_mean), ctx.value(self.running_variance)
@@ -89,7 +95,7 @@ class BatchNorm(Layer):
         )  # fmt: skip
         return ctx.keep(y, x=x, batch=(mean, inverse_std))
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         dx = ctx.tensor(dy.shape)
         dgamma, dbeta = ctx.grad(self.weight), ctx.grad(self.bias)
         reads = {"x": ctx.x, "dy": dy, "gamma": ctx.value(self.weight)}
@@ -114,7 +120,7 @@ class BatchNorm(Layer):
             ctx.call("batch_norm_backward", reads=reads, writes=writes, parts=0, **numbers)
         return dx
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {
             "momentum": self.momentum,
             "epsilon": self.epsilon,
@@ -141,14 +147,15 @@ class LayerNorm(Layer):
 
     is_norm = True
 
-    def __init__(self, *, axes=1, epsilon=1e-5, scale=True, center=True, name=None):
+    def __init__(self, *, axes: int = 1, epsilon: float = 1e-5, scale: bool = True, center: bool = True,
+                 name: str | None = None) -> None:  # fmt: skip
         super().__init__(name=name)
         self.axes = checks.whole_number("axes", axes, least=1)
         self.epsilon = checks.real_number("epsilon", epsilon, above=0)
         self.scale = checks.flag("scale", scale)
         self.center = checks.flag("center", center)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         if self.axes > len(shape):
             raise ValueError(f"axes={self.axes}: inputs of shape {shape} have {len(shape)} axes besides the batch")
         normalized = shape[-self.axes :]
@@ -157,7 +164,7 @@ class LayerNorm(Layer):
         self.bias = self.add_parameter("bias", normalized, init="zeros") if self.center else None
         return shape
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         rows = x.size // self.columns
         y, mean, inverse_std = ctx.tensor(x.shape), ctx.tensor((rows,)), ctx.tensor((rows,))
         ctx.call(
@@ -168,7 +175,7 @@ class LayerNorm(Layer):
         )  # fmt: skip
         return ctx.keep(y, x=x, mean=mean, inverse_std=inverse_std)
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         dx = ctx.tensor(dy.shape)
         dgamma, dbeta = ctx.grad(self.weight), ctx.grad(self.bias)
         ctx.call(
@@ -181,7 +188,7 @@ class LayerNorm(Layer):
         )  # fmt: skip
         return dx
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {
             "axes": self.axes,
             "epsilon": self.epsilon,
@@ -222,14 +229,15 @@ class GroupNorm(Layer):
 
     is_norm = True
 
-    def __init__(self, groups=32, *, epsilon=1e-5, scale=True, center=True, name=None):
+    def __init__(self, groups: int = 32, *, epsilon: float = 1e-5, scale: bool = True, center: bool = True,
+                 name: str | None = None) -> None:  # fmt: skip
         super().__init__(name=name)
         self.groups = checks.whole_number("groups", groups, least=1)
         self.epsilon = checks.real_number("epsilon", epsilon, above=0)
         self.scale = checks.flag("scale", scale)
         self.center = checks.flag("center", center)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         if not shape:
             raise ValueError(f"GroupNorm needs inputs with at least one axis besides the batch; got shape {shape}")
         checked_groups(self.groups, shape[-1])
@@ -242,10 +250,10 @@ class GroupNorm(Layer):
         self.bias = self.add_parameter("bias", channels, init="zeros") if self.center else None
         return shape
 
-    def _sizes(self, x):
+    def _sizes(self, x: Tensor) -> dict[str, int]:
         return {"batch": x.shape[0], "rows": math.prod(x.shape[1:-1]), "channels": x.columns, "groups": self.groups}
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         statistics = (x.shape[0], self.groups)
         y, mean, inverse_std = ctx.tensor(x.shape), ctx.tensor(statistics), ctx.tensor(statistics)
         ctx.call(
@@ -256,7 +264,7 @@ class GroupNorm(Layer):
         )  # fmt: skip
         return ctx.keep(y, x=x, mean=mean, inverse_std=inverse_std)
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         dx = ctx.tensor(dy.shape)
         dgamma, dbeta = ctx.grad(self.weight), ctx.grad(self.bias)
         ctx.call(
@@ -269,7 +277,7 @@ class GroupNorm(Layer):
         )  # fmt: skip
         return dx
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {
             "groups": self.groups,
             "epsilon": self.epsilon,
@@ -304,13 +312,14 @@ class RMSNorm(Layer):
 
     is_norm = True
 
-    def __init__(self, *, axes=1, epsilon=None, scale=True, name=None):
+    def __init__(self, *, axes: int = 1, epsilon: float | None = None, scale: bool = True,
+                 name: str | None = None) -> None:  # fmt: skip
         super().__init__(name=name)
         self.axes = checks.whole_number("axes", axes, least=1)
         self.epsilon = None if epsilon is None else checks.real_number("epsilon", epsilon, above=0)
         self.scale = checks.flag("scale", scale)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         if self.axes > len(shape):
             raise ValueError(f"axes={self.axes}: inputs of shape {shape} have {len(shape)} axes besides the batch")
         normalized = shape[-self.axes :]
@@ -318,7 +327,7 @@ class RMSNorm(Layer):
         self.weight = self.add_parameter("weight", normalized, init="ones") if self.scale else None
         return shape
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         rows = x.size // self.columns
         y, inverse_rms = ctx.tensor(x.shape), ctx.tensor((rows,))
         epsilon = float(np.finfo(x.dtype).eps) if self.epsilon is None else self.epsilon
@@ -329,7 +338,7 @@ class RMSNorm(Layer):
         )  # fmt: skip
         return ctx.keep(y, x=x, inverse_rms=inverse_rms)
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         dx, dgamma = ctx.tensor(dy.shape), ctx.grad(self.weight)
         ctx.call(
             "rms_norm_backward",
@@ -339,5 +348,5 @@ class RMSNorm(Layer):
         )  # fmt: skip
         return dx
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"axes": self.axes, "epsilon": self.epsilon, "scale": self.scale, **super().config()}

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet import checks
 from fastnet.files import register
 from fastnet.layers.base import Layer
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context, Tensor
+    from fastnet.types import ArrayLike, Shape
 
 __all__ = ["Normalize"]
 
@@ -40,7 +46,7 @@ class Normalize(Layer):
     True
     """
 
-    def __init__(self, mean, std, *, name=None):
+    def __init__(self, mean: ArrayLike, std: ArrayLike, *, name: str | None = None) -> None:
         super().__init__(name=name)
         self.mean = _figures("mean", mean)
         self.std = _figures("std", std)
@@ -53,7 +59,7 @@ class Normalize(Layer):
             raise ValueError(f"mean and std must have the same length; got {len(self.mean)} and {len(self.std)}")
 
     @classmethod
-    def of(cls, x, *, name=None) -> Normalize:
+    def of(cls, x: ArrayLike, *, name: str | None = None) -> Normalize:
         """The layer that brings the channels of `x` to mean 0 and deviation 1; a constant channel keeps its scale."""
         x = np.asarray(x)
         if x.ndim < 2 or not x.size or x.dtype.kind not in "fiub":
@@ -62,7 +68,7 @@ class Normalize(Layer):
         mean, std = x.mean(axis=axes, dtype=np.float64), x.std(axis=axes, dtype=np.float64)
         return cls(mean, np.where(std > 0, std, 1), name=name)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         channels = shape[-1]
         for argument, figures in (("mean", self.mean), ("std", self.std)):
             if isinstance(figures, list) and len(figures) != channels:
@@ -75,7 +81,7 @@ class Normalize(Layer):
         self.variance = self.add_parameter("variance", (channels,), init=std**2, trainable=False)
         return shape
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         y = ctx.tensor(x.shape)
         ctx.call(
             "batch_norm_inference",
@@ -85,7 +91,7 @@ class Normalize(Layer):
         )  # fmt: skip
         return ctx.keep(y)
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         dx = ctx.tensor(dy.shape)
         ctx.call(
             "batch_norm_inference_backward",
@@ -95,11 +101,11 @@ class Normalize(Layer):
         )  # fmt: skip
         return dx
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"mean": self.mean, "std": self.std, **super().config()}
 
 
-def _figures(argument: str, value) -> float | list[float]:
+def _figures(argument: str, value: Any) -> float | list[float]:
     """One finite number, or a list of them."""
     array = np.asarray(value)
     if array.dtype.kind not in "fiub" or array.ndim > 1 or not array.size:

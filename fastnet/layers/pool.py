@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from fastnet import checks
 from fastnet.files import register
 from fastnet.kernels import pool, windows
 from fastnet.layers.base import Layer
 from fastnet.layers.images import image_sizes, record
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context, Tensor
+    from fastnet.types import Padding, Shape, Sizes
 
 __all__ = ["AvgPool1D", "AvgPool2D", "GlobalAvgPool2D", "GlobalMaxPool2D", "MaxPool1D", "MaxPool2D"]
 
@@ -14,7 +20,7 @@ __all__ = ["AvgPool1D", "AvgPool2D", "GlobalAvgPool2D", "GlobalMaxPool2D", "MaxP
 class _Max(Layer):
     """The greatest element of each window; `axes` says where the windows are."""
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         axes = self.axes(x.shape[1:])
         y = ctx.tensor((x.shape[0], *self.build(x.shape[1:])))
         dtype = pool.argmax_dtype(axes)
@@ -24,7 +30,7 @@ class _Max(Layer):
                  work=4 * (x.size + y.size), **numbers)  # fmt: skip
         return ctx.keep(y, argmax=argmax, numbers=numbers, x_shape=x.shape)
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         dx = ctx.tensor(ctx.x_shape)
         ctx.call("max_pool_backward", reads={"dy": dy, "argmax": ctx.argmax}, writes={"dx": dx},
                  work=4 * (dx.size + dy.size), **ctx.numbers)  # fmt: skip
@@ -36,13 +42,13 @@ class _Average(Layer):
 
     divisor = pool.DIVISOR_IMAGE
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         axes = self.axes(x.shape[1:])
         numbers = pool.average_numbers(x.shape[0], x.columns, axes, self.divisor)
         y = record(ctx, "average_pool", x, (x.shape[0], *self.build(x.shape[1:])), numbers)
         return ctx.keep(y, numbers=numbers, x_shape=x.shape)
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         return record(ctx, "average_pool_backward", dy, ctx.x_shape, ctx.numbers, ("dy", "dx"))
 
 
@@ -51,22 +57,23 @@ class _Pool(Layer):
 
     n_axes = 2
 
-    def __init__(self, pool_size, *, stride=None, padding="valid", ceil_mode=False, name=None):
+    def __init__(self, pool_size: Sizes, *, stride: Sizes | None = None, padding: Padding = "valid",
+                 ceil_mode: bool = False, name: str | None = None) -> None:  # fmt: skip
         super().__init__(name=name)
         self.pool_size = windows.pair("pool_size", pool_size, count=self.n_axes)
         self.stride = self.pool_size if stride is None else windows.pair("stride", stride, count=self.n_axes)
         self.padding = windows.padding(padding, self.n_axes)
         self.ceil_mode = checks.flag("ceil_mode", ceil_mode)
 
-    def axes(self, shape) -> tuple[windows.Axis, ...]:
+    def axes(self, shape: Shape) -> tuple[windows.Axis, ...]:
         """The windows on images of one sample's shape."""
         sizes = image_sizes(self, shape, self.n_axes)
         return pool.geometry(sizes, self.pool_size, self.stride, self.padding, self.ceil_mode)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         return (*(axis.output for axis in self.axes(shape)), shape[-1])
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {
             "pool_size": self.pool_size,
             "stride": self.stride,
@@ -77,15 +84,16 @@ class _Pool(Layer):
 
 
 class _AvgPool(_Average, _Pool):
-    def __init__(self, pool_size, *, stride=None, padding="valid", ceil_mode=False, count_include_pad=True, name=None):
+    def __init__(self, pool_size: Sizes, *, stride: Sizes | None = None, padding: Padding = "valid",
+                 ceil_mode: bool = False, count_include_pad: bool = True, name: str | None = None) -> None:  # fmt: skip
         super().__init__(pool_size, stride=stride, padding=padding, ceil_mode=ceil_mode, name=name)
         self.count_include_pad = checks.flag("count_include_pad", count_include_pad)
 
     @property
-    def divisor(self):
+    def divisor(self) -> int:
         return pool.DIVISOR_PADDED if self.count_include_pad else pool.DIVISOR_IMAGE
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {**super().config(), "count_include_pad": self.count_include_pad}
 
 
@@ -221,20 +229,20 @@ class AvgPool1D(_AvgPool):
 class _GlobalPool(Layer):
     """One window, as large as the image."""
 
-    def __init__(self, *, keep_dims=False, name=None):
+    def __init__(self, *, keep_dims: bool = False, name: str | None = None) -> None:
         super().__init__(name=name)
         self.keep_dims = checks.flag("keep_dims", keep_dims)
 
-    def axes(self, shape) -> tuple[windows.Axis, ...]:
+    def axes(self, shape: Shape) -> tuple[windows.Axis, ...]:
         """The one window on each axis of images of one sample's shape."""
         sizes = image_sizes(self, shape, 2)
         return pool.geometry(sizes, sizes)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         image_sizes(self, shape, 2)
         return (1, 1, shape[-1]) if self.keep_dims else shape[-1:]
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"keep_dims": self.keep_dims, **super().config()}
 
 

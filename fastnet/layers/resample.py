@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Literal
+
 from fastnet import checks
 from fastnet.files import register
 from fastnet.kernels import pool, resample, windows
 from fastnet.layers.base import Layer
 from fastnet.layers.images import image_sizes, record
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context, Tensor
+    from fastnet.types import Borders, Shape, Sizes
 
 __all__ = ["Crop2D", "ReflectPad2D", "UpSample2D", "ZeroPad2D"]
 
@@ -41,16 +47,17 @@ class UpSample2D(Layer):
     array([0., 1., 3., 4.], dtype=float32)
     """
 
-    def __init__(self, factor=2, *, interpolation="nearest", name=None):
+    def __init__(self, factor: Sizes = 2, *, interpolation: Literal["nearest", "bilinear"] = "nearest",
+                 name: str | None = None) -> None:  # fmt: skip
         super().__init__(name=name)
         self.factor = windows.pair("factor", factor)
         self.interpolation = checks.choice("interpolation", interpolation, resample.INTERPOLATIONS)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         sizes = image_sizes(self, shape, 2)
         return (*(n * f for n, f in zip(sizes, self.factor, strict=True)), shape[-1])
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         shape = (x.shape[0], *self.build(x.shape[1:]))
         sizes = x.shape[1:-1]
         if self.interpolation == "nearest":
@@ -62,31 +69,31 @@ class UpSample2D(Layer):
             y = record(ctx, "upsample_linear", x, shape, numbers)
         return ctx.keep(y, numbers=numbers, x_shape=x.shape)
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         if self.interpolation == "nearest":
             return record(ctx, "average_pool", dy, ctx.x_shape, ctx.numbers)
         return record(ctx, "upsample_linear_backward", dy, ctx.x_shape, ctx.numbers, ("dy", "dx"))
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"factor": self.factor, "interpolation": self.interpolation, **super().config()}
 
 
 class _Pad(Layer):
     mode: str
 
-    def __init__(self, padding, *, name=None):
+    def __init__(self, padding: Borders, *, name: str | None = None) -> None:
         super().__init__(name=name)
         self.padding = windows.borders("padding", padding)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         return (*resample.padded_sizes(image_sizes(self, shape, 2), self.padding, self.mode), shape[-1])
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         numbers = resample.border_numbers(x.shape[0], x.shape[1:-1], x.columns, self.padding)
         y = record(ctx, f"{self.mode}_pad", x, (x.shape[0], *self.build(x.shape[1:])), numbers)
         return ctx.keep(y, numbers=numbers, x_shape=x.shape)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"padding": self.padding, **super().config()}
 
 
@@ -117,7 +124,7 @@ class ZeroPad2D(_Pad):
 
     mode = "zero"
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         return record(ctx, "crop", dy, ctx.x_shape, ctx.numbers)
 
 
@@ -150,7 +157,7 @@ class ReflectPad2D(_Pad):
 
     mode = "reflect"
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         return record(ctx, "reflect_pad_backward", dy, ctx.x_shape, ctx.numbers, ("dy", "dx"))
 
 
@@ -179,20 +186,20 @@ class Crop2D(Layer):
     array([1., 2.], dtype=float32)
     """
 
-    def __init__(self, cropping, *, name=None):
+    def __init__(self, cropping: Borders, *, name: str | None = None) -> None:
         super().__init__(name=name)
         self.cropping = windows.borders("cropping", cropping)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         return (*resample.cropped_sizes(image_sizes(self, shape, 2), self.cropping), shape[-1])
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         shape = (x.shape[0], *self.build(x.shape[1:]))
         numbers = resample.border_numbers(x.shape[0], shape[1:-1], x.columns, self.cropping)
         return ctx.keep(record(ctx, "crop", x, shape, numbers), numbers=numbers, x_shape=x.shape)
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         return record(ctx, "zero_pad", dy, ctx.x_shape, ctx.numbers)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"cropping": self.cropping, **super().config()}

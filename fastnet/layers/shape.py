@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 from fastnet import checks
 from fastnet.files import register
 from fastnet.layers.base import Layer
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context, Tensor
+    from fastnet.types import Shape, Sizes
 
 __all__ = ["Flatten", "Reshape"]
 
@@ -15,13 +20,13 @@ __all__ = ["Flatten", "Reshape"]
 class Flatten(Layer):
     """All axes but the batch into one, the last axis fastest (images: height, width, channels)."""
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         return (math.prod(shape),)
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         return ctx.keep(x.reshape((x.shape[0], math.prod(x.shape[1:]))), shape=x.shape)
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         return dy.reshape(ctx.shape)
 
 
@@ -35,11 +40,11 @@ class Reshape(Layer):
         One sample's, without the batch.
     """
 
-    def __init__(self, shape, *, name=None):
+    def __init__(self, shape: Sizes, *, name: str | None = None) -> None:
         super().__init__(name=name)
         self.shape = checks.shape("shape", shape)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> Shape:
         if math.prod(shape) != math.prod(self.shape):
             raise ValueError(
                 f"Reshape(shape={self.shape}) needs {math.prod(self.shape)} elements a sample; "
@@ -47,11 +52,11 @@ class Reshape(Layer):
             )
         return self.shape
 
-    def record_forward(self, ctx, x, training):
+    def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         return ctx.keep(x.reshape((x.shape[0], *self.shape)), shape=x.shape)
 
-    def record_backward(self, ctx, dy):
+    def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         return dy.reshape(ctx.shape)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"shape": self.shape, **super().config()}

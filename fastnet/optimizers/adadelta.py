@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Unpack
+
 from fastnet import checks
 from fastnet.files import register
 from fastnet.optimizers.base import Optimizer
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context
+    from fastnet.training.update import Part
+    from fastnet.types import OptimizerSettings, Rate
 
 __all__ = ["Adadelta"]
 
@@ -34,13 +41,14 @@ class Adadelta(Optimizer):
 
     state = ("v", "d")
 
-    def __init__(self, learning_rate=1.0, *, rho=0.9, epsilon=1e-6, **common):
+    def __init__(self, learning_rate: Rate = 1.0, *, rho: float = 0.9, epsilon: float = 1e-6,
+                 **common: Unpack[OptimizerSettings]) -> None:  # fmt: skip
         super().__init__(learning_rate, **common)
         self.rho = checks.real_number("rho", rho, least=0, below=1)
         self.epsilon = checks.real_number("epsilon", epsilon, least=0)
 
-    def record_update(self, ctx, part):
+    def record_update(self, ctx: Context, part: Part) -> None:
         ctx.call("adadelta_update", **part.arguments(), rho=self.rho, epsilon=self.epsilon)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {**super().config(), "rho": self.rho, "epsilon": self.epsilon}

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Unpack
+
 from fastnet import checks
 from fastnet.files import register
 from fastnet.optimizers.base import Optimizer
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context
+    from fastnet.training.update import Part
+    from fastnet.types import OptimizerSettings, Rate
 
 __all__ = ["Adagrad"]
 
@@ -32,14 +39,15 @@ class Adagrad(Optimizer):
 
     state = ("s",)
 
-    def __init__(self, learning_rate=1e-2, *, learning_rate_decay=0.0, epsilon=1e-10, **common):
+    def __init__(self, learning_rate: Rate = 1e-2, *, learning_rate_decay: float = 0.0, epsilon: float = 1e-10,
+                 **common: Unpack[OptimizerSettings]) -> None:  # fmt: skip
         super().__init__(learning_rate, **common)
         self.learning_rate_decay = checks.real_number("learning_rate_decay", learning_rate_decay, least=0)
         self.epsilon = checks.real_number("epsilon", epsilon, least=0)
 
-    def record_update(self, ctx, part):
+    def record_update(self, ctx: Context, part: Part) -> None:
         ctx.call("adagrad_update", **part.arguments(), learning_rate_decay=self.learning_rate_decay,
                  epsilon=self.epsilon)  # fmt: skip
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {**super().config(), "learning_rate_decay": self.learning_rate_decay, "epsilon": self.epsilon}

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Unpack
+
 from fastnet import checks
 from fastnet.files import register
 from fastnet.optimizers.base import Optimizer
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context
+    from fastnet.training.update import Part
+    from fastnet.types import AdamSettings, OptimizerSettings, Rate
 
 __all__ = ["Adam", "AdamW"]
 
@@ -35,8 +42,8 @@ class Adam(Optimizer):
     0.0003
     """
 
-    def __init__(self, learning_rate=1e-3, *, beta_1=0.9, beta_2=0.999, epsilon=1e-8, amsgrad=False,
-                 epsilon_hat=False, **common):  # fmt: skip
+    def __init__(self, learning_rate: Rate = 1e-3, *, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
+                 amsgrad: bool = False, epsilon_hat: bool = False, **common: Unpack[OptimizerSettings]) -> None:  # fmt: skip
         super().__init__(learning_rate, **common)
         self.beta_1 = checks.real_number("beta_1", beta_1, least=0, below=1)
         self.beta_2 = checks.real_number("beta_2", beta_2, least=0, below=1)
@@ -45,11 +52,11 @@ class Adam(Optimizer):
         self.epsilon_hat = checks.flag("epsilon_hat", epsilon_hat)
         self.state = ("m", "v", "v_max") if self.amsgrad else ("m", "v")
 
-    def record_update(self, ctx, part):
+    def record_update(self, ctx: Context, part: Part) -> None:
         ctx.call("adam_update", **part.arguments(), beta_1=self.beta_1,
                  beta_2=self.beta_2, epsilon=self.epsilon, epsilon_hat=int(self.epsilon_hat))  # fmt: skip
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {
             **super().config(),
             "beta_1": self.beta_1,
@@ -73,8 +80,9 @@ class AdamW(Adam):
     0.05
     """
 
-    def __init__(self, learning_rate=1e-3, *, weight_decay=1e-2, **settings):
+    def __init__(self, learning_rate: Rate = 1e-3, *, weight_decay: float = 1e-2,
+                 **settings: Unpack[AdamSettings]) -> None:  # fmt: skip
         super().__init__(learning_rate, weight_decay=weight_decay, decoupled_weight_decay=True, **settings)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {name: value for name, value in super().config().items() if name != "decoupled_weight_decay"}

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Never
 
 from fastnet import checks, schedules
 from fastnet.optimizers.groups import ParameterGroup, near_names
 from fastnet.recording.clock import Clock
+
+if TYPE_CHECKING:
+    from fastnet.parameters import Parameter
+    from fastnet.recording import Context
+    from fastnet.training.update import Part
+    from fastnet.types import OptimizerLike, Rate
 
 __all__ = ["Optimizer", "get"]
 
@@ -38,11 +46,12 @@ class Optimizer:
     #: Whether each element is updated by itself, so that parameters side by side may be taken as one.
     elementwise = True
 
-    def __init__(self, learning_rate, *, weight_decay=0.0, decoupled_weight_decay=False, decay_biases=True, groups=(),
-                 **unknown):  # fmt: skip
+    def __init__(self, learning_rate: Rate, *, weight_decay: float = 0.0, decoupled_weight_decay: bool = False,
+                 decay_biases: bool = True, groups: ParameterGroup | Sequence[ParameterGroup] = (),
+                 **unknown: Never) -> None:  # fmt: skip
         if unknown:
-            name, known = next(iter(unknown)), inspect.signature(type(self)).parameters
-            known = [*known, *inspect.signature(Optimizer).parameters]
+            name = next(iter(unknown))
+            known = [*inspect.signature(type(self)).parameters, *inspect.signature(Optimizer).parameters]
             raise TypeError(f"{type(self).__name__} has no argument {name!r}{checks.nearest(name, known)}")
         self.learning_rate = learning_rate
         self._weight_decay = checks.real_number("weight_decay", weight_decay, least=0)
@@ -58,7 +67,7 @@ class Optimizer:
         return self._learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, value):
+    def learning_rate(self, value: Rate) -> None:
         self._learning_rate = schedules.get(value)
 
     @property
@@ -66,7 +75,7 @@ class Optimizer:
         return self._weight_decay
 
     @weight_decay.setter
-    def weight_decay(self, value):
+    def weight_decay(self, value: float) -> None:
         self._weight_decay = checks.real_number("weight_decay", value, least=0)
 
     @property
@@ -81,7 +90,7 @@ class Optimizer:
     def groups(self) -> list[ParameterGroup]:
         return list(self._groups)
 
-    def named(self, parameters) -> Optimizer:
+    def named(self, parameters: Sequence[Parameter]) -> Optimizer:
         """A copy for a copy of the network: groups that were made with its layers name their parameters."""
         twin = copy.copy(self)
         twin._groups = [group.named(parameters) for group in self._groups]
@@ -89,35 +98,35 @@ class Optimizer:
 
     # What the update phase asks
 
-    def group_of(self, parameter) -> ParameterGroup | None:
+    def group_of(self, parameter: Parameter) -> ParameterGroup | None:
         """The first group that has a parameter."""
         return next((group for group in self._groups if group.has(parameter)), None)
 
-    def check_groups(self, parameters) -> None:
+    def check_groups(self, parameters: Sequence[Parameter]) -> None:
         """Refuse groups that have none of the parameters that are updated, frozen ones among them."""
         for group in self._groups:
             if not any(group.has(parameter) for parameter in parameters):
                 near = near_names(group.match, parameters)
                 raise ValueError(f"{group!r} matches no parameter that {type(self).__name__} updates{near}")
 
-    def rate_sources(self) -> list:
+    def rate_sources(self) -> list[Any]:
         """What has a `learning_rate`: this rule, then the groups with one of their own."""
         return [self, *(group for group in self._groups if group.learning_rate is not None)]
 
-    def decay_of(self, parameter, group=None) -> float:
+    def decay_of(self, parameter: Parameter, group: ParameterGroup | None = None) -> float:
         """The weight decay of one parameter."""
         if group is not None and group.weight_decay is not None:
             return group.weight_decay
         return self._weight_decay if self._decay_biases or len(parameter.shape) > 1 else 0.0
 
-    def parts(self, parameters) -> list[tuple]:
+    def parts(self, parameters: Sequence[Parameter]) -> list[tuple[Optimizer, Sequence[Parameter]]]:
         """Pairs of a rule and the parameters that it updates: this rule and all of them, unless it leaves some to others.
 
         `parameters` are those of the whole network in order, frozen ones among them.
         """
         return [(self, parameters)]
 
-    def record_update(self, ctx, part) -> None:
+    def record_update(self, ctx: Context, part: Part) -> None:
         """Record the kernel that updates a part of the parameters.
 
         ``part.arguments()`` has the fields that all rules share (w, g, ranges, control, n_ranges), one
@@ -125,7 +134,7 @@ class Optimizer:
         """
         raise TypeError(f"optimizer {type(self).__name__} does not define record_update")
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {
             "learning_rate": self.learning_rate,
@@ -135,18 +144,18 @@ class Optimizer:
             "groups": self.groups,
         }
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         # Recordings have all settings but the learning rate in them.
         changes = name in self.__dict__ and name != "_learning_rate"
         super().__setattr__(name, value)
         if changes:
             Clock.tick()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
 
 
-def get(optimizer, argument: str = "optimizer") -> Optimizer:
+def get(optimizer: OptimizerLike, argument: str = "optimizer") -> Optimizer:
     """An optimizer from its name, with its defaults, or as it is."""
     from fastnet import optimizers
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Unpack
+
 from fastnet import checks
 from fastnet.files import register
 from fastnet.optimizers.base import Optimizer
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context
+    from fastnet.training.update import Part
+    from fastnet.types import GroupSettings, Rate
 
 __all__ = ["Lion"]
 
@@ -34,14 +41,15 @@ class Lion(Optimizer):
 
     state = ("m",)
 
-    def __init__(self, learning_rate=1e-4, *, beta_1=0.9, beta_2=0.99, weight_decay=0.0, **common):
+    def __init__(self, learning_rate: Rate = 1e-4, *, beta_1: float = 0.9, beta_2: float = 0.99,
+                 weight_decay: float = 0.0, **common: Unpack[GroupSettings]) -> None:  # fmt: skip
         super().__init__(learning_rate, weight_decay=weight_decay, decoupled_weight_decay=True, **common)
         self.beta_1 = checks.real_number("beta_1", beta_1, least=0, below=1)
         self.beta_2 = checks.real_number("beta_2", beta_2, least=0, below=1)
 
-    def record_update(self, ctx, part):
+    def record_update(self, ctx: Context, part: Part) -> None:
         ctx.call("lion_update", **part.arguments(), beta_1=self.beta_1, beta_2=self.beta_2)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         common = {name: value for name, value in super().config().items() if name != "decoupled_weight_decay"}
         return {**common, "beta_1": self.beta_1, "beta_2": self.beta_2}

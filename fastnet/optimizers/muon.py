@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from fastnet import checks
 from fastnet.files import register
 from fastnet.optimizers.adam import AdamW
 from fastnet.optimizers.base import Optimizer, get
 from fastnet.optimizers.groups import checked_match, matches, names_of, near_names
+
+if TYPE_CHECKING:
+    from fastnet.parameters import Parameter
+    from fastnet.recording import Context, Tensor
+    from fastnet.training.update import Part
+    from fastnet.types import GroupSettings, LayerNames, OptimizerLike, Rate
 
 __all__ = ["Muon"]
 
@@ -84,8 +92,10 @@ class Muon(Optimizer):
     state = ("b",)
     elementwise = False
 
-    def __init__(self, learning_rate=1e-3, *, momentum=0.95, nesterov=True, steps=5, epsilon=1e-7,
-                 adjust_learning_rate="original", weight_decay=0.1, others=None, exclude=None, **common):  # fmt: skip
+    def __init__(self, learning_rate: Rate = 1e-3, *, momentum: float = 0.95, nesterov: bool = True, steps: int = 5,
+                 epsilon: float = 1e-7, adjust_learning_rate: Literal["original", "match_rms_adamw"] = "original",
+                 weight_decay: float = 0.1, others: OptimizerLike | None = None, exclude: LayerNames | None = None,
+                 **common: Unpack[GroupSettings]) -> None:  # fmt: skip
         super().__init__(learning_rate, weight_decay=weight_decay, decoupled_weight_decay=True, **common)
         self.momentum = checks.real_number("momentum", momentum, least=0, below=1)
         self.nesterov = checks.flag("nesterov", nesterov)
@@ -97,7 +107,7 @@ class Muon(Optimizer):
             raise ValueError(f"others must be a rule for any parameter; got {type(self.others).__name__}")
         self.exclude = None if exclude is None else checked_match("exclude", exclude)
 
-    def parts(self, parameters):
+    def parts(self, parameters: Sequence[Parameter]) -> list[tuple[Optimizer, Sequence[Parameter]]]:
         matrices = [p for p in parameters if len(p.shape) > 1]
         if self.exclude is None:
             hidden = matrices[:-1]
@@ -106,14 +116,14 @@ class Muon(Optimizer):
         chosen = set(hidden)
         return [(self, hidden), (self.others, [p for p in parameters if p not in chosen])]
 
-    def named(self, parameters):
+    def named(self, parameters: Sequence[Parameter]) -> Optimizer:
         twin = super().named(parameters)
         twin.others = self.others.named(parameters)
         if self.exclude is not None:
             twin.exclude = [p.name for p in parameters if matches(self.exclude, p)]
         return twin
 
-    def check_groups(self, parameters):
+    def check_groups(self, parameters: Sequence[Parameter]) -> None:
         for item in self.exclude or ():
             if not any(matches([item], p) for p in parameters):
                 raise ValueError(
@@ -123,10 +133,10 @@ class Muon(Optimizer):
         super().check_groups(hidden)
         self.others.check_groups(rest)
 
-    def rate_sources(self):
+    def rate_sources(self) -> list[Any]:
         return [*super().rate_sources(), *self.others.rate_sources()]
 
-    def record_update(self, ctx, part):
+    def record_update(self, ctx: Context, part: Part) -> None:
         control = ctx.recording.control_field()
         for index, parameter in enumerate(part.parameters):
             columns = parameter.shape[-1]
@@ -142,7 +152,7 @@ class Muon(Optimizer):
             factor = ADJUSTMENTS[self.adjust_learning_rate](rows, columns) / SCALE
             ctx.call("muon_end", reads={"x": x, **shared}, updates={"w": part.values}, work=8 * x.size, factor=factor)
 
-    def _record_orthogonalization(self, ctx, y):
+    def _record_orthogonalization(self, ctx: Context, y: Tensor) -> Tensor:
         """The iterations, of the products of y's shorter side."""
         tall = y.rows > y.columns
         for _ in range(self.steps):
@@ -152,7 +162,7 @@ class Muon(Optimizer):
             y = ctx.update_product(left, right, start=y, start_factor=A)
         return y
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         common = {name: value for name, value in super().config().items() if name != "decoupled_weight_decay"}
         return {
             **common,

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Unpack
+
 from fastnet import checks
 from fastnet.files import register
 from fastnet.optimizers.base import Optimizer
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context
+    from fastnet.training.update import Part
+    from fastnet.types import OptimizerSettings, Rate
 
 __all__ = ["RAdam"]
 
@@ -35,14 +42,15 @@ class RAdam(Optimizer):
 
     state = ("m", "v")
 
-    def __init__(self, learning_rate=1e-3, *, beta_1=0.9, beta_2=0.999, epsilon=1e-8, **common):
+    def __init__(self, learning_rate: Rate = 1e-3, *, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
+                 **common: Unpack[OptimizerSettings]) -> None:  # fmt: skip
         super().__init__(learning_rate, **common)
         self.beta_1 = checks.real_number("beta_1", beta_1, least=0, below=1)
         self.beta_2 = checks.real_number("beta_2", beta_2, least=0, below=1)
         self.epsilon = checks.real_number("epsilon", epsilon, least=0)
 
-    def record_update(self, ctx, part):
+    def record_update(self, ctx: Context, part: Part) -> None:
         ctx.call("radam_update", **part.arguments(), beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {**super().config(), "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}

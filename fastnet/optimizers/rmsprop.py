@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Unpack
+
 from fastnet import checks
 from fastnet.files import register
 from fastnet.optimizers.base import Optimizer
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context
+    from fastnet.training.update import Part
+    from fastnet.types import OptimizerSettings, Rate
 
 __all__ = ["RMSprop"]
 
@@ -33,7 +40,8 @@ class RMSprop(Optimizer):
     0.99
     """
 
-    def __init__(self, learning_rate=1e-2, *, rho=0.99, epsilon=1e-8, momentum=0.0, centered=False, **common):
+    def __init__(self, learning_rate: Rate = 1e-2, *, rho: float = 0.99, epsilon: float = 1e-8, momentum: float = 0.0,
+                 centered: bool = False, **common: Unpack[OptimizerSettings]) -> None:  # fmt: skip
         super().__init__(learning_rate, **common)
         self.rho = checks.real_number("rho", rho, least=0, below=1)
         self.epsilon = checks.real_number("epsilon", epsilon, least=0)
@@ -41,11 +49,11 @@ class RMSprop(Optimizer):
         self.centered = checks.flag("centered", centered)
         self.state = ("v", *(["b"] if self.momentum else []), *(["a"] if self.centered else []))
 
-    def record_update(self, ctx, part):
+    def record_update(self, ctx: Context, part: Part) -> None:
         ctx.call("rmsprop_update", **part.arguments(), rho=self.rho, epsilon=self.epsilon,
                  momentum=self.momentum)  # fmt: skip
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {
             **super().config(),
             "rho": self.rho,

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Unpack
+
 from fastnet import checks
 from fastnet.files import register
 from fastnet.optimizers.base import Optimizer
+
+if TYPE_CHECKING:
+    from fastnet.recording import Context
+    from fastnet.training.update import Part
+    from fastnet.types import OptimizerSettings, Rate
 
 __all__ = ["SGD"]
 
@@ -33,7 +40,8 @@ class SGD(Optimizer):
     0.9
     """
 
-    def __init__(self, learning_rate=1e-3, *, momentum=0.0, nesterov=False, **common):
+    def __init__(self, learning_rate: Rate = 1e-3, *, momentum: float = 0.0, nesterov: bool = False,
+                 **common: Unpack[OptimizerSettings]) -> None:  # fmt: skip
         super().__init__(learning_rate, **common)
         self.momentum = checks.real_number("momentum", momentum, least=0, below=1)
         self.nesterov = checks.flag("nesterov", nesterov)
@@ -41,8 +49,8 @@ class SGD(Optimizer):
             raise ValueError("nesterov=True needs a momentum above 0; got momentum=0")
         self.state = ("b",) if self.momentum else ()
 
-    def record_update(self, ctx, part):
+    def record_update(self, ctx: Context, part: Part) -> None:
         ctx.call("sgd_update", **part.arguments(), nesterov=int(self.nesterov), momentum=self.momentum)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {**super().config(), "momentum": self.momentum, "nesterov": self.nesterov}

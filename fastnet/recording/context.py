@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 from fastnet.kernels.activation import SLOPE
 from fastnet.native.plan import ControlBlock
-from fastnet.recording.recording import Recording, Tensor
+from fastnet.recording.recording import Node, Recording, Tensor
+
+if TYPE_CHECKING:
+    from fastnet.kernels.convolution import Convolution, Pass
+    from fastnet.parameters import Parameter
+    from fastnet.types import Shape
 
 FORWARD_COUNT = ControlBlock.offset("forward")
 
@@ -15,14 +23,20 @@ class Context:
     Parameters are given as they are: the context knows where their values and gradients live.
     """
 
-    def __init__(self, recording: Recording, place: str, training: bool, frozen: bool = False):
+    def __init__(self, recording: Recording, place: str, training: bool, frozen: bool = False) -> None:
         self.recording = recording
         self.place = place
         self.training = training
         self.frozen = frozen
+        self.stream_key: tuple[int, int]
         self.slopes: dict[Tensor, Tensor | None] = {}  # of each activated tensor, where its activation computes it
 
-    def keep(self, y, **saved):
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """What `keep` was given."""
+
+    def keep(self, y: Tensor, **saved: Any) -> Tensor:
         """Keep tensors (or anything) for the backward pass, as attributes; returns `y`, kept too."""
         self.y = y
         for name, value in saved.items():
@@ -31,14 +45,14 @@ class Context:
 
     # Where values live
 
-    def value(self, parameter) -> Tensor | None:
+    def value(self, parameter: Parameter | None) -> Tensor | None:
         """A parameter's value as a tensor (a tensor or None is passed through)."""
         if parameter is None or isinstance(parameter, Tensor):
             return parameter
         segment, offset = parameter.segment, parameter.offset
         return self.recording.outside(segment.values, parameter.shape, offset=offset)
 
-    def grad(self, parameter) -> Tensor | None:
+    def grad(self, parameter: Parameter | None) -> Tensor | None:
         """Where a parameter's gradient goes; what a frozen layer writes there is left out later."""
         if parameter is None:
             return None
@@ -50,10 +64,10 @@ class Context:
             gradients[parameter] = self.recording.outside(segment.gradients, parameter.shape, offset=offset)
         return gradients[parameter]
 
-    def tensor(self, shape, dtype=None) -> Tensor:
+    def tensor(self, shape: Shape, dtype: Any = None) -> Tensor:
         return self.recording.tensor(shape, dtype)
 
-    def call(self, kernel: str, **arguments):
+    def call(self, kernel: str, **arguments: Any) -> Node:
         """Record any kernel by its row's fields (see `Recording.call`)."""
         return self.recording.call(kernel, **arguments)
 
@@ -63,7 +77,8 @@ class Context:
 
     # Products
 
-    def matmul(self, a, b, *, trans_a=False, trans_b=False, bias=None, activation=None, into=None, column_sums=None):
+    def matmul(self, a: Any, b: Any, *, trans_a: bool = False, trans_b: bool = False, bias: Any = None,
+               activation: Any = None, into: Tensor | None = None, column_sums: Tensor | None = None) -> Tensor:  # fmt: skip
         """`activation(op(a) op(b) + bias)`, over the last axis of `a`; see `fastnet.kernels.matmul`.
 
         `into` and `column_sums` are gradients from `grad`: the product, and the sums over the
@@ -85,7 +100,8 @@ class Context:
         )  # fmt: skip
         return self.activation(activation, c) if activation is not None else c
 
-    def update_product(self, a, b, *, trans_a=False, trans_b=False, start=None, start_factor=0.0):
+    def update_product(self, a: Any, b: Any, *, trans_a: bool = False, trans_b: bool = False,
+                       start: Tensor | None = None, start_factor: float = 0.0) -> Tensor:  # fmt: skip
         """`start_factor start + op(a) op(b)` of matrices, in an update: after a bad step nothing is computed."""
         numbers = product_numbers(a, b, trans_a, trans_b)
         c = self.tensor((numbers["M"], numbers["N"]))
@@ -98,19 +114,20 @@ class Context:
 
     # Convolutions: the kernel is what the geometry (`fastnet.kernels.convolution`) chooses
 
-    def conv(self, convolution, x, weight, bias=None) -> Tensor:
+    def conv(self, convolution: Convolution, x: Tensor, weight: Any, bias: Any = None) -> Tensor:
         """x * w + bias."""
         y = self.tensor(convolution.y_shape)
         self._pass(convolution.forward(), {"x": x, "w": weight, "bias": bias}, {"y": y})
         return y
 
-    def conv_data(self, convolution, dy, weight, bias=None) -> Tensor:
+    def conv_data(self, convolution: Convolution, dy: Tensor, weight: Any, bias: Any = None) -> Tensor:
         """The gradient of `conv` at x; with a bias, a transposed convolution."""
         dx = self.tensor(convolution.x_shape)
         self._pass(convolution.backward_data(), {"dy": dy, "w": weight, "bias": bias}, {"dx": dx})
         return dx
 
-    def conv_weights(self, convolution, x, dy, into: Tensor, bias_into: Tensor | None = None) -> None:
+    def conv_weights(self, convolution: Convolution, x: Tensor, dy: Tensor, into: Tensor | None,
+                     bias_into: Tensor | None = None) -> None:  # fmt: skip
         """The gradients of `conv` at its weights and bias, set or added in tensors from `grad`."""
         chosen = convolution.backward_weights()
         adds = {"accumulate": self.adds(into), chosen.fields["accumulate_bias"]: self.adds(bias_into)}
@@ -119,7 +136,8 @@ class Context:
                    updates={"control": self.recording.control_field()} if checked else None,
                    optional=(chosen.fields["dbias"],), **adds)  # fmt: skip
 
-    def _pass(self, chosen, reads, writes, optional=(), updates=None, **numbers) -> None:
+    def _pass(self, chosen: Pass, reads: Any, writes: Any, optional: Sequence[str] = (), updates: Any = None,
+              **numbers: Any) -> None:  # fmt: skip
         self.call(
             chosen.kernel,
             reads={chosen.fields[name]: self.value(tensor) for name, tensor in reads.items() if tensor is not None},
@@ -129,7 +147,7 @@ class Context:
 
     # Elementwise
 
-    def activation(self, activation, x: Tensor) -> Tensor:
+    def activation(self, activation: Any, x: Tensor) -> Tensor:
         """y = activation(x); `activation` is a configured activation or None."""
         if activation is None or activation.kind == 0:
             return x
@@ -141,7 +159,7 @@ class Context:
         )  # fmt: skip
         return y
 
-    def activation_backward(self, activation, dy: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def activation_backward(self, activation: Any, dy: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """dy times the slope of y = activation(x), from what its table row says: y, x, or the slope that `activation` left."""
         if activation is None or activation.kind == 0:
             return dy
@@ -182,7 +200,7 @@ class Context:
         return y
 
 
-def product_numbers(a: Tensor, b: Tensor, trans_a: bool, trans_b: bool) -> dict:
+def product_numbers(a: Tensor, b: Tensor, trans_a: bool, trans_b: bool) -> dict[str, Any]:
     """The fields of `op(a) op(b)`, over the last axis of `a`, that say no more than which product it is."""
     depth, rows = (a.rows, a.columns) if trans_a else (a.columns, a.rows)
     columns = b.rows if trans_b else b.columns

@@ -36,7 +36,7 @@ def eliminate(recording: Recording) -> None:
     recording.nodes = [node for _, node in nodes]
 
 
-def _readers(recording: Recording) -> Counter:
+def _readers(recording: Recording) -> Counter[Storage]:
     """Of each storage: how many fields read it, and who keeps it."""
     return Counter(t.storage for t in [*(t for node in recording.nodes for t in node.inputs()), *recording.kept])
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet import config
 from fastnet.native.arena import Block
 from fastnet.native.plan import Call, ControlBlock, Plan
 from fastnet.recording import passes
-from fastnet.recording.recording import Memory, Recording, Storage, Tensor
+from fastnet.recording.recording import Memory, Node, Recording, Storage, Tensor
+
+if TYPE_CHECKING:
+    from fastnet.types import Array
 
 # Multiply-adds from which an op is worth the barriers around it, and a whole program the start
 # of a parallel region (docs/ARCHITECTURE.md, "Threads", has the measurements).
@@ -19,7 +24,7 @@ PARALLEL_PROGRAM = 1_500_000
 class Workspace:
     """The memory that the programs of one owner share: it grows to the largest need, and never shrinks."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.block = Block(0)
 
     def require(self, size: int, purpose: str) -> None:
@@ -45,7 +50,8 @@ class Program:
         What the program does, for an error about memory.
     """
 
-    def __init__(self, recording: Recording, workspace: Workspace, control: ControlBlock, purpose: str = "a program"):
+    def __init__(self, recording: Recording, workspace: Workspace, control: ControlBlock,
+                 purpose: str = "a program") -> None:  # fmt: skip
         passes.eliminate(recording)
         passes.exchange(recording)
         passes.fold(recording)
@@ -58,7 +64,8 @@ class Program:
         self.control = control
         recording.control.block = control.block
         dtype = recording.dtype.name
-        calls, shared = [], {}
+        calls: list[Call | None] = []
+        shared: dict[int, Storage] = {}
         for index, node in enumerate(recording.nodes):
             if node.function is not None:
                 calls.append(None)
@@ -76,7 +83,7 @@ class Program:
         workspace.require(self.workspace_bytes, purpose)
         self._number_memories()
         self._build_plan(calls, shared)
-        self._bound_block = None
+        self._bound_block: Block | None = None
         self._arrays: dict[Memory, np.ndarray] = {}
 
     def _number_memories(self) -> None:
@@ -88,7 +95,7 @@ class Program:
                 if memory is not None and memory not in self._indices:
                     self._indices[memory] = len(self._indices) + 2
 
-    def _build_plan(self, calls, shared) -> None:
+    def _build_plan(self, calls: Any, shared: Any) -> None:
         nodes = self.recording.nodes
         parallel = sum(node.work for node in nodes if node.work >= PARALLEL_OP) >= PARALLEL_PROGRAM
         self.plan = Plan(len(self._indices) + 1, self.control)
@@ -115,7 +122,7 @@ class Program:
     def _pointer(self, memory: Memory | None, offset: int) -> tuple[int, int]:
         return (1 if memory is None else self._indices[memory], offset)
 
-    def bind(self, memory: Memory, array, writable: bool = False) -> None:
+    def bind(self, memory: Memory, array: Array, writable: bool = False) -> None:
         """Lead a memory's pointers, if any call has one, to an array."""
         index = self._indices.get(memory)
         if index is not None:
@@ -177,8 +184,8 @@ class Program:
         if ops[0] < ops[1]:
             self.plan.run(1, *ops)
 
-    def _run_python(self, node) -> None:
-        def views(tensors, writeable):
+    def _run_python(self, node: Node) -> None:
+        def views(tensors: dict[Any, Tensor], writeable: bool) -> list[Array]:
             arrays = []
             for tensor in tensors.values():
                 array = self.view(tensor)

@@ -9,20 +9,27 @@ tensors that it reads, writes and updates, so that passes can drop, fuse and pla
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from fastnet.native.arena import Block
+    from fastnet.parameters import Parameter
+    from fastnet.types import Shape
 
 
 class Memory:
     """A place that pointers lead into: `block` (fixed), or bound to an array before each run."""
 
-    def __init__(self, name: str, block=None):
+    def __init__(self, name: str, block: Block | None = None) -> None:
         self.name = name
         self.block = block
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<memory {self.name}>"
 
 
@@ -31,7 +38,7 @@ class Storage:
 
     __slots__ = ("alias", "memory", "nbytes", "offset")
 
-    def __init__(self, nbytes: int, memory: Memory | None = None, offset: int = 0):
+    def __init__(self, nbytes: int, memory: Memory | None = None, offset: int = 0) -> None:
         self.nbytes = nbytes
         self.memory = memory
         self.offset = offset
@@ -51,7 +58,7 @@ class Tensor:
 
     __slots__ = ("dtype", "shape", "start", "storage")
 
-    def __init__(self, shape, dtype, storage: Storage, start: int = 0):
+    def __init__(self, shape: Shape, dtype: Any, storage: Storage, start: int = 0) -> None:
         self.shape = tuple(shape)
         self.dtype = np.dtype(dtype)
         self.storage = storage
@@ -76,7 +83,7 @@ class Tensor:
     def columns(self) -> int:
         return self.shape[-1]
 
-    def reshape(self, shape) -> Tensor:
+    def reshape(self, shape: Shape) -> Tensor:
         """The same bytes under another shape."""
         view = Tensor(shape, self.dtype, self.storage, self.start)
         if view.size != self.size:
@@ -87,7 +94,7 @@ class Tensor:
         """The same tensor, seen from a later element on: a range of its last axis."""
         return Tensor(self.shape, self.dtype, self.storage, self.start + elements * self.dtype.itemsize)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         where = self.storage.memory.name if self.storage.memory else "workspace"
         return f"<tensor {self.shape} {self.dtype} in {where}>"
 
@@ -108,10 +115,10 @@ class Node:
     function: object = None
     effects: bool = False  # does something that no tensor shows
 
-    def inputs(self):
+    def inputs(self) -> list[Tensor]:
         return [*self.reads.values(), *self.updates.values()]
 
-    def outputs(self):
+    def outputs(self) -> list[Tensor]:
         return [*self.writes.values(), *self.updates.values()]
 
 
@@ -121,29 +128,29 @@ class Recording:
     `control` is the memory of the plan's control block; `marks` name places in the list.
     """
 
-    def __init__(self, dtype: str):
+    def __init__(self, dtype: str) -> None:
         self.dtype = np.dtype(dtype)
         self.nodes: list[Node] = []
         self.marks: dict[str, int] = {}
         self.control = Memory("control")
         self.kept: list[Tensor] = []
-        self.gradients: dict = {}  # parameter -> tensor
+        self.gradients: dict[Parameter, Tensor] = {}  # parameter -> tensor
         self.watched: list[tuple[Tensor, list[Node]]] = []  # what looks at a value as soon as it is there
         self.place = ""
         self._commits: list[Node] = []
         self._written: set[Storage] = set()
 
-    def tensor(self, shape, dtype=None) -> Tensor:
+    def tensor(self, shape: Shape, dtype: Any = None) -> Tensor:
         """A new tensor in the workspace."""
         dtype = np.dtype(dtype or self.dtype)
         return Tensor(shape, dtype, Storage(math.prod(shape) * dtype.itemsize))
 
-    def outside(self, memory: Memory, shape, dtype=None, offset: int = 0) -> Tensor:
+    def outside(self, memory: Memory, shape: Shape, dtype: Any = None, offset: int = 0) -> Tensor:
         """A tensor in a memory that exists already."""
         dtype = np.dtype(dtype or self.dtype)
         return Tensor(shape, dtype, Storage(math.prod(shape) * dtype.itemsize, memory, offset))
 
-    def control_field(self, offset: int = 0, shape=(1,), dtype="float64") -> Tensor:
+    def control_field(self, offset: int = 0, shape: Shape = (1,), dtype: str = "float64") -> Tensor:
         return self.outside(self.control, shape, dtype, offset)
 
     def keep(self, tensor: Tensor) -> Tensor:
@@ -159,7 +166,7 @@ class Recording:
         self.marks[name] = len(self.nodes)
 
     @contextmanager
-    def at(self, place: str):
+    def at(self, place: str) -> Iterator[None]:
         """Calls recorded inside belong to this layer."""
         before, self.place = self.place, place
         try:
@@ -167,8 +174,9 @@ class Recording:
         finally:
             self.place = before
 
-    def call(self, kernel: str, *, reads=None, writes=None, updates=None, optional=(), in_place=None, work=0.0,
-             effects=False, deferred=False, **numbers) -> Node:  # fmt: skip
+    def call(self, kernel: str, *, reads: Any = None, writes: Any = None, updates: Any = None,
+             optional: Sequence[str] = (), in_place: tuple[str, str] | None = None, work: float = 0.0,
+             effects: bool = False, deferred: bool = False, **numbers: Any) -> Node:  # fmt: skip
         """Record one kernel call; fields map to tensors, None is left out.
 
         `work` is in multiply-adds (or elements moved, times four). A deferred call waits
@@ -189,7 +197,7 @@ class Recording:
         (self._commits if deferred else self.nodes).append(node)
         return node
 
-    def python(self, function, reads, writes, effects=True) -> None:
+    def python(self, function: Callable[..., Any], reads: Any, writes: Any, effects: bool = True) -> None:
         """Record a call into Python: `function(views of reads, views of writes)`, outside of the parallel region."""
         numbered = dict(enumerate(reads)), dict(enumerate(writes))
         self.nodes.append(Node("python", *numbered, place=self.place, function=function, effects=effects))

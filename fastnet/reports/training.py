@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from fastnet import checks, files
 from fastnet.health.weights import findings_of_weights
@@ -12,10 +14,15 @@ from fastnet.reports.results import check_data, results_of
 from fastnet.reports.run import read_run
 from fastnet.training import History
 
+if TYPE_CHECKING:
+    from fastnet.types import ArrayLike, Path
+
 __all__ = ["report"]
 
 
-def report(history_or_run, path, *, net=None, data=None, class_names=None, title=None) -> list[str]:
+def report(history_or_run: History | Path, path: Path, *, net: Network | None = None,
+           data: tuple[ArrayLike, ArrayLike] | None = None, class_names: Sequence[str] | None = None,
+           title: str | None = None) -> list[str]:  # fmt: skip
     """Write the report of a training: PATH, a page in one file, and its numbers beside it, as JSON.
 
     The page has a summary, curves of loss and metrics, the learning rate, findings, and all that is needed to repeat the
@@ -74,7 +81,9 @@ def report(history_or_run, path, *, net=None, data=None, class_names=None, title
     return written
 
 
-def contents(history_or_run, *, net=None, data=None, class_names=None, title=None) -> tuple[dict, dict]:
+def contents(history_or_run: History | Path, *, net: Network | None = None,
+             data: tuple[ArrayLike, ArrayLike] | None = None, class_names: Sequence[str] | None = None,
+             title: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:  # fmt: skip
     """The numbers of a report, and its pictures as arrays: "mistakes" and "filters".
 
     The parameters are those of `report`.
@@ -110,7 +119,8 @@ def contents(history_or_run, *, net=None, data=None, class_names=None, title=Non
     return files.plain(numbers), pictures
 
 
-def _from_history(history, net, data, class_names) -> dict:
+def _from_history(history: History, net: Network | None, data: tuple[ArrayLike, ArrayLike] | None,
+                  class_names: Sequence[str] | None) -> dict[str, Any]:  # fmt: skip
     if data is not None and net is None:
         raise ValueError("data needs net=, the network that was trained: fn.report(history, path, net=net, data=data)")
     if class_names is not None and data is None:

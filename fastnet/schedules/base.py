@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from fastnet import checks
+
+if TYPE_CHECKING:
+    from dataclasses import Field
+
+    from fastnet.types import Array, Rate
 
 __all__ = ["Formula", "Schedule", "get"]
 
@@ -75,20 +82,20 @@ class Schedule:
             checks.real_number(self._place(counts[bad]), float(rates[bad]), least=0)
         return np.repeat(rates, n) if by_epoch else rates
 
-    def _place(self, t) -> str:
+    def _place(self, t: float) -> str:
         return f"the learning rate of {self!r} at {self.by} {int(t)}"
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments by name, from which an equal schedule can be made."""
         if dataclasses.is_dataclass(self):
             return {item.name: getattr(self, item.name) for item in _in_order(dataclasses.fields(self))}
         return dict(vars(self))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
 
 
-def _in_order(fields):
+def _in_order(fields: Iterable[Field[Any]]) -> list[Field[Any]]:
     return sorted(fields, key=lambda item: item.kw_only)
 
 
@@ -96,9 +103,9 @@ def _in_order(fields):
 class Formula(Schedule):
     """A schedule that computes the rates at all counts of an array at once, in `formula`."""
 
-    by: str = field(default="step", kw_only=True)
+    by: Literal["step", "epoch"] = field(default="step", kw_only=True)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.check()
         checks.choice("by", self.by, ["step", "epoch"])
 
@@ -109,15 +116,15 @@ class Formula(Schedule):
         """The rates at counts t, which are float64."""
         raise NotImplementedError
 
-    def __call__(self, t):
+    def __call__(self, t: float) -> float:
         return float(self.formula(np.array([checks.real_number("t", t, least=0)]))[0])
 
-    def at(self, counts):
+    def at(self, counts: Array) -> Array:
         if type(self).__call__ is not Formula.__call__:  # of a user's subclass
             return super().at(counts)
         return self.formula(np.asarray(counts, np.float64))
 
-    def real(self, **bounds) -> None:
+    def real(self, **bounds: Mapping[str, float]) -> None:
         """Check fields that are real numbers: ``gamma={"least": 0}``, with the bounds of `checks.real_number`."""
         for name, options in bounds.items():
             object.__setattr__(self, name, checks.real_number(name, getattr(self, name), **options))
@@ -127,7 +134,7 @@ class Formula(Schedule):
         object.__setattr__(self, name, checks.whole_number(name, getattr(self, name), least=1))
 
 
-def get(learning_rate, argument: str = "learning_rate"):
+def get(learning_rate: Rate, argument: str = "learning_rate") -> Rate:
     """A schedule as it is, or a number, checked."""
     if isinstance(learning_rate, Schedule):
         return learning_rate

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from fastnet import checks
 from fastnet.files import register
 from fastnet.schedules.base import Formula
+
+if TYPE_CHECKING:
+    from fastnet.types import Array
 
 __all__ = ["Cosine", "CosineRestarts", "OneCycle"]
 
@@ -44,11 +48,11 @@ class Cosine(Formula):
     _: KW_ONLY
     end: float = 0.0
 
-    def check(self):
+    def check(self) -> None:
         self.real(learning_rate={"least": 0}, end={"least": 0})
         self.whole("steps")
 
-    def formula(self, t):
+    def formula(self, t: Array) -> Array:
         return _half_cosine(self.learning_rate, self.end, t / self.steps)
 
 
@@ -90,18 +94,18 @@ class CosineRestarts(Formula):
     decay: float = 1.0
     end: float = 0.0
 
-    def check(self):
+    def check(self) -> None:
         self.real(learning_rate={"least": 0}, multiplier={"least": 1}, decay={"least": 0, "most": 1}, end={"least": 0})
         self.whole("period")
 
-    def formula(self, t):
+    def formula(self, t: Array) -> Array:
         cycle = self._cycle(t)
         begin = self._begin(cycle)
         share = (t - begin) / (self._begin(cycle + 1) - begin)
         peak = self.end + (self.learning_rate - self.end) * self.decay**cycle
         return _half_cosine(peak, self.end, share)
 
-    def _cycle(self, t):
+    def _cycle(self, t: Array) -> Array:
         """The number of the cycle that each count is in."""
         if self.multiplier == 1:
             return t // self.period
@@ -110,7 +114,7 @@ class CosineRestarts(Formula):
         cycle = np.round(grown)
         return np.where(self._begin(cycle) <= t, cycle, cycle - 1)
 
-    def _begin(self, cycle):
+    def _begin(self, cycle: Array) -> Array:
         """The count at which each cycle begins: the sum of the periods before it."""
         if self.multiplier == 1:
             return self.period * cycle
@@ -161,17 +165,17 @@ class OneCycle(Formula):
     peak_share: float = 0.3
     start_divisor: float = 25.0
     end_divisor: float = 1e4
-    anneal: str = "cosine"
+    anneal: Literal["cosine", "linear"] = "cosine"
     three_phases: bool = False
 
-    def check(self):
+    def check(self) -> None:
         most = 0.5 if checks.flag("three_phases", self.three_phases) else 1
         self.real(max_learning_rate={"least": 0}, peak_share={"least": 0, "most": most},
                   start_divisor={"above": 0}, end_divisor={"above": 0})  # fmt: skip
         self.whole("steps")
         checks.choice("anneal", self.anneal, ["cosine", "linear"])
 
-    def formula(self, t):
+    def formula(self, t: Array) -> Array:
         start = self.max_learning_rate / self.start_divisor
         last = self.steps - 1
         up = self.peak_share * self.steps - 1
@@ -189,10 +193,10 @@ class OneCycle(Formula):
         return rates
 
 
-def _half_cosine(first, second, share):
+def _half_cosine(first: Any, second: Any, share: Array) -> Array:
     """From `first` at share 0 to `second` at 1, both exactly."""
     return _line(first, second, (1 - np.cos(np.pi * share)) / 2)
 
 
-def _line(first, second, share):
+def _line(first: Any, second: Any, share: Array) -> Array:
     return first * (1 - share) + second * share

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnet import checks
 from fastnet.files import register
 from fastnet.schedules.base import Formula
+
+if TYPE_CHECKING:
+    from fastnet.types import Array
 
 __all__ = ["Constant", "Exponential", "InverseTime", "Piecewise", "Polynomial", "Step"]
 
@@ -34,10 +38,10 @@ class Constant(Formula):
 
     learning_rate: float
 
-    def check(self):
+    def check(self) -> None:
         self.real(learning_rate={"least": 0})
 
-    def formula(self, t):
+    def formula(self, t: Array) -> Array:
         return np.full(t.shape, self.learning_rate)
 
 
@@ -69,11 +73,11 @@ class Step(Formula):
     step_size: int
     gamma: float = 0.1
 
-    def check(self):
+    def check(self) -> None:
         self.real(learning_rate={"least": 0}, gamma={"least": 0})
         self.whole("step_size")
 
-    def formula(self, t):
+    def formula(self, t: Array) -> Array:
         return _power(self.learning_rate, self.gamma, t // self.step_size)
 
 
@@ -103,7 +107,7 @@ class Piecewise(Formula):
     boundaries: tuple[int, ...]
     values: tuple[float, ...]
 
-    def check(self):
+    def check(self) -> None:
         boundaries = checks.shape("boundaries", self.boundaries)
         if any(a >= b for a, b in pairwise(boundaries)):
             raise ValueError(f"boundaries must rise; got {list(boundaries)}")
@@ -117,7 +121,7 @@ class Piecewise(Formula):
         object.__setattr__(self, "boundaries", boundaries)
         object.__setattr__(self, "values", values)
 
-    def formula(self, t):
+    def formula(self, t: Array) -> Array:
         return np.array(self.values)[np.searchsorted(self.boundaries, t, side="right")]
 
 
@@ -147,10 +151,10 @@ class Exponential(Formula):
     _: KW_ONLY
     decay_steps: float = 1.0
 
-    def check(self):
+    def check(self) -> None:
         self.real(learning_rate={"least": 0}, gamma={"above": 0}, decay_steps={"above": 0})
 
-    def formula(self, t):
+    def formula(self, t: Array) -> Array:
         return _power(self.learning_rate, self.gamma, t / self.decay_steps)
 
 
@@ -179,10 +183,10 @@ class InverseTime(Formula):
     _: KW_ONLY
     decay_steps: float = 1.0
 
-    def check(self):
+    def check(self) -> None:
         self.real(learning_rate={"least": 0}, decay_rate={"least": 0}, decay_steps={"above": 0})
 
-    def formula(self, t):
+    def formula(self, t: Array) -> Array:
         return self.learning_rate / (1 + self.decay_rate * t / self.decay_steps)
 
 
@@ -217,11 +221,11 @@ class Polynomial(Formula):
     power: float = 1.0
     end: float = 0.0
 
-    def check(self):
+    def check(self) -> None:
         self.real(learning_rate={"least": 0}, power={"above": 0}, end={"least": 0})
         self.whole("steps")
 
-    def formula(self, t):
+    def formula(self, t: Array) -> Array:
         left = 1 - np.minimum(t, self.steps) / self.steps
         return self.end + (self.learning_rate - self.end) * left**self.power
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from fastnet.files import register
 from fastnet.schedules import base
 from fastnet.schedules.base import Formula, Schedule
+
+if TYPE_CHECKING:
+    from fastnet.types import Array
 
 __all__ = ["Warmup"]
 
@@ -45,9 +49,9 @@ class Warmup(Formula):
     learning_rate: float | Schedule
     steps: int
     start: float = 0.0
-    by: str | None = field(default=None, kw_only=True)
+    by: Literal["step", "epoch"] | None = field(default=None, kw_only=True)
 
-    def check(self):
+    def check(self) -> None:
         object.__setattr__(self, "learning_rate", base.get(self.learning_rate))
         self.whole("steps")
         self.real(start={"least": 0})
@@ -58,7 +62,7 @@ class Warmup(Formula):
             )
         object.__setattr__(self, "by", by)
 
-    def formula(self, t):
+    def formula(self, t: Array) -> Array:
         rates = np.empty(t.shape)
         rising = t < self.steps
         share = t[rising] / self.steps
@@ -66,7 +70,7 @@ class Warmup(Formula):
         rates[~rising] = self._inner(t[~rising] - self.steps)
         return rates
 
-    def _inner(self, counts):
+    def _inner(self, counts: Array) -> Array:
         if isinstance(self.learning_rate, Schedule):
             return self.learning_rate.at(counts)
         return np.full(counts.shape, self.learning_rate)

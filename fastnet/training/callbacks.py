@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastnet import checks
 from fastnet.files import register
+
+if TYPE_CHECKING:
+    from fastnet.training.steps import Probe
+    from fastnet.training.trainer import Trainer
+    from fastnet.types import Figures
 
 __all__ = ["Callback", "EarlyStopping", "LambdaCallback", "Monitor", "ReduceLROnPlateau", "TerminateOnNaN"]
 
@@ -25,50 +32,50 @@ class Callback:
     #: Settings that `Trainer.resume` may be given others of, as they don't decide what is learned.
     may_differ: tuple[str, ...] = ()
 
-    def on_train_begin(self, trainer, logs):
+    def on_train_begin(self, trainer: Trainer, logs: Figures) -> None:
         """Before the first epoch; in a training that goes on from a checkpoint, too, before `restore_state`."""
 
-    def on_train_end(self, trainer, logs):
+    def on_train_end(self, trainer: Trainer, logs: Figures) -> None:
         """Called whatever ended the training: the last epoch, a stop, Ctrl-C, an error."""
 
-    def on_epoch_begin(self, trainer, logs): ...
+    def on_epoch_begin(self, trainer: Trainer, logs: Figures) -> None: ...
 
-    def on_epoch_end(self, trainer, logs): ...
+    def on_epoch_end(self, trainer: Trainer, logs: Figures) -> None: ...
 
-    def on_batch_end(self, trainer, logs): ...
+    def on_batch_end(self, trainer: Trainer, logs: Figures) -> None: ...
 
-    def batches_until_pause(self, trainer) -> int | None:
+    def batches_until_pause(self, trainer: Trainer) -> int | None:
         """In how many batches at the latest, from 1 on, training has to return to Python; None: whenever it does.
 
         See `on_pause`; a callback without that isn't asked.
         """
 
-    def on_pause(self, trainer):
+    def on_pause(self, trainer: Trainer) -> None:
         """Called wherever nothing is half done: where training returns to Python between two steps (about every 50 ms), between
         parts of the validation, and after an epoch when all callbacks have had their `on_epoch_end`. The place for
         ``trainer.save_checkpoint(path)``.
         """
 
-    def state_to_save(self, trainer) -> dict:
+    def state_to_save(self, trainer: Trainer) -> dict[str, Any]:
         """What a checkpoint holds for this callback: what ``trainer.state(self)`` has, unless a subclass knows better.
 
         Numbers, texts, arrays, and lists, tuples, sets and dicts of them.
         """
         return trainer.state(self)
 
-    def restore_state(self, trainer, state: dict) -> None:
+    def restore_state(self, trainer: Trainer, state: dict[str, Any]) -> None:
         """Take up what `state_to_save` gave."""
         trainer.state(self).update(state)
 
-    def batches_until_look(self, trainer):
+    def batches_until_look(self, trainer: Trainer) -> int | None:
         """In how many batches a step is to be looked at from inside; 0: the next one.
 
         A callback that defines this has `probe_for`, which gives the `Probe` of that step, and gets `on_look` after it.
         """
 
-    def probe_for(self, trainer): ...
+    def probe_for(self, trainer: Trainer) -> Probe | None: ...
 
-    def on_look(self, trainer): ...
+    def on_look(self, trainer: Trainer) -> None: ...
 
 
 def looks_inside(callback: Callback) -> bool:
@@ -80,7 +87,7 @@ def watches_batches(callback: Callback) -> bool:
     return getattr(callback.on_batch_end, "__func__", None) is not Callback.on_batch_end
 
 
-def nonfinite_rule(callbacks, on_nonfinite: str) -> str:
+def nonfinite_rule(callbacks: Iterable[Callback], on_nonfinite: str) -> str:
     """What `fit` does about a step that is not finite, with these callbacks."""
     ends = any(isinstance(callback, TerminateOnNaN) for callback in callbacks)
     return "stop" if ends and on_nonfinite == "raise" else on_nonfinite
@@ -90,7 +97,7 @@ def pauses(callback: Callback) -> bool:
     return type(callback).on_pause is not Callback.on_pause
 
 
-def listed(given) -> list[Callback]:
+def listed(given: Any) -> list[Callback]:
     """One or several callbacks as a list."""
     if isinstance(given, Callback):
         given = [given]
@@ -122,8 +129,11 @@ class LambdaCallback(Callback):
     2 ['loss']
     """
 
-    def __init__(self, *, on_train_begin=None, on_train_end=None, on_epoch_begin=None, on_epoch_end=None,
-                 on_batch_end=None):  # fmt: skip
+    def __init__(self, *, on_train_begin: Callable[[Trainer, Figures], object] | None = None,
+                 on_train_end: Callable[[Trainer, Figures], object] | None = None,
+                 on_epoch_begin: Callable[[Trainer, Figures], object] | None = None,
+                 on_epoch_end: Callable[[Trainer, Figures], object] | None = None,
+                 on_batch_end: Callable[[Trainer, Figures], object] | None = None) -> None:  # fmt: skip
         given = {
             "on_train_begin": on_train_begin,
             "on_train_end": on_train_end,
@@ -161,11 +171,11 @@ class TerminateOnNaN(Callback):
     ('not finite', 0)
     """
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {}
 
-    def on_epoch_end(self, trainer, logs):
+    def on_epoch_end(self, trainer: Trainer, logs: Figures) -> None:
         if not all(math.isfinite(logs[name]) for name in ("loss", "val_loss") if name in logs):
             trainer.stop("not finite")
 
@@ -173,12 +183,12 @@ class TerminateOnNaN(Callback):
 class Monitor(Callback):
     """What watches one figure: which, and whether less or more is better."""
 
-    def __init__(self, monitor: str, mode: str, min_delta: float):
+    def __init__(self, monitor: str, mode: str, min_delta: float) -> None:
         self.monitor = monitor
         self.mode = checks.choice("mode", mode, ["auto", "min", "max"])
         self.min_delta = checks.real_number("min_delta", min_delta, least=0)
 
-    def value(self, logs) -> float:
+    def value(self, logs: Figures) -> float:
         if self.monitor not in logs:
             hint = "; give fit a validation" if self.monitor.startswith("val_") else ""
             raise ValueError(
@@ -202,7 +212,7 @@ class Monitor(Callback):
         """By how much a value must be better than the best one so far."""
         return self.min_delta
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {"monitor": self.monitor, "mode": self.mode, "min_delta": self.min_delta}
 
@@ -225,15 +235,16 @@ class EarlyStopping(Monitor):
         ended the training.
     """
 
-    def __init__(self, monitor="val_loss", *, patience=5, min_delta=0.0, mode="auto", restore_best=True):
+    def __init__(self, monitor: str = "val_loss", *, patience: int = 5, min_delta: float = 0.0,
+                 mode: Literal["auto", "min", "max"] = "auto", restore_best: bool = True) -> None:  # fmt: skip
         super().__init__(monitor, mode, min_delta)
         self.patience = checks.whole_number("patience", patience, least=0)
         self.restore_best = checks.flag("restore_best", restore_best)
 
-    def on_train_begin(self, trainer, logs):
+    def on_train_begin(self, trainer: Trainer, logs: Figures) -> None:
         trainer.state(self).update(best=None, best_epoch=None, waited=0, weights=None)
 
-    def on_epoch_end(self, trainer, logs):
+    def on_epoch_end(self, trainer: Trainer, logs: Figures) -> None:
         state = trainer.state(self)
         value = self.value(logs)
         if self.is_better(value, state["best"]):
@@ -245,13 +256,13 @@ class EarlyStopping(Monitor):
         if state["waited"] >= max(self.patience, 1):
             trainer.stop("early stopping")
 
-    def on_train_end(self, trainer, logs):
+    def on_train_end(self, trainer: Trainer, logs: Figures) -> None:
         state = trainer.state(self)
         if self.restore_best and state.get("weights") is not None:
             trainer.net.load_state_dict(state["weights"])
             state["weights"] = None
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {**super().config(), "patience": self.patience, "restore_best": self.restore_best}
 
 
@@ -291,8 +302,10 @@ class ReduceLROnPlateau(Monitor):
     (0.1, 0.05)
     """
 
-    def __init__(self, monitor="val_loss", *, factor=0.1, patience=10, mode="auto", threshold=1e-4,
-                 threshold_mode="relative", cooldown=0, min_rate=0.0):  # fmt: skip
+    def __init__(self, monitor: str = "val_loss", *, factor: float = 0.1, patience: int = 10,
+                 mode: Literal["auto", "min", "max"] = "auto", threshold: float = 1e-4,
+                 threshold_mode: Literal["relative", "absolute"] = "relative", cooldown: int = 0,
+                 min_rate: float = 0.0) -> None:  # fmt: skip
         super().__init__(monitor, mode, min_delta=0.0)
         self.factor = checks.real_number("factor", factor, least=0, below=1)
         self.patience = checks.whole_number("patience", patience, least=0)
@@ -301,13 +314,13 @@ class ReduceLROnPlateau(Monitor):
         self.cooldown = checks.whole_number("cooldown", cooldown, least=0)
         self.min_rate = checks.real_number("min_rate", min_rate, least=0)
 
-    def margin(self, best):
+    def margin(self, best: float) -> float:
         return self.threshold * abs(best) if self.threshold_mode == "relative" else self.threshold
 
-    def on_train_begin(self, trainer, logs):
+    def on_train_begin(self, trainer: Trainer, logs: Figures) -> None:
         trainer.state(self).update(best=None, waited=0, cooling=0)
 
-    def on_epoch_end(self, trainer, logs):
+    def on_epoch_end(self, trainer: Trainer, logs: Figures) -> None:
         state = trainer.state(self)
         value = self.value(logs)
         if self.is_better(value, state["best"]):
@@ -323,7 +336,7 @@ class ReduceLROnPlateau(Monitor):
             if rate > self.min_rate:
                 trainer.rate_factor *= max(self.factor, self.min_rate / rate)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {
             "monitor": self.monitor,
             "factor": self.factor,

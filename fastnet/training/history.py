@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from fastnet import files
+
+if TYPE_CHECKING:
+    from fastnet.health.findings import Finding
+    from fastnet.health.monitor import HealthMonitor
+    from fastnet.types import Path
 
 __all__ = ["History"]
 
 
-class History(Mapping):
+class History(Mapping[str, list[float]]):
     """A mapping from figure ("loss", "val_loss", "accuracy", ...) to the list of its values, one for each epoch.
 
     Attributes
@@ -39,20 +45,21 @@ class History(Mapping):
     (['loss'], 3)
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._values: dict[str, list[float]] = {}
         self.epochs = 0
         self.stopped: str | None = None
         self.learning_rates: list[float] = []
         self.seconds: list[float] = []
-        self.settings: dict = {}
-        self.health = None
+        self.settings: dict[str, Any] = {}
+        self.health: HealthMonitor | None = None
 
     @property
-    def findings(self) -> list:
+    def findings(self) -> list[Finding]:
         return [] if self.health is None else self.health.findings
 
-    def append(self, figures: dict[str, float], *, learning_rate=float("nan"), seconds=float("nan")) -> None:
+    def append(self, figures: dict[str, float], *, learning_rate: float = float("nan"),
+               seconds: float = float("nan")) -> None:  # fmt: skip
         """Add an epoch's figures, its learning rate and its time."""
         self.learning_rates.append(float(learning_rate))
         self.seconds.append(float(seconds))
@@ -63,7 +70,7 @@ class History(Mapping):
             if len(values) < self.epochs:
                 values.append(float("nan"))
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """All but the monitor, as numbers and texts."""
         return {
             "values": self._values,
@@ -74,18 +81,18 @@ class History(Mapping):
             "settings": self.settings,
         }
 
-    def set_state(self, state: dict) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave."""
         self._values, self.epochs, self.stopped = state["values"], state["epochs"], state["stopped"]
         self.learning_rates, self.seconds, self.settings = state["learning_rates"], state["seconds"], state["settings"]
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> list[float]:
         return self._values[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._values)
 
     def to_csv(self) -> str:
@@ -93,11 +100,11 @@ class History(Mapping):
         rows = ([i + 1, *(repr(values[i]) for values in self._values.values())] for i in range(self.epochs))
         return files.csv_text(["epoch", *self._values], rows)
 
-    def save(self, path) -> None:
+    def save(self, path: Path) -> None:
         """Write the table to a CSV file, whole or not at all."""
         files.write_bytes(path, self.to_csv().encode())
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         """Curves and findings, for notebooks."""
         from fastnet import notebook
 
@@ -110,13 +117,13 @@ class History(Mapping):
         notes = [notebook.note(finding) for finding in self.findings]
         return notebook.block(notebook.lines("History", ", ".join(facts)), *charts, *notes)
 
-    def _together(self) -> dict[str, dict]:
+    def _together(self) -> dict[str, dict[str, list[float]]]:
         """The figures that belong into one chart: of the training, and of the validation."""
-        found: dict[str, dict] = {}
+        found: dict[str, dict[str, Any]] = {}
         for name, values in self._values.items():
             found.setdefault(name.removeprefix("val_"), {})[name] = values
         return found
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self._values.items() if values)
         return f"<history of {self.epochs} epochs{': ' + last if last else ''}>"

@@ -7,6 +7,7 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +15,13 @@ from fastnet import checks, files, losses, optimizers
 from fastnet.schedules import Exponential
 from fastnet.training.callbacks import Callback
 from fastnet.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from fastnet.network import Network
+    from fastnet.types import Array, ArrayLike, Augment, ClassWeight, Figures, LossLike, OptimizerLike
 
 __all__ = ["LearningRateSearch", "find_learning_rate"]
 
@@ -46,7 +54,7 @@ class LearningRateSearch:
     suggestion: float | None
     reason: str | None = None
 
-    def plot(self, target=None):
+    def plot(self, target: str | Path | Axes | None = None) -> Figure:
         """Draw the losses over the rates, with Matplotlib.
 
         Parameters
@@ -90,13 +98,16 @@ class LearningRateSearch:
             files.write_bytes(target, image.getvalue())
         return axes.figure
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         found = f"suggestion {self.suggestion:.3g}" if self.suggestion is not None else f"no suggestion: {self.reason}"
         return f"<learning rate search of {len(self.rates)} steps, {found}>"
 
 
-def find_learning_rate(net, x, y, *, loss=None, optimizer="adam", lowest=1e-6, highest=10.0, steps=100, batch_size=32,
-                       sample_weight=None, class_weight=None, augment=(), clip_norm=None) -> LearningRateSearch:  # fmt: skip
+def find_learning_rate(net: Network, x: ArrayLike, y: ArrayLike, *, loss: LossLike | None = None,
+                       optimizer: OptimizerLike = "adam", lowest: float = 1e-6, highest: float = 10.0, steps: int = 100,
+                       batch_size: int = 32, sample_weight: ArrayLike | None = None,
+                       class_weight: ClassWeight | None = None, augment: Augment = (),
+                       clip_norm: float | None = None) -> LearningRateSearch:  # fmt: skip
     """Find a learning rate by a range test (Smith 2017): train with a rate that rises from step to step.
 
     The rates are lowest (highest / lowest)^(t / (steps - 1)). The smoothed loss hardly changes at first, then falls,
@@ -173,13 +184,13 @@ class _Enough(Exception):  # noqa: N818
 class _Watch(Callback):
     """Keeps the losses of all steps, and ends the training when the smoothed loss has risen, or after `steps`."""
 
-    def __init__(self, steps: int):
+    def __init__(self, steps: int) -> None:
         self.steps = steps
         self.losses: list[float] = []
         self.smoothed: list[float] = []
         self._average = 0.0
 
-    def on_batch_end(self, trainer, logs):
+    def on_batch_end(self, trainer: Trainer, logs: Figures) -> None:
         self.losses.append(logs["loss"])
         n = len(self.losses)
         self._average = SMOOTHING * self._average + (1 - SMOOTHING) * logs["loss"]
@@ -189,7 +200,7 @@ class _Watch(Callback):
             raise _Enough
 
 
-def _suggest(rates, found, smoothed):
+def _suggest(rates: Array, found: Array, smoothed: Array) -> Any:
     """The suggestion, or None and the reason."""
     n = len(rates)
     if n < FEWEST:

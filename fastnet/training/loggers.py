@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnet import checks, files, schedules
 from fastnet.files import register
 from fastnet.training.callbacks import Callback
+
+if TYPE_CHECKING:
+    from fastnet.training.trainer import Trainer
+    from fastnet.types import Figures, Path
 
 __all__ = ["CSVLogger", "JSONLogger", "LearningRateLogger"]
 
@@ -22,15 +28,15 @@ class _EpochLogger(Callback):
 
     may_differ = ("path", "append")
 
-    def __init__(self, path, *, append=False):
+    def __init__(self, path: Path, *, append: bool = False) -> None:
         self.path = checks.path("path", path)
         self.append = checks.flag("append", append)
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {"path": self.path, "append": self.append}
 
-    def on_train_begin(self, trainer, logs):
+    def on_train_begin(self, trainer: Trainer, logs: Figures) -> None:
         """Write what the Trainer has trained already, or look at what is there: a bad path fails before training."""
         if self.append and files.holds_something(self.path):
             self.continue_file(trainer)
@@ -39,11 +45,11 @@ class _EpochLogger(Callback):
             figures = ({name: values[i] for name, values in history.items()} for i in range(history.epochs))
             self.write_records(trainer, [_record(trainer, i, found) for i, found in enumerate(figures)])
 
-    def on_epoch_end(self, trainer, logs):
+    def on_epoch_end(self, trainer: Trainer, logs: Figures) -> None:
         self.add_record(trainer, _record(trainer, trainer.history.epochs - 1, logs))
 
 
-def _record(trainer, i: int, figures) -> dict:
+def _record(trainer: Trainer, i: int, figures: Mapping[str, float]) -> dict[str, Any]:
     """An epoch's figures between its number, counted from 1, and its learning rate and time."""
     history = trainer.history
     return {
@@ -86,7 +92,7 @@ class CSVLogger(_EpochLogger):
     ('epoch,loss,learning_rate,seconds', 3)
     """
 
-    def continue_file(self, trainer):
+    def continue_file(self, trainer: Trainer) -> None:
         header, *_ = _read_table(self.path)
         if "epoch" not in header:
             raise ValueError(
@@ -95,12 +101,12 @@ class CSVLogger(_EpochLogger):
         files.end_last_line(self.path)
         trainer.state(self)["columns"] = header
 
-    def write_records(self, trainer, records):
+    def write_records(self, trainer: Trainer, records: list[dict[str, Any]]) -> None:
         columns = list(records[0]) if records else []
         files.write_bytes(self.path, _csv_bytes([columns, *(_cells(r, columns) for r in records)] if columns else []))
         trainer.state(self)["columns"] = columns
 
-    def add_record(self, trainer, record):
+    def add_record(self, trainer: Trainer, record: dict[str, Any]) -> None:
         state = trainer.state(self)
         columns = state["columns"]
         new = [name for name in record if name not in columns]
@@ -121,15 +127,15 @@ def _read_table(path: str) -> list[list[str]]:
             raise ValueError(f"{path} is not a CSV file: {error}") from None
 
 
-def _cells(record: dict, columns) -> list[str]:
+def _cells(record: dict[str, Any], columns: Iterable[str]) -> list[str]:
     return [_cell(record[name]) if name in record else "" for name in columns]
 
 
-def _cell(value) -> str:
+def _cell(value: Any) -> str:
     return repr(float(value)) if isinstance(value, (float, np.floating)) else str(value)
 
 
-def _csv_bytes(rows) -> bytes:
+def _csv_bytes(rows: list[list[Any]]) -> bytes:
     return files.csv_text(rows[0], rows[1:]).encode() if rows else b""
 
 
@@ -162,7 +168,7 @@ class JSONLogger(_EpochLogger):
     True
     """
 
-    def continue_file(self, trainer):
+    def continue_file(self, trainer: Trainer) -> None:
         with open(files.existing_file(self.path), encoding="utf-8", errors="replace") as file:
             line = file.readline()
         try:
@@ -173,14 +179,14 @@ class JSONLogger(_EpochLogger):
             raise ValueError(f"append=True: {self.path} does not have lines of JSON; its first one is {line[:60]!r}")
         files.end_last_line(self.path)
 
-    def write_records(self, trainer, records):
+    def write_records(self, trainer: Trainer, records: list[dict[str, Any]]) -> None:
         files.write_bytes(self.path, b"".join(map(_json_line, records)))
 
-    def add_record(self, trainer, record):
+    def add_record(self, trainer: Trainer, record: dict[str, Any]) -> None:
         files.append_bytes(self.path, _json_line(record))
 
 
-def _json_line(record: dict) -> bytes:
+def _json_line(record: dict[str, Any]) -> bytes:
     # Other callbacks may have put anything into the logs: text says what it was, as in a table.
     return (json.dumps(files.plain(record), ensure_ascii=False, allow_nan=False, default=str) + "\n").encode()
 
@@ -216,10 +222,10 @@ class LearningRateLogger(Callback):
     [0.0, 0.025, 0.05, 0.075, 0.1, 0.1]
     """
 
-    def __init__(self):
-        self._trainer = None
+    def __init__(self) -> None:
+        self._trainer: Trainer | None = None
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {}
 
@@ -235,21 +241,21 @@ class LearningRateLogger(Callback):
     def group_rates(self) -> np.ndarray:
         return self._table()[:, 1:]
 
-    def _state(self) -> dict:
+    def _state(self) -> dict[str, Any]:
         return {"steps": [], "rates": []} if self._trainer is None else self._trainer.state(self)
 
     def _table(self) -> np.ndarray:
         rates = self._state()["rates"]
         return np.array(rates) if rates else np.empty((0, 1))
 
-    def on_train_begin(self, trainer, logs):
+    def on_train_begin(self, trainer: Trainer, logs: Figures) -> None:
         self._trainer = trainer
         state = trainer.state(self)
         state.setdefault("steps", [])
         state.setdefault("rates", [])
         state["begun"] = None
 
-    def on_epoch_begin(self, trainer, logs):
+    def on_epoch_begin(self, trainer: Trainer, logs: Figures) -> None:
         # What other callbacks may change at the epoch's end, before it is this one's turn. None stands for a schedule.
         numbers = [
             None if isinstance(source.learning_rate, schedules.Schedule) else source.learning_rate
@@ -257,13 +263,13 @@ class LearningRateLogger(Callback):
         ]
         trainer.state(self)["begun"] = [trainer.step, trainer.history.epochs, trainer.rate_factor, numbers]
 
-    def on_epoch_end(self, trainer, logs):
+    def on_epoch_end(self, trainer: Trainer, logs: Figures) -> None:
         self._add(trainer)
 
-    def on_train_end(self, trainer, logs):
+    def on_train_end(self, trainer: Trainer, logs: Figures) -> None:
         self._add(trainer)
 
-    def _add(self, trainer) -> None:
+    def _add(self, trainer: Trainer) -> None:
         """Add the updates since the epoch's begin; none twice."""
         state = trainer.state(self)
         if state["begun"] is None:

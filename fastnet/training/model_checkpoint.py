@@ -5,12 +5,18 @@ from __future__ import annotations
 import re
 import time
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastnet import checks
 from fastnet.files import register
 from fastnet.training import checkpoint_directory
 from fastnet.training.callbacks import Monitor
+
+if TYPE_CHECKING:
+    from fastnet.training.trainer import Trainer
+    from fastnet.types import Figures, Path
 
 __all__ = ["ModelCheckpoint", "interval"]
 
@@ -68,8 +74,9 @@ class ModelCheckpoint(Monitor):
 
     may_differ = ("path", "every", "keep", "on_save_error")
 
-    def __init__(self, path, monitor=None, *, best_only=None, mode="auto", min_delta=0.0, every=None, keep=None,
-                 on_save_error="raise"):  # fmt: skip
+    def __init__(self, path: Path, monitor: str | None = None, *, best_only: bool | None = None,
+                 mode: Literal["auto", "min", "max"] = "auto", min_delta: float = 0.0, every: int | str | None = None,
+                 keep: int | None = None, on_save_error: Literal["raise", "warn"] = "raise") -> None:  # fmt: skip
         super().__init__("val_loss" if monitor is None else monitor, mode, min_delta)
         self.path = path
         self.best_only = checks.flag("best_only", best_only is None or best_only)
@@ -90,7 +97,7 @@ class ModelCheckpoint(Monitor):
                     f"{name} chooses networks to save; with every= all of the training is saved: use two ModelCheckpoints"
                 )
 
-    def on_train_begin(self, trainer, logs):
+    def on_train_begin(self, trainer: Trainer, logs: Figures) -> None:
         state = trainer.state(self)
         state.update(best=None)
         if self.every is None:
@@ -107,7 +114,7 @@ class ModelCheckpoint(Monitor):
             )
         self._plan_next(trainer)
 
-    def on_epoch_end(self, trainer, logs):
+    def on_epoch_end(self, trainer: Trainer, logs: Figures) -> None:
         if self.every is not None:
             return
         state = trainer.state(self)
@@ -127,12 +134,12 @@ class ModelCheckpoint(Monitor):
 
     # Whole checkpoints
 
-    def batches_until_pause(self, trainer):
+    def batches_until_pause(self, trainer: Trainer) -> int | None:
         if self.every is None or self._unit != "batch":
             return None
         return max(1, trainer.state(self)["due"] - trainer.batches)
 
-    def on_pause(self, trainer):
+    def on_pause(self, trainer: Trainer) -> None:
         if self.every is None:
             return
         if self._interruption is not None:
@@ -153,23 +160,23 @@ class ModelCheckpoint(Monitor):
             raise ValueError("interrupt saves a checkpoint: it needs a ModelCheckpoint with every=")
         self._interruption = error
 
-    def save(self, trainer) -> None:
+    def save(self, trainer: Trainer) -> None:
         """Write a checkpoint now, and remove those that are too old."""
         with self._errors():
             trainer.save_checkpoint(checkpoint_directory.path_of(self.path, trainer.batches))
             checkpoint_directory.remove_old(self.path, self.keep, trainer.batches)
 
-    def _now(self, trainer) -> float:
+    def _now(self, trainer: Trainer) -> float:
         """The count, or time, that `every` is measured by."""
         if self._unit == "batch":
             return trainer.batches
         return trainer.history.epochs if self._unit == "epoch" else time.monotonic()
 
-    def _plan_next(self, trainer) -> None:
+    def _plan_next(self, trainer: Trainer) -> None:
         trainer.state(self)["due"] = self._now(trainer) + self._amount
 
     @contextmanager
-    def _errors(self):
+    def _errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -177,20 +184,20 @@ class ModelCheckpoint(Monitor):
                 raise
             warnings.warn(f"{error}; training goes on", RuntimeWarning, stacklevel=5)
 
-    def state_to_save(self, trainer):
+    def state_to_save(self, trainer: Trainer) -> dict[str, Any]:
         state = dict(trainer.state(self))
         if self.every is not None and self._unit in SECONDS:
             state.pop("due", None)  # another process has another clock
         return state
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         config = {"path": str(self.path), "on_save_error": self.on_save_error}
         if self.every is None:
             return {**config, **super().config(), "best_only": self.best_only}
         return {**config, "every": self.every, "keep": self.keep}
 
 
-def interval(every) -> tuple[int, str]:
+def interval(every: int | str | None) -> tuple[int, str]:
     """How many of which unit; seconds for all times."""
     if not isinstance(every, str):
         return checks.whole_number("every", every, least=1), "batch"

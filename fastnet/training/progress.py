@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
 from fastnet import checks
 from fastnet.files import register
 from fastnet.training.callbacks import Callback
+
+if TYPE_CHECKING:
+    from fastnet.training.steps import Sums
 
 __all__ = ["Pace", "Progress", "ProgressBar", "bar_of"]
 
@@ -36,16 +42,16 @@ class ProgressBar(Callback):
 
     may_differ = ("by_epoch", "leave")
 
-    def __init__(self, *, by_epoch=False, leave=True):
+    def __init__(self, *, by_epoch: bool = False, leave: bool = True) -> None:
         self.by_epoch = checks.flag("by_epoch", by_epoch)
         self.leave = checks.flag("leave", leave)
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {"by_epoch": self.by_epoch, "leave": self.leave}
 
 
-def bar_of(callbacks, verbose: int) -> ProgressBar | None:
+def bar_of(callbacks: Iterable[Callback], verbose: int) -> ProgressBar | None:
     """The one bar of a training: that among the callbacks, else verbose's."""
     found = [callback for callback in callbacks if isinstance(callback, ProgressBar)]
     if len(found) > 1:
@@ -58,7 +64,7 @@ def bar_of(callbacks, verbose: int) -> ProgressBar | None:
 class Pace:
     """How many steps take about as long as a run should."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._seconds: dict[int, float] = {}  # of a step, by batch size
 
     def steps_of(self, batch: int) -> int:
@@ -84,19 +90,19 @@ class Progress:
         Epochs that are finished already, and samples of the one behind them.
     """
 
-    def __init__(self, epochs: int, samples: int, bar: ProgressBar | None, epoch: int = 0, done: int = 0):
+    def __init__(self, epochs: int, samples: int, bar: ProgressBar | None, epoch: int = 0, done: int = 0) -> None:
         self.epochs = epochs
         self.samples = samples
         self.bar = bar
         self.epoch = epoch
-        self._shown = None
+        self._shown: Any = None
         self._done = done
 
-    def __enter__(self):
+    def __enter__(self) -> Progress:
         self._show(self._done)
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         if self._shown is not None:
             self._shown.close()
 
@@ -117,7 +123,7 @@ class Progress:
     def _describe(self) -> None:
         self._shown.set_description(f"epoch {min(self.epoch + 1, self.epochs)}/{self.epochs}", refresh=False)
 
-    def advance(self, steps: int, batch: int, sums) -> None:
+    def advance(self, steps: int, batch: int, sums: Sums) -> None:
         if self._shown is not None:
             self._shown.set_postfix_str(_text(sums.result()), refresh=False)
             self._shown.update(steps * batch)

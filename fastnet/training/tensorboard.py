@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +14,11 @@ from fastnet import checks, files
 from fastnet.files import register
 from fastnet.graph import INPUT
 from fastnet.training.callbacks import Callback
+
+if TYPE_CHECKING:
+    from fastnet.graph import Graph
+    from fastnet.training.trainer import Trainer
+    from fastnet.types import Figures, Path
 
 __all__ = ["TensorBoard"]
 
@@ -61,27 +68,27 @@ class TensorBoard(Callback):
 
     may_differ = ("directory", "histograms", "graph")
 
-    def __init__(self, directory, *, histograms=1, graph=True):
+    def __init__(self, directory: Path, *, histograms: int = 1, graph: bool = True) -> None:
         self.directory = checks.path("directory", directory)
         self.histograms = checks.whole_number("histograms", histograms, least=0)
         self.graph = checks.flag("graph", graph)
         _require_tensorboard()
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {"directory": self.directory, "histograms": self.histograms, "graph": self.graph}
 
-    def state_to_save(self, trainer) -> dict:
+    def state_to_save(self, trainer: Trainer) -> dict[str, Any]:
         """Nothing: a training that goes on writes files of its own, which TensorBoard joins to the former ones."""
         return {}
 
-    def on_train_begin(self, trainer, logs):
+    def on_train_begin(self, trainer: Trainer, logs: Figures) -> None:
         state = trainer.state(self)
         state["files"] = {}
         state["looks"] = _looks(trainer)
         self._write(trainer, "train", [_graph_event(trainer.net.graph)] if self.graph else [])
 
-    def on_epoch_end(self, trainer, logs):
+    def on_epoch_end(self, trainer: Trainer, logs: Figures) -> None:
         epoch = trainer.history.epochs
         runs = {"train": {"epoch_learning_rate": trainer.history.learning_rates[-1]}}
         for name, value in logs.items():
@@ -98,7 +105,7 @@ class TensorBoard(Callback):
                 values += self._histograms(trainer)
             self._write(trainer, run, [{"step": epoch, "summary": {"value": values}}])
 
-    def _histograms(self, trainer) -> list[dict]:
+    def _histograms(self, trainer: Trainer) -> list[dict[str, Any]]:
         found = [_histogram_value(p.name, "weight", *_counted(p.value)) for p in trainer.net.parameters()]
         state, looks = trainer.state(self), _looks(trainer)
         if looks != state["looks"]:
@@ -108,7 +115,7 @@ class TensorBoard(Callback):
                     found.append(_histogram_value(name, kind, head, counts))
         return found
 
-    def _write(self, trainer, run: str, events: list[dict]) -> None:
+    def _write(self, trainer: Trainer, run: str, events: list[dict[str, Any]]) -> None:
         """Add events to a run's file; a file that isn't there yet begins with its version and where the run begins."""
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.summary.writer.record_writer import RecordWriter
@@ -141,13 +148,13 @@ def _require_tensorboard() -> None:
         raise ModuleNotFoundError(message, name="tensorboard") from None
 
 
-def _looks(trainer) -> int:
+def _looks(trainer: Trainer) -> int:
     """How often a health monitor has looked."""
     health = trainer.history.health
     return 0 if health is None else len(health.table)
 
 
-def _counted(array: np.ndarray) -> tuple[dict, np.ndarray]:
+def _counted(array: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
     """Figures and histogram of an array's finite elements, as `HealthTable.newest` has them."""
     values = array[np.isfinite(array)].astype(np.float64)
     if not len(values):
@@ -164,7 +171,7 @@ def _counted(array: np.ndarray) -> tuple[dict, np.ndarray]:
     return head, np.histogram(values, BINS, (least, greatest))[0]
 
 
-def _histogram_value(name: str, kind: str, head: dict, counts) -> dict:
+def _histogram_value(name: str, kind: str, head: dict[str, Any], counts: Any) -> dict[str, Any]:
     tag = name.replace(".", "/") + ("" if kind == "weight" else f"/{kind}")
     least, greatest = head["least"], head["greatest"]
     edges = np.linspace(least, greatest, len(counts) + 1)[1:]
@@ -182,7 +189,7 @@ def _histogram_value(name: str, kind: str, head: dict, counts) -> dict:
     return {"tag": tag, "histo": histogram}
 
 
-def _graph_event(graph) -> dict:
+def _graph_event(graph: Graph) -> dict[str, Any]:
     """The network as TensorFlow describes graphs: a node for the input and for each layer, with shapes of a batch."""
     from tensorboard.compat.proto.graph_pb2 import GraphDef
 
@@ -200,6 +207,6 @@ def _graph_event(graph) -> dict:
     return {"graph_def": described.SerializeToString()}
 
 
-def _shape_of(shape) -> dict:
+def _shape_of(shape: Iterable[int | None]) -> dict[str, Any]:
     """The attribute of an output's shape, for batches of any size."""
     return {"_output_shapes": {"list": {"shape": [{"dim": [{"size": size} for size in (-1, *shape)]}]}}}

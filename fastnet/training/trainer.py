@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -24,6 +26,22 @@ from fastnet.training.fit_settings import FitSettings
 from fastnet.training.history import History
 from fastnet.training.steps import Feed, Sums, training_step
 from fastnet.training.update import Clipping, Update
+
+if TYPE_CHECKING:
+    from fastnet.network import Network
+    from fastnet.training.callbacks import Callback
+    from fastnet.types import (
+        ArrayLike,
+        Augment,
+        Average,
+        Callbacks,
+        ClassWeight,
+        LossLike,
+        Metrics,
+        OptimizerLike,
+        Path,
+        Validation,
+    )
 
 __all__ = ["Trainer"]
 
@@ -90,8 +108,9 @@ class Trainer:
     1
     """
 
-    def __init__(self, net, *, loss, optimizer, metrics=(), clip_norm=None, clip_parameter_norm=None, clip_value=None,
-                 accumulate=1, average=None):  # fmt: skip
+    def __init__(self, net: Network, *, loss: LossLike, optimizer: OptimizerLike, metrics: Metrics = (),
+                 clip_norm: float | None = None, clip_parameter_norm: float | None = None,
+                 clip_value: float | None = None, accumulate: int = 1, average: Average | None = None) -> None:  # fmt: skip
         self.net = net
         self.loss = losses.get(loss)
         self.loss.check_output(net.graph.output_shape)
@@ -143,10 +162,10 @@ class Trainer:
         return self._rate_factor
 
     @rate_factor.setter
-    def rate_factor(self, value):
+    def rate_factor(self, value: float) -> None:
         self._rate_factor = checks.real_number("rate_factor", value, least=0)
 
-    def state(self, callback) -> dict:
+    def state(self, callback: Callback) -> dict:
         """What a callback keeps from call to call."""
         return self._states.setdefault(id(callback), (callback, {}))[1]
 
@@ -156,7 +175,7 @@ class Trainer:
 
     # Stopping and going on
 
-    def save_checkpoint(self, path) -> None:
+    def save_checkpoint(self, path: Path) -> None:
         """Write all of the training to a safetensors file: `resume` goes on with it, to the same bits.
 
         Weights, the optimizer's state, averages, counts, the history, the place in a running `fit`, what callbacks keep: all but
@@ -190,7 +209,8 @@ class Trainer:
         checkpoint.save(self, path)
 
     @classmethod
-    def resume(cls, path, *, custom_objects=None, callbacks=()) -> Trainer:
+    def resume(cls, path: Path, *, custom_objects: Mapping[str, type] | None = None,
+               callbacks: Callbacks = ()) -> Trainer:  # fmt: skip
         """The Trainer of a checkpoint, with its network, in the state that it was saved in.
 
         If a `fit` was running then, ``trainer.fit(x, y)`` goes on with it: the data are given again, and settings and callbacks are
@@ -239,7 +259,7 @@ class Trainer:
 
     # One step at a time
 
-    def train_on_batch(self, x, y, sample_weight=None) -> dict[str, float]:
+    def train_on_batch(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, float]:
         """One update on one batch, as it is given: checks, forward, loss, backward, clip, update.
 
         Returns
@@ -373,8 +393,11 @@ class Trainer:
         net = self.net
         random.permutation(len(order), seed=net.seed, path="shuffle", count=net.epochs, out=order)
 
-    def fit(self, x, y, *, epochs=None, batch_size=None, validation=None, sample_weight=None, class_weight=None,
-            callbacks=None, shuffle=None, drop_last=None, augment=None, on_nonfinite=None, verbose=1) -> History:  # fmt: skip
+    def fit(self, x: ArrayLike, y: ArrayLike, *, epochs: int | None = None, batch_size: int | None = None,
+            validation: Validation | None = None, sample_weight: ArrayLike | None = None,
+            class_weight: ClassWeight | None = None, callbacks: Callbacks | None = None, shuffle: bool | None = None,
+            drop_last: bool | None = None, augment: Augment | None = None,
+            on_nonfinite: Literal["raise", "stop", "continue"] | None = None, verbose: int = 1) -> History:  # fmt: skip
         """Train for some epochs; can be called again to train for more.
 
         `Network.fit` explains the parameters and has the defaults of those that are left out. After `Trainer.resume` the first

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from fastnet import checks
 from fastnet.kernels.update import arrays
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike
 
 __all__ = ["adam_update", "adamax_update", "momentum_base", "nadam_update", "radam_update"]
 
 
-def adam_update(
-    w, g, m, v, *, step, learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0,
-    decoupled=False, v_max=None, epsilon_hat=False,
-) -> None:  # fmt: skip
+def adam_update(w: Array, g: ArrayLike, m: Array, v: Array, *, step: int, learning_rate: float = 1e-3,
+                beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, weight_decay: float = 0.0,
+                decoupled: bool = False, v_max: Array | None = None, epsilon_hat: bool = False) -> None:  # fmt: skip
     """One step of Adam, AMSGrad (with `v_max`) or AdamW (with `decoupled`): changes `w`, `m`, `v`, `v_max`.
 
     ``m = beta_1 m + (1 - beta_1) g;  v = beta_2 v + (1 - beta_2) g^2;``
@@ -65,10 +69,9 @@ def adam_update(
     arrays.run(options, w, g, {"m": m, "v": v, "v_max": v_max}, step, learning_rate, weight_decay, numbers, decoupled)
 
 
-def nadam_update(
-    w, g, m, v, c, *, step, learning_rate=2e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8, momentum_decay=4e-3,
-    weight_decay=0.0, decoupled=False,
-) -> None:  # fmt: skip
+def nadam_update(w: Array, g: ArrayLike, m: Array, v: Array, c: Array, *, step: int, learning_rate: float = 2e-3,
+                 beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, momentum_decay: float = 4e-3,
+                 weight_decay: float = 0.0, decoupled: bool = False) -> None:  # fmt: skip
     """One step of NAdam: changes `w`, `m`, `v` and `c`.
 
     ``mu_t = beta_1 (1 - 0.96^(t momentum_decay) / 2)`` for step t, ``c_t = 1 - mu_1 ... mu_t``, means as in Adam, and
@@ -128,9 +131,9 @@ def momentum_base(momentum_decay: float) -> float:
     return 0.96**momentum_decay
 
 
-def radam_update(
-    w, g, m, v, *, step, learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0, decoupled=False
-) -> None:
+def radam_update(w: Array, g: ArrayLike, m: Array, v: Array, *, step: int, learning_rate: float = 1e-3,
+                 beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, weight_decay: float = 0.0,
+                 decoupled: bool = False) -> None:  # fmt: skip
     """One step of RAdam: changes `w`, `m`, `v`.
 
     Means as in Adam; ``rho_inf = 2 / (1 - beta_2) - 1`` and ``rho = rho_inf - 2 step beta_2^step / (1 - beta_2^step)``.
@@ -181,9 +184,9 @@ def radam_update(
     arrays.run(options, w, g, {"m": m, "v": v}, step, learning_rate, weight_decay, numbers, decoupled)
 
 
-def adamax_update(
-    w, g, m, u, *, step, learning_rate=2e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0
-) -> None:
+def adamax_update(w: Array, g: ArrayLike, m: Array, u: Array, *, step: int, learning_rate: float = 2e-3,
+                  beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
+                  weight_decay: float = 0.0) -> None:  # fmt: skip
     """One step of Adamax: changes `w`, `m`, `u`.
 
     ``g = g + weight_decay w;  m = beta_1 m + (1 - beta_1) g;  u = max(beta_2 u, |g| + epsilon);``
@@ -228,7 +231,7 @@ def adamax_update(
     arrays.run(options, w, g, {"m": m, "u": u}, step, learning_rate, weight_decay, numbers)
 
 
-def _checked(beta_1, beta_2, epsilon) -> dict:
+def _checked(beta_1: float, beta_2: float, epsilon: float) -> dict[str, Any]:
     return {
         "beta_1": checks.real_number("beta_1", beta_1, least=0, below=1),
         "beta_2": checks.real_number("beta_2", beta_2, least=0, below=1),

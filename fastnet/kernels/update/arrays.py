@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnet import checks
 from fastnet.kernels import call
 from fastnet.native.calls import UpdateSettings
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike
 
 __all__ = ["BLOCK", "RANGE", "repeat", "run"]
 
@@ -23,7 +28,7 @@ RANGE = np.dtype([
 BLOCK = 4096
 
 
-def _updated(argument, value, like=None):
+def _updated(argument: str, value: Any, like: Array | None = None) -> Array:
     """An array that an update writes: as it is, for a copy would be lost."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{argument} must be a NumPy array, as it is changed in place; got {checks.describe(value)}")
@@ -38,7 +43,7 @@ def _updated(argument, value, like=None):
     return value
 
 
-def _updated_scalar(argument, value):
+def _updated_scalar(argument: str, value: Any) -> Array:
     """An array of one float64 that an update writes."""
     if not isinstance(value, np.ndarray) or value.shape != (1,) or value.dtype != np.float64:
         raise TypeError(f"{argument} must be a NumPy array of one float64, shape (1,); got {checks.describe(value)}")
@@ -47,7 +52,7 @@ def _updated_scalar(argument, value):
     return value
 
 
-def _gradient(value, w):
+def _gradient(value: Any, w: Array) -> Array:
     g = np.asarray(value)
     if g.shape != w.shape or g.dtype != w.dtype:
         raise ValueError(f"g must have the shape and dtype of w, {w.shape} {w.dtype}; got {g.shape} {g.dtype}")
@@ -57,14 +62,15 @@ def _gradient(value, w):
 class _OfThread(threading.local):
     """The settings of an update, kept for the next one of the same Python thread."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.settings = UpdateSettings()
 
 
 _of_thread = _OfThread()
 
 
-def repeat(options, w, g, state, step, learning_rate, weight_decay, decoupled=False) -> bool:
+def repeat(options: tuple[Any, ...], w: Array, g: ArrayLike, state: tuple[Array | None, ...], step: int, learning_rate: float,
+           weight_decay: float, decoupled: bool = False) -> bool:  # fmt: skip
     """Run the update that is kept for arrays of this form, whose options have been checked; False if there is none."""
     settings = _of_thread.settings
     try:
@@ -75,12 +81,13 @@ def repeat(options, w, g, state, step, learning_rate, weight_decay, decoupled=Fa
         return False  # what is wrong, if anything, `run` says
 
 
-def run(options, w, g, state, step, learning_rate, weight_decay, numbers, decoupled=False, scalars=()) -> None:
+def run(options: tuple[Any, ...], w: Array, g: ArrayLike, state: dict[str, Any], step: int, learning_rate: float,
+        weight_decay: float, numbers: dict[str, Any], decoupled: bool = False, scalars: Sequence[str] = ()) -> None:  # fmt: skip
     """Check what all updates share, run one, and keep its plan. `options` starts with the kernel's name.
 
     `state` maps fields to arrays like `w` or None, but those of `scalars` to arrays of one float64.
     """
-    arrays = {"w": _updated("w", w)}
+    arrays: dict[str, Array | None] = {"w": _updated("w", w)}
     for key, value in state.items():
         if key in scalars:
             arrays[key] = _updated_scalar(key, value)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fastnet import checks
 from fastnet.kernels.update import arrays
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike
 
 __all__ = ["lion_update", "sgd_update"]
 
 
-def sgd_update(w, g, b=None, *, step, learning_rate=1e-3, momentum=0.0, nesterov=False, weight_decay=0.0) -> None:
+def sgd_update(w: Array, g: ArrayLike, b: Array | None = None, *, step: int, learning_rate: float = 1e-3,
+               momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0) -> None:  # fmt: skip
     """One step of stochastic gradient descent: changes `w`, and `b` with momentum.
 
     ``g = g + weight_decay w``; without momentum ``w -= learning_rate g``; with it ``b = momentum b + g`` (``b = g``
@@ -61,7 +67,8 @@ def sgd_update(w, g, b=None, *, step, learning_rate=1e-3, momentum=0.0, nesterov
     arrays.run(options, w, g, {"b": b}, step, learning_rate, weight_decay, numbers)
 
 
-def lion_update(w, g, m, *, step, learning_rate=1e-4, beta_1=0.9, beta_2=0.99, weight_decay=0.0) -> None:
+def lion_update(w: Array, g: ArrayLike, m: Array, *, step: int, learning_rate: float = 1e-4, beta_1: float = 0.9,
+                beta_2: float = 0.99, weight_decay: float = 0.0) -> None:  # fmt: skip
     """One step of Lion: changes `w` and `m`.
 
     ``w *= 1 - learning_rate weight_decay;  w -= learning_rate sign(beta_1 m + (1 - beta_1) g);``

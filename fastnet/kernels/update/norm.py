@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnet import checks
@@ -9,10 +11,13 @@ from fastnet.kernels import call
 from fastnet.kernels.update.arrays import BLOCK, RANGE
 from fastnet.native.plan import ControlBlock
 
+if TYPE_CHECKING:
+    from fastnet.types import ArrayLike
+
 __all__ = ["gradient_norm"]
 
 
-def gradient_norm(g, *, clip_norm=None) -> tuple[float, float]:
+def gradient_norm(g: ArrayLike, *, clip_norm: float | None = None) -> tuple[float, float]:
     """The Euclidean norm of `g`, summed in double, and the factor that clips it.
 
     The factor is ``min(1, clip_norm / (norm + 1e-6))``, or 1 without `clip_norm` and where the norm is not finite.

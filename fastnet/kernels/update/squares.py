@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fastnet import checks
 from fastnet.kernels.update import arrays
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, ArrayLike
 
 __all__ = ["adadelta_update", "adagrad_update", "rmsprop_update"]
 
 
-def rmsprop_update(
-    w, g, v, *, step, learning_rate=1e-2, rho=0.99, epsilon=1e-8, momentum=0.0, weight_decay=0.0, b=None, a=None
-) -> None:
+def rmsprop_update(w: Array, g: ArrayLike, v: Array, *, step: int, learning_rate: float = 1e-2, rho: float = 0.99,
+                   epsilon: float = 1e-8, momentum: float = 0.0, weight_decay: float = 0.0, b: Array | None = None,
+                   a: Array | None = None) -> None:  # fmt: skip
     """One step of RMSprop: changes `w`, `v`, and `b` and `a` where given.
 
     ``g = g + weight_decay w;  v = rho v + (1 - rho) g^2;  d = g / (sqrt(v) + epsilon);  w -= learning_rate d``.
@@ -66,9 +71,8 @@ def rmsprop_update(
     arrays.run(options, w, g, {"v": v, "b": b, "a": a}, step, learning_rate, weight_decay, numbers)
 
 
-def adagrad_update(
-    w, g, s, *, step, learning_rate=1e-2, learning_rate_decay=0.0, epsilon=1e-10, weight_decay=0.0
-) -> None:
+def adagrad_update(w: Array, g: ArrayLike, s: Array, *, step: int, learning_rate: float = 1e-2,
+                   learning_rate_decay: float = 0.0, epsilon: float = 1e-10, weight_decay: float = 0.0) -> None:  # fmt: skip
     """One step of Adagrad: changes `w` and `s`.
 
     ``g = g + weight_decay w;  s += g^2;``
@@ -116,7 +120,8 @@ def adagrad_update(
     arrays.run(options, w, g, {"s": s}, step, learning_rate, weight_decay, numbers)
 
 
-def adadelta_update(w, g, v, d, *, step, learning_rate=1.0, rho=0.9, epsilon=1e-6, weight_decay=0.0) -> None:
+def adadelta_update(w: Array, g: ArrayLike, v: Array, d: Array, *, step: int, learning_rate: float = 1.0,
+                    rho: float = 0.9, epsilon: float = 1e-6, weight_decay: float = 0.0) -> None:  # fmt: skip
     """One step of Adadelta: changes `w`, `v` and `d`.
 
     ``g = g + weight_decay w;  v = rho v + (1 - rho) g^2;  x = sqrt(d + epsilon) / sqrt(v + epsilon) g;``

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
+
 import onnx
 from onnx import TensorProto, helper
 
@@ -12,6 +15,11 @@ from fastnet.io.onnx.exporting.activations import activate
 from fastnet.io.onnx.exporting.layers import RULES, rule_for
 from fastnet.io.onnx.exporting.writer import FIRST, LAST, Value, Writer
 
+if TYPE_CHECKING:
+    from fastnet.graph import Graph, Node
+    from fastnet.network import Network
+    from fastnet.types import DType, Path, Shape
+
 __all__ = ["OLDEST_OPSET", "export", "to_model"]
 
 OLDEST_OPSET = 18  # ReduceMean, Resize and Pad have their present inputs
@@ -21,7 +29,8 @@ LARGEST = 2**31 - 1  # bytes, of what a protocol buffer can be
 BATCH = "batch"
 
 
-def export(net, path, *, probabilities=False, layout="nhwc", opset=None, dtype=None, doc="") -> None:
+def export(net: Network, path: Path, *, probabilities: bool = False, layout: Literal["nhwc", "nchw"] = "nhwc",
+           opset: int | None = None, dtype: DType | None = None, doc: str = "") -> None:  # fmt: skip
     """Write a network as an ONNX file for other programs to predict with.
 
     Dropout is left out and batch norms use their running statistics. The batch may have any size. The file is checked by
@@ -67,7 +76,8 @@ def export(net, path, *, probabilities=False, layout="nhwc", opset=None, dtype=N
     files.write_bytes(path, model.SerializeToString())
 
 
-def to_model(net, *, probabilities=False, layout="nhwc", opset=None, dtype=None, doc="") -> onnx.ModelProto:
+def to_model(net: Network, *, probabilities: bool = False, layout: Literal["nhwc", "nchw"] = "nhwc",
+             opset: int | None = None, dtype: DType | None = None, doc: str = "") -> onnx.ModelProto:  # fmt: skip
     """The model that `export` writes, as an object of the package ``onnx``.
 
     Parameters
@@ -106,7 +116,7 @@ def to_model(net, *, probabilities=False, layout="nhwc", opset=None, dtype=None,
     return model
 
 
-def _checked_opset(opset) -> int:
+def _checked_opset(opset: int | None) -> int:
     newest = onnx.defs.onnx_opset_version()
     if opset is None:
         return min(OPSET, newest)
@@ -116,7 +126,7 @@ def _checked_opset(opset) -> int:
     return opset
 
 
-def _head(net):
+def _head(net: Network) -> Any:
     """The activation that makes probabilities of the network's outputs."""
     from fastnet import activations
 
@@ -127,7 +137,7 @@ def _head(net):
     return activations.get(net.loss.head)
 
 
-def _needed(graph) -> list:
+def _needed(graph: Graph) -> list[Node]:
     """The nodes that the output depends on, in their order."""
     needed, found = {graph.output}, []
     for node in reversed(graph.nodes):
@@ -137,7 +147,7 @@ def _needed(graph) -> list:
     return found[::-1]
 
 
-def _refuse_unknown(nodes) -> None:
+def _refuse_unknown(nodes: Iterable[Node]) -> None:
     for node in nodes:
         if rule_for(node.layer) is None:
             known = ", ".join(sorted(cls.__name__ for cls in RULES))
@@ -147,7 +157,7 @@ def _refuse_unknown(nodes) -> None:
             )
 
 
-def _graph(net, nodes, writer: Writer, layout: str, head, doc: str):
+def _graph(net: Network, nodes: Iterable[Node], writer: Writer, layout: str, head: Any, doc: str) -> Any:
     source, target = writer.unique("input"), writer.unique("output")
     values = {INPUT: _outside(net.input_shape, source, layout)}
     for node in nodes:
@@ -174,12 +184,12 @@ def _graph(net, nodes, writer: Writer, layout: str, head, doc: str):
     )
 
 
-def _outside(shape, tensor: str, layout: str) -> Value:
+def _outside(shape: Shape, tensor: str, layout: str) -> Value:
     """The model's input."""
     if len(shape) == 1:
         return Value(tuple(shape), {LAST: tensor, FIRST: tensor})
     return Value(tuple(shape), {layout: tensor})
 
 
-def _sizes(shape, layout: str) -> tuple[int, ...]:
+def _sizes(shape: Shape, layout: str) -> tuple[int, ...]:
     return (shape[-1], *shape[:-1]) if layout == FIRST and len(shape) > 1 else tuple(shape)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Literal
+
 import onnx
 
 from fastnet import checks
@@ -10,13 +12,21 @@ from fastnet.io.onnx.importing.graph import Graph, UnsupportedError
 from fastnet.io.onnx.importing.reader import graph_of, read
 from fastnet.io.onnx.importing.values import Value, channels_first, identity
 
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from fastnet.network import Network
+    from fastnet.types import DType, Path, Sizes
+
 __all__ = ["load"]
 
 LAYOUTS = ("nhwc", "nchw")
 HEADS = ("Softmax", "LogSoftmax", "Sigmoid")
 
 
-def load(path, *, logits=False, layout=None, input_shape=None, output=None, dtype=None, seed=None, name=None):
+def load(path: Path | ModelProto, *, logits: bool = False, layout: Literal["nhwc", "nchw"] | None = None,
+         input_shape: Sizes | None = None, output: str | None = None, dtype: DType | None = None,
+         seed: int | None = None, name: str | None = None) -> Network:  # fmt: skip
     """Read an ONNX file as a network that can be trained on.
 
     Images are (batch, height, width, channels) in the network, and sequences (batch, length, channels), wherever the file has
@@ -92,13 +102,13 @@ def load(path, *, logits=False, layout=None, input_shape=None, output=None, dtyp
         raise ValueError(f"{where} can't be loaded as a network: {error}") from error
 
 
-def _stated_layout(model) -> str | None:
+def _stated_layout(model: ModelProto) -> str | None:
     """What fastnet wrote into a file of its own."""
     layouts = [entry.value for entry in model.metadata_props if entry.key == "fastnet.layout"]
     return layouts[0] if layouts and layouts[0] in LAYOUTS else None
 
 
-def _orders(graph: Graph, layout: str | None):
+def _orders(graph: Graph, layout: str | None) -> Any:
     rank = len(graph.shape)
     if layout is None:
         return None
