@@ -38,6 +38,8 @@ FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 LIMITED_API = not FREE_THREADED
 WITH_OPENMP = os.environ.get("FASTNET_OPENMP", "1") != "0"
 DEBUG = os.environ.get("FASTNET_DEBUG", "0") == "1"
+# Those of CFLAGS come first, and so don't take the place of the ones below.
+LAST_FLAGS = os.environ.get("FASTNET_CFLAGS", "").split()
 
 # -O3: at -O2 the tiles of the products stay loops (a fifth of the speed).
 # -fno-math-errno, -fno-trapping-math: sqrt and comparisons become single instructions.
@@ -100,7 +102,7 @@ def extension(name: str, source: Path, flags=(), macros=(), link=()) -> Extensio
         [str(source)],
         include_dirs=[str(NATIVE)],
         define_macros=[*limited, ("FN_BUILD_ID", f'"{build_id()}"'), *macros],
-        extra_compile_args=spelled([*COMMON_FLAGS, *flags]),
+        extra_compile_args=spelled([*COMMON_FLAGS, *flags, *LAST_FLAGS]),
         extra_link_args=[*LINK_FLAGS, *link],
         depends=[str(p) for p in sorted(NATIVE.rglob("*.p[xy]*")) + sorted(NATIVE.glob("*.h"))],
         py_limited_api=LIMITED_API,
