@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import shutil
 import sys
 import sysconfig
 from pathlib import Path
@@ -37,14 +38,18 @@ FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 LIMITED_API = not FREE_THREADED
 WITH_OPENMP = os.environ.get("FASTNET_OPENMP", "1") != "0"
 DEBUG = os.environ.get("FASTNET_DEBUG", "0") == "1"
+# Those of CFLAGS come first, and so don't take the place of the ones below.
+LAST_FLAGS = os.environ.get("FASTNET_CFLAGS", "").split()
 
 # -O3: at -O2 the tiles of the products stay loops (a fifth of the speed).
 # -fno-math-errno, -fno-trapping-math: sqrt and comparisons become single instructions.
 # Never -ffast-math: it deletes NaN tests and changes the FPU mode of the whole process.
 # -fno-inline-functions-called-once: in one great function GCC no longer sees that Winograd's coefficients are constants.
+WINDOWS = sys.platform == "win32"
+CLANG = WINDOWS or sys.platform == "darwin" or "clang" in os.environ.get("CC", "")
 KERNEL_FLAGS = [
     "-O3",
-    "-fno-inline-functions-called-once",
+    *([] if CLANG else ["-fno-inline-functions-called-once"]),
     "-ffp-contract=fast",
     "-fno-math-errno",
     "-fno-trapping-math",
@@ -53,8 +58,11 @@ COMMON_FLAGS = ["-fvisibility=hidden", "-Wno-unused-function"]
 LINK_FLAGS = ["-Wl,-s"] if sys.platform.startswith("linux") and not DEBUG else []
 OPENMP = {
     "darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]),
-    "win32": (["-Xclang", "-fopenmp"], ["libomp.lib"]),
+    "win32": (["-fopenmp"], ["libomp.lib"]),
 }.get(sys.platform, (["-fopenmp"], ["-fopenmp"]))
+
+# Commands that describe the project, and compile nothing.
+DESCRIPTIONS = {"dist_info", "egg_info", "sdist"}
 
 DIRECTIVES = {
     "language_level": 3,
@@ -82,6 +90,11 @@ def write_if_changed(path: Path, text: str) -> None:
         path.write_text(text)
 
 
+def spelled(flags) -> list[str]:
+    """As the compiler takes them: clang-cl hands what stands behind /clang: to clang."""
+    return [f"/clang:{flag}" for flag in flags] if WINDOWS else list(flags)
+
+
 def extension(name: str, source: Path, flags=(), macros=(), link=()) -> Extension:
     limited = [("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else []
     return Extension(
@@ -89,7 +102,7 @@ def extension(name: str, source: Path, flags=(), macros=(), link=()) -> Extensio
         [str(source)],
         include_dirs=[str(NATIVE)],
         define_macros=[*limited, ("FN_BUILD_ID", f'"{build_id()}"'), *macros],
-        extra_compile_args=[*COMMON_FLAGS, *flags],
+        extra_compile_args=spelled([*COMMON_FLAGS, *flags, *LAST_FLAGS]),
         extra_link_args=[*LINK_FLAGS, *link],
         depends=[str(p) for p in sorted(NATIVE.rglob("*.p[xy]*")) + sorted(NATIVE.glob("*.h"))],
         py_limited_api=LIMITED_API,
@@ -154,10 +167,21 @@ class BuildExtensions(build_ext):
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
 
+    def build_extensions(self):
+        if WINDOWS:
+            # Microsoft's compiler lacks the vector types that kernels are written in, and an OpenMP that may be given away.
+            clang = shutil.which("clang-cl")
+            if clang is None:
+                raise SystemExit("fastnet is compiled by clang-cl, which is not on PATH; LLVM's installer has it")
+            self.compiler.initialize()
+            self.compiler.cc = clang
+            self.compiler.add_library_dir(str(Path(clang).parent.parent / "lib"))
+        super().build_extensions()
+
 
 if __name__ == "__main__":
     setup(
-        ext_modules=cythonized(),
+        ext_modules=[] if DESCRIPTIONS & set(sys.argv) else cythonized(),
         cmdclass={"build_ext": BuildExtensions},
         options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED_API else {},
     )

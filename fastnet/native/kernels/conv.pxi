@@ -104,4 +104,4 @@ cdef inline void write_sum(real* y, vf x, Py_ssize_t n, bint accumulate, vf* inf
     if accumulate:
         x = vload_upto(y, n) + x
     vstore_upto(y, x, n)
-    infinite[0] = vor_bits(vfirst(x - x, n), infinite[0])
+    infinite[0] = vor_bits(vfirst(x - x, min(n, <Py_ssize_t>LANES)), infinite[0])
