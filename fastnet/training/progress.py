@@ -50,8 +50,9 @@ class Progress:
 
     Parameters
     ----------
-    epochs, samples : int
-        Samples are those of one epoch.
+    epochs : int
+    samples : int or None
+        Of one epoch; where nobody knows, None until the first has ended.
     bar : ProgressBar or None
         How they are shown; None shows nothing.
     """
@@ -61,6 +62,7 @@ class Progress:
         self.samples = samples
         self.bar = bar
         self.epoch = 0
+        self._advanced = 0  # samples, in this epoch
         self._seconds: dict[int, float] = {}  # of a step, by batch size
         self._shown = None
 
@@ -77,11 +79,14 @@ class Progress:
             return
         from tqdm.auto import tqdm
 
-        total = self.samples if self.bar.by_epoch else self.epochs * self.samples
+        total = self._total()
         self._shown = tqdm(
             total=total, unit=" samples", unit_scale=True, dynamic_ncols=True, leave=self.bar.leave
         )  # fmt: skip
         self._describe()
+
+    def _total(self) -> int | None:
+        return self.samples if self.bar.by_epoch or self.samples is None else self.epochs * self.samples
 
     def _describe(self) -> None:
         self._shown.set_description(f"epoch {min(self.epoch + 1, self.epochs)}/{self.epochs}", refresh=False)
@@ -94,14 +99,17 @@ class Progress:
     def advance(self, steps: int, batch: int, seconds: float, sums) -> None:
         if steps:
             self._seconds[batch] = max(seconds / steps, 1e-7)
+        self._advanced += steps * batch
         if self._shown is not None:
             self._shown.set_postfix_str(_text(sums.result()), refresh=False)
             self._shown.update(steps * batch)
 
     def end_epoch(self, figures: dict[str, float]) -> None:
         self.epoch += 1
+        self.samples, self._advanced = self.samples or self._advanced, 0
         if self._shown is None:
             return
+        self._shown.total = self._total()
         if not self.bar.by_epoch:
             self._describe()
         self._shown.set_postfix_str(_text(figures))

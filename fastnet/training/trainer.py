@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import numpy as np
 
-from fastnet import averages, checks, labels, losses, optimizers, schedules
+from fastnet import averages, checks, containers, labels, losses, optimizers, schedules
 from fastnet.augment import Augmentation
 from fastnet.execution import Programs
 from fastnet.kernels import random
@@ -19,7 +19,7 @@ from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording, Workspace
 from fastnet.recording.clock import Clock
 from fastnet.training import callbacks as callback_module
-from fastnet.training.data import check_mixing, feeds
+from fastnet.training.data import check_mixing, check_second_pass, feeds
 from fastnet.training.evaluation import Evaluator
 from fastnet.training.faults import BAD_DATA, BAD_GRADIENT, Fault, find_fault
 from fastnet.training.history import History
@@ -161,6 +161,8 @@ class Trainer:
             The loss or a gradient is not finite; nothing has changed.
         """
         control = self.control
+        if not isinstance(x, np.ndarray):
+            containers.check_order("x", x, "y", y)
         with self.net.lock:
             control.cursor, control.samples = 0, sys.maxsize
             if self.metrics:
@@ -263,20 +265,25 @@ class Trainer:
                 rates = rates.rates(self.control.step, int(updates[-1]) + 1, self.history.epochs)[updates]
             self._rates[:steps, column] = rates * self._rate_factor
 
-    def _refuse(self, program: Program) -> None:
-        """Raise what the step's status says; nothing has changed."""
+    def _refuse(self, program: Program, found: str | None = None) -> None:
+        """Raise what the step's status says, or what was found in its data; nothing has changed."""
         status = self.control.status
         if status in BAD_DATA:
-            raise ValueError(f"{BAD_DATA[status]}; no weight has changed")
+            before = f" (the {self.step:,} updates before it stay)" if found and self.step else ""
+            raise ValueError(f"{found or BAD_DATA[status]}; no weight has changed by this batch{before}")
         error = FloatingPointError(str(find_fault(program, self.control)))
         error.history = self.history
         raise error
 
     # Many steps
 
-    def fit(self, x, y, *, epochs=1, batch_size=32, validation=None, sample_weight=None, class_weight=None,
-            callbacks=(), shuffle=True, drop_last=False, augment=(), on_nonfinite="raise", verbose=1) -> History:  # fmt: skip
-        """Train for some epochs; `Network.fit` explains the parameters. Can be called again to go on."""
+    def fit(self, x, y=None, *, epochs=1, batch_size=32, steps_per_epoch=None, validation=None, sample_weight=None,
+            class_weight=None, callbacks=(), shuffle=True, drop_last=False, augment=(), prefetch=True,
+            on_nonfinite="raise", verbose=1) -> History:  # fmt: skip
+        """Train for some epochs; `Network.fit` explains the parameters. Can be called again to go on.
+
+        An iterator that was given with `steps_per_epoch` can be given again: it has lost no batch.
+        """
         checks.whole_number("epochs", epochs, least=0)
         batch_size = checks.whole_number("batch_size", batch_size, least=1)
         checks.choice("on_nonfinite", on_nonfinite, ["raise", "stop", "continue"])
@@ -286,12 +293,19 @@ class Trainer:
         evaluator = Evaluator(self.net.executor, self.loss, self.metrics)
         augmentation = Augmentation(augment, self.net.input_shape, self.net.seed)
         check_mixing(augmentation, self.loss, self.net)
-        feed, validation = feeds(evaluator, x, y, validation, sample_weight, class_weight)
+        feed, validation = feeds(evaluator, x, y, validation, sample_weight, class_weight, epochs=epochs,
+                                 steps_per_epoch=steps_per_epoch, prefetch=prefetch)  # fmt: skip
         feed.augmentation = augmentation if augmentation.operations else None
-        n = len(feed.x)
-        if drop_last and n < batch_size:
-            raise ValueError(f"drop_last=True with batch_size={batch_size} leaves nothing of {n} samples")
-        order = np.arange(n, dtype=np.int64)
+        check_second_pass(feed, self.update.average, self.net)
+        n = feed.samples
+        if n is None:
+            feed.tells_last = self.update.accumulate > 1
+            order = end = None
+        else:
+            if drop_last and n < batch_size:
+                raise ValueError(f"drop_last=True with batch_size={batch_size} leaves nothing of {n} samples")
+            order = np.arange(n, dtype=np.int64)
+            end = n - n % batch_size if drop_last else n
         self._stop = None
         self.history.stopped = None
         watched = [callback for callback in callbacks if callback_module.watches_batches(callback)]
@@ -299,7 +313,7 @@ class Trainer:
         self.fault = None
         self.feed = feed
         self.history.settings = describe(self, feed, validation, epochs, batch_size)
-        progress = Progress(epochs, n if not drop_last else n - n % batch_size, bar)
+        progress = Progress(epochs, end, bar)
         with self._callbacks_around(callbacks, batch_size), progress:
             for epoch in range(epochs):
                 epoch_begun = time.perf_counter()
@@ -307,11 +321,10 @@ class Trainer:
                 for callback in callbacks:
                     callback.on_epoch_begin(self, {})
                 rate = self.learning_rate
-                if checks.flag("shuffle", shuffle):
+                if checks.flag("shuffle", shuffle) and order is not None:
                     self._shuffle(order)
-                if feed.images is not None:
-                    feed.images.prefer(order)
-                figures = self._epoch(feed, order, batch_size, drop_last, watched, lookers, on_nonfinite, progress)
+                with closing(feed.begin(batch_size, order, end)) as data:
+                    figures = self._epoch(data, watched, lookers, on_nonfinite, progress)
                 if figures is None:
                     break
                 self._take_average(epoch + 1)
@@ -351,51 +364,42 @@ class Trainer:
         self.net.epochs += 1
         random.permutation(len(order), seed=self.net.seed, path="shuffle", count=self.net.epochs, out=order)
 
-    def _epoch(self, feed, order, batch_size, drop_last, watched, lookers, on_nonfinite, progress):
-        """The figures of one epoch, or None if it was ended by a step that is not finite."""
-        n = len(feed.x)
+    def _epoch(self, data, watched, lookers, on_nonfinite, progress):
+        """The figures of one pass over the data, or None if it was ended by a step that is not finite."""
         self.sums.clear()
         control = self.control
-        parts = [(batch_size, n // batch_size)]
-        last = n - n % batch_size if drop_last else n
-        if last % batch_size:
-            parts.append((last % batch_size, 1))
-        done = 0
-        for batch, steps in parts:
-            while steps:
-                until = {callback: callback.batches_until_look(self) for callback in lookers}
-                looking = [callback for callback, batches in until.items() if batches == 0]
-                program = self._program(feed, batch, tuple(callback.probe_for(self) for callback in looking))
-                feed.bind(program, order)
-                run = min(steps, progress.steps_of(batch, RUN_SECONDS), MOST_STEPS, *until.values())
-                run = 1 if watched or looking else run
-                if feed.images is not None:
-                    run = feed.images.ready(order[done : done + run * batch], batch) // batch
-                with self.net.lock:
-                    control.cursor, control.samples = done, last
-                    begun = time.perf_counter()
-                    self._run(program, run)
-                    good = (control.cursor - done) // batch
-                    bad = control.status
-                    if bad and not self._after_bad_step(program, on_nonfinite):
-                        return None
-                ran = good + (1 if bad else 0)
-                steps -= ran
-                done += ran * batch
-                progress.advance(ran, batch, time.perf_counter() - begun, self.sums)
-                for callback in looking:
-                    callback.on_look(self)
-                for callback in watched:
-                    callback.on_batch_end(self, {"loss": control.loss, "step": control.step})
+        while batch := data.upcoming():
+            until = {callback: callback.batches_until_look(self) for callback in lookers}
+            looking = [callback for callback, batches in until.items() if batches == 0]
+            run = min(progress.steps_of(batch, RUN_SECONDS), MOST_STEPS, *until.values())
+            piece = data.piece(1 if watched or looking else run)
+            program = self._program(piece.feed, batch, tuple(callback.probe_for(self) for callback in looking))
+            piece.feed.bind(program, piece.order)
+            with self.net.lock:
+                control.cursor, control.samples = piece.cursor, piece.end
+                begun = time.perf_counter()
+                self._run(program, piece.steps)
+                good = (control.cursor - piece.cursor) // batch
+                bad = control.status
+                found = data.fault(piece, bad, good) if bad in BAD_DATA else None
+                if bad and not self._after_bad_step(program, on_nonfinite, found):
+                    return None
+            ran = good + (1 if bad else 0)
+            data.advance(ran)
+            progress.advance(ran, batch, time.perf_counter() - begun, self.sums)
+            for callback in looking:
+                callback.on_look(self)
+            for callback in watched:
+                callback.on_batch_end(self, {"loss": control.loss, "step": control.step})
         return self.sums.result()
 
-    def _after_bad_step(self, program, on_nonfinite: str) -> bool:
+    def _after_bad_step(self, program, on_nonfinite: str, found: str | None) -> bool:
         """Whether training goes on after a step that changed nothing."""
         if self.control.status not in BAD_DATA and self.fault is None:
             self.fault = find_fault(program, self.control)
         if self.control.status in BAD_DATA or on_nonfinite == "raise":
             self.history.stopped = "not finite"
-            self._refuse(program)
+            self._refuse(program, found)
         if on_nonfinite == "stop":
             self.history.stopped = "not finite"
             return False
