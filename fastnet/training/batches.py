@@ -123,8 +123,11 @@ class BatchFeed:
         self.passes += 1
         data = BatchPass(self, prefetch=False)
         try:
-            while data.upcoming():
-                yield data.piece(1).feed.x
+            first = 0
+            while batch := data.upcoming():
+                first = first or batch
+                if batch >= first or not data.is_last():  # as of arrays, without a smaller rest
+                    yield data.piece(1).feed.x
                 data.advance(1)
         finally:
             data.close()
