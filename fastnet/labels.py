@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastnet import checks
+from fastnet import checks, containers
 from fastnet.kernels.batch import KINDS
 
 #: The same in the machine's order of bytes: to look up a dtype takes a tenth of the time that its name does.
@@ -29,18 +29,23 @@ class Targets:
 
 def real_array(argument: str, value) -> np.ndarray:
     """`value` as an array of real numbers, of any dtype that can be cast."""
-    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    array = value if type(value) is np.ndarray else containers.as_array(argument, value)
     if array.dtype not in NATIVE and array.dtype.name not in KINDS:
         if array.dtype.kind == "f":  # long double
             return array.astype(np.float64)
-        hint = "; encode texts as class numbers 0, 1, 2, ..." if array.dtype.kind in "OUS" else ""
+        hint = f"; {containers.text_hint(argument)}" if array.dtype.kind in "OUS" else ""
         raise TypeError(f"{argument} must be an array of real numbers; got dtype {array.dtype}{hint}")
     return array
 
 
-def rows_contiguous(array: np.ndarray) -> np.ndarray:
-    """The array itself if each row is contiguous and rows ascend, else a copy; bytes are in the machine's order."""
+def rows_contiguous(array: np.ndarray, keep_mapped: bool = False) -> np.ndarray:
+    """The array itself if each row is contiguous and rows ascend, else a copy; bytes are in the machine's order.
+
+    With `keep_mapped` arrays in memory maps are left as they are.
+    """
     if not array.dtype.isnative:
+        if keep_mapped and containers.mapping_of(array) is not None:
+            return array
         array = array.astype(array.dtype.newbyteorder("="))
     if array.flags.c_contiguous:
         return array
@@ -51,11 +56,14 @@ def rows_contiguous(array: np.ndarray) -> np.ndarray:
         expected.append(item)
         item *= n
     good = array.strides[1:] == tuple(reversed(expected)) and array.strides[0] >= inner
-    return array if good and array.strides[0] % array.itemsize == 0 else np.ascontiguousarray(array)
+    good = good and array.strides[0] % array.itemsize == 0
+    if good or (keep_mapped and containers.mapping_of(array) is not None):
+        return array
+    return np.ascontiguousarray(array)
 
 
-def check_inputs(argument: str, x, input_shape, *, may_be_empty: bool = False) -> np.ndarray:
-    """`x` as a batch of samples of the network's input shape."""
+def check_inputs(argument: str, x, input_shape, *, may_be_empty: bool = False, keep_mapped: bool = False) -> np.ndarray:
+    """`x` as a batch of samples of the network's input shape; `keep_mapped` as for `rows_contiguous`."""
     array = real_array(argument, x)
     if array.ndim == 0 or array.shape[1:] != tuple(input_shape):
         hint = ""
@@ -69,7 +77,7 @@ def check_inputs(argument: str, x, input_shape, *, may_be_empty: bool = False) -
         )
     if len(array) == 0 and not may_be_empty:
         raise ValueError(f"{argument} is empty: it has shape {array.shape}")
-    return rows_contiguous(array)
+    return rows_contiguous(array, keep_mapped)
 
 
 def check_length(argument: str, array, other: str, length: int) -> None:
@@ -79,8 +87,11 @@ def check_length(argument: str, array, other: str, length: int) -> None:
         )
 
 
-def form_of(loss, y, output_shape, argument: str = "y") -> Targets:
-    """What `y` is to the loss. Only dtype and shape are looked at; `scan_targets` looks at the values."""
+def form_of(loss, y, output_shape, argument: str = "y", keep_mapped: bool = False) -> Targets:
+    """What `y` is to the loss. Only dtype and shape are looked at; `scan_targets` looks at the values.
+
+    `keep_mapped` as for `rows_contiguous`.
+    """
     array = real_array(argument, y)
     output_shape = tuple(output_shape)
     if array.ndim == 0:
@@ -99,7 +110,7 @@ def form_of(loss, y, output_shape, argument: str = "y") -> Targets:
                 f"{argument} must be class numbers of an integer dtype; got dtype {array.dtype}: "
                 f"{argument}.astype(int) makes labels of whole numbers"
             )
-        return Targets(rows_contiguous(array), classes, ())
+        return Targets(rows_contiguous(array, keep_mapped), classes, ())
     if array.ndim == 1 and output_shape == (1,):
         array = array.reshape(-1, 1)
     if array.shape[1:] != output_shape:
@@ -107,16 +118,52 @@ def form_of(loss, y, output_shape, argument: str = "y") -> Targets:
             f"{argument} must have shape (n, {', '.join(map(str, output_shape))}), as the network's output has; "
             f"got {array.shape}"
         )
-    return Targets(rows_contiguous(array), None, output_shape)
+    return Targets(rows_contiguous(array, keep_mapped), None, output_shape)
 
 
-def scan_inputs(argument: str, array: np.ndarray) -> None:
-    """Refuse NaN and Inf."""
-    if array.dtype.kind == "f" and array.size and not np.isfinite(array).all():
-        first = np.argwhere(~np.isfinite(array))[0]
-        value = array[tuple(first)]
-        what = "NaN" if np.isnan(value) else "Inf"
-        raise ValueError(f"{argument} has {what}, first at index {tuple(int(i) for i in first)}")
+SCANNED_TOGETHER = 1 << 20  # elements: what is made on the way stays small
+
+
+def scan_inputs(argument: str, array: np.ndarray, names: list[str] | None = None) -> None:
+    """Refuse NaN and Inf; `names` are those of the columns."""
+    if array.dtype.kind != "f" or not array.size:
+        return
+    rows = max(1, SCANNED_TOGETHER * len(array) // array.size)
+    for start in range(0, len(array), rows):
+        part = array[start : start + rows]
+        if np.isfinite(part).all():
+            continue
+        first = np.argwhere(~np.isfinite(part))[0]
+        what = "NaN" if np.isnan(part[tuple(first)]) else "Inf"
+        column = f" (column {names[first[1]]!r})" if names and len(first) == 2 else ""
+        first[0] += start
+        raise ValueError(f"{argument} has {what}, first at index {tuple(int(i) for i in first)}{column}")
+
+
+def find_fault(x: np.ndarray, targets: Targets, rows, names=("x", "y")) -> str | None:
+    """What is wrong with the values of a batch whose samples have these numbers, if anything is.
+
+    A float64 that is too large for float32 is said to be so.
+    """
+    found = None
+    for argument, array in zip(names, (x, targets.array), strict=True):
+        if array is targets.array and targets.is_labels:
+            bad = np.argwhere((array < 0) | (array >= targets.classes))
+            if len(bad):
+                row = int(bad[0, 0])
+                found = found or (
+                    f"{argument} has the label {array[row]} at index {rows[row]}; the network has {targets.classes} outputs, for "
+                    f"labels 0 to {targets.classes - 1}"
+                )
+        elif array.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                bad = np.argwhere(~np.isfinite(array.astype(np.float32)))
+            if len(bad):
+                first, *rest = (int(i) for i in bad[0])
+                value = array[tuple(bad[0])]
+                what = "NaN" if np.isnan(value) else "Inf" if np.isinf(value) else f"{value:g}, beyond float32,"
+                found = found or f"{argument} has {what} at index {(int(rows[first]), *rest)}"
+    return found
 
 
 def scan_targets(targets: Targets, argument: str = "y") -> None:
@@ -155,8 +202,8 @@ def weights(sample_weight, length: int, dtype: str, argument: str = "sample_weig
     return array
 
 
-def combined_weights(sample_weight, class_weight, targets: Targets, dtype: str) -> np.ndarray | None:
-    """Sample weight x class weight, or None where there is neither.
+def combined_weights(sample_weight, class_weight, targets: Targets, dtype: str, argument="sample_weight"):
+    """Sample weight x class weight as an array, or None where there is neither.
 
     Parameters
     ----------
@@ -164,7 +211,7 @@ def combined_weights(sample_weight, class_weight, targets: Targets, dtype: str) 
         Class number to weight (1 where it is left out); "balanced" is n / (classes * count of the class).
     """
     n = len(targets.array)
-    total = None if sample_weight is None else weights(sample_weight, n, dtype)
+    total = None if sample_weight is None else weights(sample_weight, n, dtype, argument)
     if class_weight is None:
         return total
     if not targets.is_labels:

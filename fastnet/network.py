@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fastnet import checks, files, labels, losses, metrics, network_data, regularizers
-from fastnet.execution import Executor
+from fastnet import checks, containers, files, labels, losses, metrics, network_data, regularizers
+from fastnet.execution import PREDICT_BATCH, Executor
 from fastnet.graph import INPUT, Builder, Graph, Node
 from fastnet.health import HealthMonitor
 from fastnet.layers.base import Layer
@@ -18,7 +18,10 @@ from fastnet.layers.blocks import Block, layer_list
 from fastnet.parameters import Parameter
 from fastnet.summary import summarize, summarize_html
 from fastnet.training import Callback, Trainer
+from fastnet.training.batches import BatchFeed, gives_batches
+from fastnet.training.data import batches_of
 from fastnet.training.evaluation import Evaluator
+from fastnet.training.prediction import predict_batches, predict_mapped
 
 if TYPE_CHECKING:
     from fastnet.locks import NetworkLock
@@ -41,7 +44,6 @@ if TYPE_CHECKING:
         Path,
         RegularizerRule,
         Sizes,
-        Validation,
     )
 
 __all__ = ["Network", "load"]
@@ -292,25 +294,37 @@ class Network(Block):
         """
         return self.executor.backward(dy)
 
-    def predict(self, x: ArrayLike, *, batch_size: int | None = None, out: Array | None = None) -> Array:
+    def predict(
+        self, x: Any, *, batch_size: int | None = None, out: Array | None = None, prefetch: bool = True
+    ) -> Array:
         """Raw outputs (logits), a batch at a time; see `predict_proba`, `predict_class`.
 
         Parameters
         ----------
-        x : array (n, *input_shape)
-            Integers and the other float are cast; nothing is scaled.
+        x : array (n, *input_shape), or batches
+            Integers and the other float are cast; nothing is scaled. Anything that is an array to NumPy, a DataFrame of
+            numbers, a tensor; a memory map is read a part at a time. An iterable (no list) or a function that returns one
+            gives batches: x, or (x, y), of which y is left alone.
         batch_size : int, optional
         out : ndarray (n, *output_shape), optional
             Where to write them.
+        prefetch : bool, default True
+            As for `fit`.
         """
-        x = labels.check_inputs("x", x, self.input_shape, may_be_empty=True)
+        if type(x) is not np.ndarray and gives_batches(x):
+            return predict_batches(self, x, batch_size, out, checks.flag("prefetch", prefetch))
+        x = labels.check_inputs("x", x, self.input_shape, may_be_empty=True, keep_mapped=True)
         if batch_size is not None:
             checks.whole_number("batch_size", batch_size, least=1)
-        shape = (len(x), *self.output_shape)
+        n = len(x)
+        shape = (n, *self.output_shape)
         if out is not None and (not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != self.dtype):
             raise ValueError(
                 f"out must be an array of shape {shape} and dtype {self.dtype}; got {checks.describe(out)}"
             )
+        if n > PREDICT_BATCH and containers.mapping_of(x) is not None:
+            out = np.empty(shape, self.dtype) if out is None else out
+            return predict_mapped(self.executor, x, batch_size or PREDICT_BATCH, out)
         return self.executor.predict(x, batch_size, out)
 
     def predict_proba(self, x: ArrayLike, *, batch_size: int | None = None) -> Array:
@@ -353,10 +367,11 @@ class Network(Block):
 
     # Training
 
-    def fit(self, x: ArrayLike, y: ArrayLike, *, epochs: int = 1, batch_size: int = 32, loss: LossLike | None = None,
-            optimizer: OptimizerLike | None = None, metrics: Metrics = (), validation: Validation | None = None,
-            sample_weight: ArrayLike | None = None, class_weight: ClassWeight | None = None, callbacks: Callbacks = (),
-            shuffle: bool = True, drop_last: bool = False, augment: Augment = (), clip_norm: float | None = None,
+    def fit(self, x: Any, y: ArrayLike | None = None, *, epochs: int = 1, batch_size: int = 32,
+            steps_per_epoch: int | None = None, loss: LossLike | None = None, optimizer: OptimizerLike | None = None,
+            metrics: Metrics = (), validation: Any = None, sample_weight: ArrayLike | None = None,
+            class_weight: ClassWeight | None = None, callbacks: Callbacks = (), shuffle: bool = True,
+            drop_last: bool = False, augment: Augment = (), prefetch: bool = True, clip_norm: float | None = None,
             clip_parameter_norm: float | None = None, clip_value: float | None = None, accumulate: int = 1,
             average: Average | None = None, health: bool | HealthMonitor = False,
             on_nonfinite: Literal["raise", "stop", "continue"] = "raise", verbose: int = 1) -> History:  # fmt: skip
@@ -364,16 +379,26 @@ class Network(Block):
 
         Parameters
         ----------
-        x : array (n, *input_shape), or `datasets.Images`
-        y : array
-            What the loss takes: class numbers (n,), or values of the output's shape; (n,) for an output (1,).
+        x : array (n, *input_shape), `datasets.Images`, or batches
+            An array, or what can become one: lists, pandas or polars (columns of numbers), tensors, DLPack. A memory map is read a
+            block at a time, by a thread, and checked as it is read.
+
+            Batches, with `y` left out, are tuples (x, y) or (x, y, sample_weight) from: an iterable that is begun anew for each
+            epoch (a list, a DataLoader), a function that returns an iterator for each epoch (a generator function), or an
+            iterator. They are taken as they come: `batch_size`, `shuffle` and `drop_last` are for arrays.
+        y : array, optional
+            What the loss takes: class numbers (n,), or values of the output's shape; (n,) for an output (1,). Belongs to x by
+            position; DataFrames whose indexes have the same labels in different orders are an error.
         epochs, batch_size : int
+        steps_per_epoch : int, optional
+            Batches of an epoch, where they come without end; the next epoch goes on behind them.
         loss : str or Loss
             By default that of the last `fit`.
         optimizer : str or Optimizer, default "adam"
         metrics : list of (str or Metric)
-        validation : (x, y), (x, y, sample_weight) or float, optional
-            Data to evaluate after each epoch; a number is the share of the samples that is held out for it.
+        validation : (x, y), (x, y, sample_weight), batches or float, optional
+            Data to evaluate after each epoch; a number is the share of the samples that is held out for it. Batches come
+            as for x: all that there are, each time.
         sample_weight : array (n,), optional
         class_weight : dict, array or "balanced", optional
             Multiplies the sample weights. The loss of a batch is sum(w l) / sum(w).
@@ -385,6 +410,9 @@ class Network(Block):
         augment : list of operations from `fastnet.augment`, optional
             Random changes of the training data: ``[RandomCrop(4), RandomFlip(), Cutout(8), Mixup()]``. Validation data and
             batches of `Trainer.train_on_batch` are taken as they are.
+        prefetch : bool, default True
+            A thread fetches the next batches of an iterable or function while the step runs. False fetches them between
+            steps, in the calling thread: for what looks at the network or the training, or is bound to its thread.
         clip_norm, clip_parameter_norm, clip_value, accumulate, average
             Of the updates; see `Trainer`.
         health : bool or HealthMonitor, default False
@@ -421,14 +449,21 @@ class Network(Block):
             monitor = HealthMonitor() if health is True else health
             callbacks = [*([callbacks] if isinstance(callbacks, Callback) else callbacks), monitor]
         return trainer.fit(
-            x, y, epochs=epochs, batch_size=batch_size, validation=validation, sample_weight=sample_weight,
-            class_weight=class_weight, callbacks=callbacks, shuffle=shuffle, drop_last=drop_last,
-            augment=augment, on_nonfinite=on_nonfinite, verbose=verbose,
+            x, y, epochs=epochs, batch_size=batch_size, steps_per_epoch=steps_per_epoch, validation=validation,
+            sample_weight=sample_weight, class_weight=class_weight, callbacks=callbacks, shuffle=shuffle,
+            drop_last=drop_last, augment=augment, prefetch=prefetch, on_nonfinite=on_nonfinite, verbose=verbose,
         )  # fmt: skip
 
-    def evaluate(self, x: ArrayLike, y: ArrayLike, *, loss: LossLike | None = None, metrics: Metrics | None = None,
-                 batch_size: int | None = None, sample_weight: ArrayLike | None = None) -> dict[str, float]:  # fmt: skip
-        """Loss and metrics (by default those of the last `fit`) on data, averaged by the samples' weights."""
+    def evaluate(self, x: Any, y: ArrayLike | None = None, *, loss: LossLike | None = None,
+                 metrics: Metrics | None = None, batch_size: int | None = None,
+                 sample_weight: ArrayLike | None = None, prefetch: bool = True) -> dict[str, float]:  # fmt: skip
+        """Loss and metrics (by default those of the last `fit`) on data, averaged by the samples' weights.
+
+        Parameters
+        ----------
+        x, y, sample_weight, prefetch
+            As for `fit`: arrays, or `x` alone that gives batches.
+        """
         loss = losses.get(loss) if loss is not None else self.loss
         if loss is None:
             raise ValueError("evaluate needs a loss: call fit first, or pass loss=")
@@ -437,6 +472,11 @@ class Network(Block):
         loss.check_output(self.output_shape)
         self.check_head(loss)
         found = self.metrics if metrics is None else _metrics(metrics)
+        if batches_of("x", x, y):
+            if sample_weight is not None:
+                raise ValueError("sample_weight is for arrays; batches bring theirs, as (x, y, sample_weight)")
+            evaluator = Evaluator(self.executor, loss, found)
+            return evaluator.run(BatchFeed(evaluator, x, prefetch=checks.flag("prefetch", prefetch)))
         evaluator = self._evaluator
         if evaluator is None or evaluator.loss is not loss or evaluator.metrics is not found:
             evaluator = self._evaluator = Evaluator(self.executor, loss, found)

@@ -253,6 +253,44 @@ def test_folders_of_images_go_on_too(tmp_path):
         stop_and_go_on(make_trainer, changing(fit, tmp_path / "images" / "a" / "00.png"), list, 2, tmp_path / "c")
 
 
+def of_map(path):
+    x, y = data()
+    if not path.exists():
+        np.save(path, x)
+    return {"x": np.load(path, mmap_mode="r"), "y": y}, {"batch_size": BATCH, "validation": 0.2}
+
+
+def of_batches(path, steps=None):
+    x, y = data()
+
+    def batches():
+        for start in range(0, SAMPLES, BATCH):
+            yield x[start : start + BATCH], y[start : start + BATCH]
+
+    return {"x": batches}, {"steps_per_epoch": steps, "validation": (x, y)}
+
+
+@pytest.mark.parametrize(
+    "give", [of_map, of_batches, functools.partial(of_batches, steps=3)], ids=["map", "batches", "batches in steps"]
+)
+@pytest.mark.parametrize("batches", [1, 4, 6, 9])
+def test_memory_maps_and_batches_go_on_too(give, batches, tmp_path):
+    def fit(trainer, callbacks=None):
+        found, settings = give(tmp_path / "x.npy")
+        if trainer.unfinished:
+            settings = {name: value for name, value in settings.items() if name == "validation"}
+        else:
+            settings["epochs"] = 3
+        trainer.fit(**found, callbacks=callbacks, verbose=0, **settings)
+
+    def make_trainer():
+        return fn.Trainer(small_net(), loss=LOSS, optimizer=fn.Adam(0.01))
+
+    whole = make_trainer()
+    fit(whole)
+    assert outcome(stop_and_go_on(make_trainer, fit, list, batches, tmp_path / "c")) == outcome(whole)
+
+
 def changing(fit, path):
     """`fit` that finds one image changed when it goes on."""
 

@@ -153,6 +153,10 @@ def run(arguments) -> int:
         size=arguments.size,
         channels=arguments.channels,
     )
+    if not isinstance(data, datasets.Dataset):
+        raise ValueError(
+            f"{arguments.data} holds one array; training needs inputs and targets: numpy.savez('data.npz', x=x, y=y)"
+        )
     directory.make()
     checkpoints.make()
     x, y, validation = _divide(data, arguments)

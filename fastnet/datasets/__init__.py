@@ -1,6 +1,6 @@
-"""Data: the images that fastnet ships, and readers of .npz, CSV and IDX files and of folders of images."""
+"""Data: the images that fastnet ships, and readers of .npz, .npy, CSV and IDX files and of folders of images."""
 
-from fastnet.datasets.arrays import read_idx, read_idx_folder, read_npz
+from fastnet.datasets.arrays import read_idx, read_idx_folder, read_npy, read_npz
 from fastnet.datasets.dataset import Dataset
 from fastnet.datasets.encoder import Encoder
 from fastnet.datasets.folder import image_folder
@@ -21,6 +21,7 @@ __all__ = [
     "read_idx",
     "read_idx_folder",
     "read_inputs",
+    "read_npy",
     "read_npz",
     "train_test_split",
 ]

@@ -1,4 +1,4 @@
-"""Arrays from files: NumPy's .npz without pickle, and IDX (the format of MNIST), plain or gzipped.
+"""Arrays from files: NumPy's .npz and .npy without pickle, and IDX (the format of MNIST), plain or gzipped.
 
 Nothing is allocated because a header says so: sizes are checked against the file first.
 """
@@ -22,7 +22,7 @@ from fastnet.files import existing_file, missing_file
 if TYPE_CHECKING:
     from fastnet.types import Array, Path
 
-__all__ = ["read_idx", "read_idx_folder", "read_npz"]
+__all__ = ["read_idx", "read_idx_folder", "read_npy", "read_npz"]
 
 # What a compressed file may unpack to: this many bytes, or this many times its size. Real data packs 2 to 50 times.
 UNPACKED_BYTES = 256 << 20
@@ -43,7 +43,7 @@ DAMAGED_ZIP = (
 IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-def _check_unpacked(path: str, claimed: int, packed: int) -> None:
+def check_unpacked(path: str, claimed: int, packed: int) -> None:
     if claimed > max(UNPACKED_BYTES, UNPACKED_RATIO * packed):
         raise ValueError(
             f"{path} claims to hold {claimed:,} bytes packed into {packed:,}, which no real data does; "
@@ -66,10 +66,56 @@ def read_npz(path: Path) -> dict[str, Array]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-            _check_unpacked(path, sum(info.file_size for info in members), os.path.getsize(path))
+            check_unpacked(path, sum(info.file_size for info in members), os.path.getsize(path))
             return {info.filename.removesuffix(".npy"): _read_member(path, archive, info) for info in members}
     except DAMAGED_ZIP as error:
         raise ValueError(f"{path} is not an .npz file, or damaged: {error}") from None
+
+
+def read_npy(path) -> np.memmap:
+    """The array of an .npy file, as a memory map that is read where it is used: it may be larger than the memory.
+
+    `fit`, `evaluate` and `predict` read it a block at a time, in a thread, and slices of it are such maps, too.
+
+    Raises
+    ------
+    ValueError
+        The file is no .npy file, is cut short, or has Python objects.
+    """
+    path = existing_file(path)
+    with open(path, "rb") as file:
+        shape, by_columns, dtype = _read_header(path, file, "the file")
+        start = file.tell()
+    _check_numbers(dtype, path)
+    size, needed = os.path.getsize(path), start + math.prod(shape) * dtype.itemsize
+    if size < needed:
+        raise ValueError(
+            f"{path} is cut short: it has {size:,} bytes, its array of shape {shape} and dtype {dtype} needs {needed:,}"
+        )
+    if not math.prod(shape):
+        raise ValueError(f"{path} is empty: its array has shape {shape}")
+    return np.memmap(path, dtype, "r", start, shape, "F" if by_columns else "C")
+
+
+def _read_header(path: str, file, what: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order (whether by columns) and dtype of an array in NumPy's format."""
+    try:
+        version = np.lib.format.read_magic(file)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        return read(file)
+    except (ValueError, KeyError, TypeError, RecursionError, MemoryError):
+        raise ValueError(f"{path} is damaged: {what} has no readable header of NumPy's format") from None
+
+
+def _check_numbers(dtype: np.dtype, what: str) -> None:
+    if dtype.kind not in "fiubUS":
+        raise ValueError(
+            f"{what} has dtype {dtype}; fastnet reads numbers, booleans and text "
+            "(arrays of Python objects could run any program)"
+        )
 
 
 def _read_member(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
@@ -77,20 +123,8 @@ def _read_member(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> 
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise zipfile.BadZipFile(f"the array {name!r} is packed in a way that NumPy does not use")
     with archive.open(info) as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, by_columns, dtype = read_header(file)
-        except (ValueError, KeyError, TypeError, RecursionError, MemoryError):
-            raise ValueError(f"{path} is damaged: the array {name!r} has no readable header") from None
-        if dtype.kind not in "fiubUS":
-            raise ValueError(
-                f"{path}: the array {name!r} has dtype {dtype}; fastnet reads numbers, booleans and text "
-                "(arrays of Python objects could run any program)"
-            )
+        shape, by_columns, dtype = _read_header(path, file, f"the array {name!r}")
+        _check_numbers(dtype, f"{path}: the array {name!r}")
         if dtype.itemsize == 0 or math.prod(shape) * dtype.itemsize != info.file_size - file.tell():
             raise ValueError(f"{path} is damaged: the array {name!r} of shape {shape} does not have its bytes")
         array = np.frombuffer(bytearray(file.read()), dtype)
@@ -133,7 +167,7 @@ def _read_idx(path: str, file, packed: int, is_gzipped: bool) -> np.ndarray:
     shape = struct.unpack(f">{axes}I", sizes)
     claimed = math.prod(shape) * dtype.itemsize
     if is_gzipped:
-        _check_unpacked(path, claimed, packed)
+        check_unpacked(path, claimed, packed)
     elif claimed != packed - 4 - 4 * axes:
         raise ValueError(f"{path} is damaged: its header says {shape}, which its {packed:,} bytes do not hold")
     content = bytearray(file.read(claimed))

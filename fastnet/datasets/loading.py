@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fastnet import checks
+from fastnet import checks, containers
 from fastnet.datasets import image_files
-from fastnet.datasets.arrays import named_parts, read_idx, read_idx_folder, read_npz
+from fastnet.datasets.arrays import named_parts, read_idx, read_idx_folder, read_npy, read_npz
 from fastnet.datasets.dataset import Dataset
 from fastnet.datasets.encoder import TARGETS, Encoder
 from fastnet.datasets.folder import image_folder
+from fastnet.datasets.formats import kind_of, other_format
 from fastnet.datasets.images import Images
 from fastnet.datasets.inputs import ArrayInputs, TableInputs, raw_array
 from fastnet.datasets.split import split_rows
@@ -51,21 +52,24 @@ def digits() -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     return (data.x, data.y), (data.x_test, data.y_test)
 
 
-def load(path: Path, *, target: str | None = None, task: Literal["classification", "regression"] | None = None,
+def load(source: Any, *, target: str | None = None, task: Literal["classification", "regression"] | None = None,
          missing: Literal["error", "mean"] = "error", test: float = 0.2, seed: int = 0,
          size: int | tuple[int, int] | None = None, channels: int | None = None) -> Dataset:  # fmt: skip
     """Read, divide and scale a data set.
 
     Parameters
     ----------
-    path : path
+    source : path, DataFrame, dict, or (x, y)
         - "digits": the images that fastnet ships;
         - an .npz file with arrays x and y (or x_train and y_train), and x_test and y_test if there is a test part;
-        - a CSV file with a header: text columns become one input for each category;
+        - a CSV file with a header, gzipped or not: text columns become one input for each category;
+        - a DataFrame of pandas or polars, or a dict of columns: as a CSV file, categories as texts;
+        - arrays (x, y), or anything that can become some: as an .npz file;
         - a folder of IDX files, gzipped or not, as MNIST is published;
-        - a folder of images, with a folder for each class (see `image_folder`).
+        - a folder of images, with a folder for each class (see `image_folder`);
+        - an .npy file: its one array, as a memory map (see `read_npy`); no other argument goes with it.
     target : str, optional
-        The CSV column to learn.
+        The column to learn, of a table.
     task : "classification" or "regression", optional
         By default what the target is: texts, booleans and few different whole numbers are classes.
     missing : "error" or "mean", default "error"
@@ -80,7 +84,7 @@ def load(path: Path, *, target: str | None = None, task: Literal["classification
 
     Returns
     -------
-    Dataset
+    Dataset, or memmap
         Scaled by what the training part holds: images of bytes to [0, 1], other numbers to mean 0 and deviation 1.
 
     Raises
@@ -92,7 +96,11 @@ def load(path: Path, *, target: str | None = None, task: Literal["classification
         checks.choice("task", task, TARGETS)
     checks.choice("missing", missing, ("error", "mean"))
     checks.real_number("test", test, least=0, below=1)
-    path = os.fspath(path)
+    if not isinstance(source, (str, os.PathLike)):
+        for argument, value in (("size", size), ("channels", channels)):
+            _refuse(argument, value, "data in memory", "only a folder of images takes it")
+        return _from_memory(source, target, task, missing, test, seed)
+    path = os.fspath(source)
     if path == "digits":
         path = DIGITS
     if os.path.isdir(path) and _has_image_folders(path):
@@ -103,18 +111,29 @@ def load(path: Path, *, target: str | None = None, task: Literal["classification
         _refuse(argument, value, path, "only a folder of images takes it")
     if os.path.isdir(path):
         return _from_arrays(path, read_idx_folder(path), target, task, test, seed)
-    if zipfile.is_zipfile(existing_file(path)):
+    if foreign := other_format(path):
+        raise ValueError(foreign)
+    if zipfile.is_zipfile(path):
         return _from_arrays(path, named_parts(path, read_npz(path)), target, task, test, seed)
-    if path.lower().endswith((".npz", ".npy", ".gz")) or "idx" in os.path.basename(path).lower():
-        raise ValueError(f"{path} is not an .npz file; for IDX files name the folder that has images and labels")
+    kind = kind_of(path)
+    if kind == "npy":
+        for argument, value in (("target", target), ("task", task)):
+            _refuse(argument, value, path, "it holds one array; load((x, y)) takes two")
+        return read_npy(path)
+    if kind == "idx" or "idx" in os.path.basename(path).lower():
+        raise ValueError(
+            f"{path} is one IDX file: name the folder that has images and labels, or take fastnet.datasets.read_idx(path)"
+        )
+    if path.lower().endswith((".npz", ".npy")):
+        raise ValueError(f"{path} is not an {path[-4:].lower()} file, or damaged")
     return _from_table(read_csv(path), target, task, missing, test, seed)
 
 
 def read_inputs(path: Path, encoder: Encoder) -> Any:
     """The raw inputs of a file for `encoder.transform`: like the training data, a target is not needed.
 
-    An .npz file with an array x (or x_test), an IDX file of images, a CSV file with the columns of the training, or an
-    image or a folder of them, which are resized.
+    An .npz file with an array x (or x_test), an .npy file, an IDX file of images, a CSV file with the columns of the
+    training, or an image or a folder of them, which are resized.
     """
     path = os.fspath(path)
     if encoder.inputs.kind == "images" and (os.path.isdir(path) or path.lower().endswith(image_files.EXTENSIONS)):
@@ -124,14 +143,47 @@ def read_inputs(path: Path, encoder: Encoder) -> Any:
         return Images(files, encoder.inputs.shape)
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path} is a directory; name its file of images")
-    if zipfile.is_zipfile(existing_file(path)):
+    if foreign := other_format(path):
+        raise ValueError(foreign)
+    if zipfile.is_zipfile(path):
         arrays = read_npz(path)
         return arrays["x_test"] if "x_test" in arrays and "x" not in arrays else named_parts(path, arrays)["x"]
     if encoder.inputs.kind == "table":
         return read_csv(path, kinds=encoder.inputs.kinds())
-    if path.lower().endswith(".csv"):
+    if kind_of(path) == "npy":
+        return read_npy(path)
+    if path.lower().endswith((".csv", ".csv.gz")):
         raise ValueError(f"{path}: the training data was arrays of shape {encoder.inputs.shape}, not a CSV file")
     return read_idx(path)
+
+
+def _from_memory(source, target, task, missing, test, seed) -> Dataset:
+    if isinstance(source, (tuple, list)) and len(source) == 2:
+        x, y = (
+            part if isinstance(part, np.ndarray) else _array(name, part)
+            for name, part in zip("xy", source, strict=True)
+        )
+        containers.check_order("x", source[0], "y", source[1])
+        return _from_arrays("(x, y)", {"x": x, "y": y}, target, task, test, seed)
+    if containers.is_frame(source) or isinstance(source, dict):
+        if target is not None and not isinstance(target, str):
+            target = str(target)
+        return _from_table(Table(source), target, task, missing, test, seed)
+    if hasattr(source, "collect"):
+        raise TypeError("source is a LazyFrame, which has no rows yet; pass source.collect()")
+    raise TypeError(f"source must be a path, a DataFrame, a dict of columns, or (x, y); got {checks.describe(source)}")
+
+
+def _array(name: str, value) -> np.ndarray:
+    """An array; labels may be texts."""
+    if containers.is_series(value) and name == "y":
+        array = containers.column(value)
+        if array.dtype == object:
+            if any(text is None for text in array):
+                row = next(i for i, text in enumerate(array) if text is None)
+                raise ValueError(f"y has missing values, first in row {row}; leave these rows out")
+            return array.astype(str)
+    return containers.as_array(name, value)
 
 
 def _has_image_folders(path: str) -> bool:
@@ -165,10 +217,13 @@ def _from_arrays(path, parts, target, task, test, seed) -> Dataset:
 
 
 def _from_table(table: Table, target, task, missing, test, seed) -> Dataset:
+    what = table.path or "the table"
     if len(table) < 2:
-        raise ValueError(f"{table.path} has one column only, {next(iter(table))!r}; it needs a target and an input")
+        raise ValueError(f"{what} has one column only, {next(iter(table), None)!r}; it needs a target and an input")
     if target is None:
-        raise ValueError(f"target: name the column of {table.path} to learn, one of {', '.join(table)}")
+        raise ValueError(f"target: name the column of {what} to learn, one of {', '.join(table)}")
+    if not table.length:
+        raise ValueError(f"{what} has no rows")
     checks.choice("target", target, table)
     y = table[target]
     gone = y == "" if y.dtype == object else ~np.isfinite(y)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gzip
+import io
 import itertools
+import os
 import re
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastnet import checks
+from fastnet import checks, containers
+from fastnet.datasets.arrays import check_unpacked
+from fastnet.datasets.formats import first_bytes
 from fastnet.files import existing_file
 
 if TYPE_CHECKING:
@@ -30,12 +36,15 @@ class Table(dict):
     Parameters
     ----------
     columns : mapping of str to sequence
-        A dict of arrays or lists, or a DataFrame.
+        A dict of arrays or lists, or a DataFrame of pandas or polars: columns of numbers or booleans, missing ones among
+        them or not, and of texts or categories.
     path, lines
         The file it was read from and the line of each row, for messages.
     """
 
     def __init__(self, columns, *, path: str | None = None, lines: np.ndarray | None = None):
+        if containers.is_frame(columns):
+            columns = containers.columns_of(columns)
         super().__init__({str(name): _column(str(name), columns[name]) for name in columns})
         self.path = path
         self.lines = lines
@@ -57,7 +66,7 @@ class Table(dict):
 
 
 def _column(name: str, values) -> np.ndarray:
-    array = np.asarray(values)
+    array = containers.column(values) if containers.is_series(values) else np.asarray(values)
     if array.ndim != 1:
         raise ValueError(f"column {name!r} must have one axis; got shape {array.shape}")
     if array.dtype.kind in "fiub":
@@ -69,11 +78,22 @@ def _column(name: str, values) -> np.ndarray:
             return np.where(missing, "", values)
         return values.astype(np.float64)
     except (TypeError, ValueError):
-        raise ValueError(f"column {name!r} must hold numbers or texts; got dtype {array.dtype} with both") from None
+        other = next(value for value, gone in zip(values, missing, strict=True) if not (gone or _is_float(value)))
+        raise ValueError(
+            f"column {name!r} must hold numbers or texts, and not both; it has values such as {checks.describe(other)}"
+        ) from None
+
+
+def _is_float(value) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, str)
 
 
 def read_csv(path: Path, *, kinds: dict[str, str] | None = None) -> Table:
-    """A CSV file with a header.
+    """A CSV file with a header, gzipped or not.
 
     Comma, semicolon, tab or bar separate the cells, whichever fits; UTF-8, with or without a byte order mark; a
     column whose cells are all numbers, or missing (empty, NA, N/A, NaN, null, None, ?), is numeric.
@@ -99,6 +119,8 @@ def read_csv(path: Path, *, kinds: dict[str, str] | None = None) -> Table:
             if not late:
                 return table
             texts |= late  # numbers came first in these columns: read them again as texts
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} is damaged or cut short: {error}") from None
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} is not UTF-8 text (byte 0x{error.object[error.start]:02x}); save it with the encoding UTF-8"
@@ -106,8 +128,7 @@ def read_csv(path: Path, *, kinds: dict[str, str] | None = None) -> Table:
 
 
 def _check_text(path: str) -> None:
-    with open(path, "rb") as file:
-        start = file.read(4096)
+    start = first_bytes(path, 4096)
     if not start.strip():
         raise ValueError(f"{path} is empty")
     if start[:2] == b"\x1f\x8b" or start[:2] == b"PK":
@@ -120,10 +141,18 @@ def _check_text(path: str) -> None:
 
 def _records(path: str, delimiter: str):
     """(line, cells) of the records that are not blank; the line is that of a record's end."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    with open(path, "rb") as file:
+        is_gzipped = file.read(2) == b"\x1f\x8b"
+    packed = os.path.getsize(path)
+    with (
+        gzip.open(path) if is_gzipped else open(path, "rb") as raw,
+        io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file,
+    ):
         reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
         try:
-            for cells in reader:
+            for number, cells in enumerate(reader):
+                if is_gzipped and number % ROWS_PER_BLOCK == 0:
+                    check_unpacked(path, raw.tell(), packed)
                 if cells and (len(cells) > 1 or cells[0].strip()):
                     yield reader.line_num, cells
         except csv.Error as error:

@@ -93,6 +93,9 @@ class Beginning:
             w = hidden.weight.value
             fan_in = (hidden.weight.fans or (w.size // w.shape[-1], 0))[0]
             begun.gains[hidden.name] = float(np.sqrt(np.mean(np.square(w, dtype=np.float64)) * fan_in))
+        begun.symmetric = set(symmetric_layers(graph))
+        if feed.x is None:  # batches of which none has come yet
+            return begun
         step = -(-len(feed.x) // MOST_SAMPLES)
         few = max(LEAST_SAMPLES, MOST_VALUES // math.prod(graph.input_shape))
         rows = np.arange(0, len(feed.x), max(step, -(-len(feed.x) // few)))
@@ -102,8 +105,10 @@ class Beginning:
         begun.inputs = Scale.of(x if feed.scale == 1 else x * np.float64(feed.scale))
         targets = feed.targets
         if targets.is_labels:
-            begun.classes = np.bincount(targets.array.astype(np.int64).ravel(), minlength=targets.classes)
-        begun.symmetric = set(symmetric_layers(graph))
+            classes = targets.array.astype(np.int64).ravel()
+            if feed.checked:  # as a memory map is, while batches are gathered
+                classes = classes[(classes >= 0) & (classes < targets.classes)]
+            begun.classes = np.bincount(classes, minlength=targets.classes)
         begun.base_loss, begun.perfect_loss = _ends(trainer.loss, feed, graph.output_shape, step)
         return begun
 

@@ -90,8 +90,7 @@ def statistics_of(net, feed, batch_size: int) -> dict:
     try:
         for layer in norms:
             layer.momentum = 1.0
-        for start in range(0, len(feed.x) - len(feed.x) % batch_size or len(feed.x), batch_size):
-            x = feed.x[start : start + batch_size]
+        for x in feed.batches(batch_size):
             net.forward(x if feed.scale == 1 else x * np.asarray(feed.scale, net.dtype), training=True)
             batches += 1
             for total, buffer in zip(totals, buffers, strict=True):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing, nullcontext
 
-import numpy as np
-
-from fastnet import labels
+from fastnet import containers, labels
 from fastnet.datasets.images import Images
 from fastnet.execution import PREDICT_BATCH, Programs
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Program
+from fastnet.training.batches import BatchFeed
+from fastnet.training.faults import BAD_DATA
+from fastnet.training.mapped import MappedFeed
 from fastnet.training.progress import Pace
 from fastnet.training.steps import Feed, Sums, evaluation_step
 
@@ -29,44 +31,60 @@ class Evaluator:
         self._programs = Programs()
         self._pace = Pace()
 
-    def feed(self, x, y, sample_weight=None, *, x_name="x", y_name="y") -> Feed:
-        """Check data, all of it, before anything is computed."""
+    def form(self, x, y, sample_weight=None, class_weight=None, *, x_name="x", y_name="y", weight_name="sample_weight",
+             ordered=False) -> Feed:  # fmt: skip
+        """The feed of some data. Of x and y dtypes and shapes are looked at, and that they belong together."""
         graph = self.executor.graph
         images = x if isinstance(x, Images) else None
-        x = labels.check_inputs(x_name, x if images is None else images.array, graph.input_shape)
-        targets = labels.form_of(self.loss, y, graph.output_shape, y_name)
+        containers.check_order(x_name, x, y_name, y)
+        x = labels.check_inputs(x_name, x if images is None else images.array, graph.input_shape, keep_mapped=True)
+        targets = labels.form_of(self.loss, y, graph.output_shape, y_name, keep_mapped=True)
         labels.check_length(y_name, targets.array, x_name, len(x))
         for metric in self.metrics:
             metric.check(targets, graph.output_shape)
-        labels.scan_inputs(x_name, x)
-        labels.scan_targets(targets, y_name)
-        weights = labels.combined_weights(sample_weight, None, targets, self.executor.dtype)
-        return Feed(x, targets, weights, ordered=False, checked=False, images=images)
+        if class_weight is not None:
+            labels.scan_targets(targets, y_name)
+        weights = labels.combined_weights(sample_weight, class_weight, targets, self.executor.dtype, weight_name)
+        if images is None and (_is_mapped(x) or _is_mapped(targets.array)):
+            return MappedFeed(x, targets, weights, (x_name, y_name))
+        return Feed(x, targets, weights, ordered=ordered, checked=False, images=images)
 
-    def run(self, feed: Feed, batch_size: int | None = None, pause=None) -> dict[str, float]:
+    def feed(self, x, y, sample_weight=None, class_weight=None, *, x_name="x", y_name="y", ordered=False) -> Feed:
+        """Check data before anything is computed: all that is in memory; memory maps are checked as they are read."""
+        feed = self.form(x, y, sample_weight, class_weight, x_name=x_name, y_name=y_name, ordered=ordered)
+        if feed.images is None and not _is_mapped(feed.x):
+            labels.scan_inputs(x_name, feed.x, containers.names_of(x))
+        if not _is_mapped(feed.targets.array):
+            labels.scan_targets(feed.targets, y_name)
+        return feed
+
+    def run(self, feed: Feed | BatchFeed, batch_size: int | None = None, pause=None) -> dict[str, float]:
         """The figures of checked data, averaged by the samples' weights.
 
         Like training it returns to Python about every 50 ms, and calls `pause` then.
         """
-        batch_size = batch_size or PREDICT_BATCH
-        n = len(feed.x)
         control = self.sums.control
-        with self.executor.lock:
+        # What gives batches may use the network itself, from a thread of its own.
+        with nullcontext() if isinstance(feed, BatchFeed) else self.executor.lock:
             self.sums.clear()
-            control.cursor = control.status = 0
-            for batch, steps in ((batch_size, n // batch_size), (n % batch_size, 1)):
-                while batch and steps:
-                    if pause is not None and control.cursor:
+            with closing(feed.begin(batch_size or PREDICT_BATCH)) as data:
+                while batch := data.upcoming():
+                    piece = data.piece(self._pace.steps_of(batch))
+                    program = self._program(piece.feed, batch)
+                    with self.executor.lock:
+                        piece.feed.bind(program)
+                        control.cursor, control.status = piece.cursor, 0
+                        begun = time.perf_counter()
+                        program.run(n_steps=piece.steps)
+                        self._pace.timed(batch, piece.steps, time.perf_counter() - begun)
+                    if control.status in BAD_DATA:
+                        good = (control.cursor - piece.cursor) // batch
+                        raise ValueError(data.fault(piece, control.status, good) or BAD_DATA[control.status])
+                    if control.status:
+                        break  # a loss that is not finite
+                    data.advance(piece.steps)
+                    if pause is not None and data.upcoming():
                         pause()
-                    run = min(steps, self._pace.steps_of(batch))
-                    if feed.images is not None:
-                        feed.images.wait(np.arange(control.cursor, control.cursor + run * batch))
-                    program = self._program(feed, batch)
-                    feed.bind(program)
-                    begun = time.perf_counter()
-                    program.run(n_steps=run)
-                    self._pace.timed(batch, run, time.perf_counter() - begun)
-                    steps = 0 if control.status else steps - run
         return self.sums.result()
 
     def _program(self, feed: Feed, batch: int) -> Program:
@@ -75,3 +93,7 @@ class Evaluator:
                 return evaluation_step(self.executor, self.loss, self.sums, feed, batch)
 
         return self._programs.get((batch, feed.key()), make)
+
+
+def _is_mapped(array) -> bool:
+    return containers.mapping_of(array) is not None

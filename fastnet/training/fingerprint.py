@@ -23,6 +23,8 @@ def of_feed(feed, name: str = "") -> dict[str, dict]:
     name : str
         What stands before these names: "validation ".
     """
+    if feed.x is None:  # batches: what they are is known when they have come
+        return {f"{name}x": {"shape": [], "dtype": "batches", "values": 0}}
     found = {
         "x": of_array(feed.x) if feed.images is None else of_images(feed.images),
         "y": of_array(feed.targets.array),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 
@@ -12,7 +12,8 @@ import numpy as np
 from fastnet.augment import Augmentation
 from fastnet.training import callbacks as callback_module
 from fastnet.training import fingerprint
-from fastnet.training.data import check_mixing, feeds
+from fastnet.training.batches import BatchFeed
+from fastnet.training.data import check_mixing, check_second_pass, feeds
 from fastnet.training.evaluation import Evaluator
 from fastnet.training.faults import BAD_DATA, find_fault
 from fastnet.training.fit_settings import FitSettings
@@ -110,10 +111,12 @@ class Fit:
     verbose : int
     unfinished : Unfinished, optional
         What it goes on with.
+    prefetch : bool
+        Whether a thread fetches batches ahead.
     """
 
     def __init__(self, trainer, settings: FitSettings, x, y, validation, sample_weight, callbacks, verbose,
-                 unfinished: Unfinished | None = None):  # fmt: skip
+                 unfinished: Unfinished | None = None, prefetch: bool = True):  # fmt: skip
         net = trainer.net
         self.trainer = trainer
         self.callbacks = callbacks
@@ -123,18 +126,28 @@ class Fit:
         augmentation = Augmentation(settings.augment, net.input_shape, net.seed)
         self.settings = replace(settings, augment=augmentation.operations)
         check_mixing(augmentation, trainer.loss, net)
-        self.feed, self.validation = feeds(self.evaluator, x, y, validation, sample_weight, settings.class_weight)
+        self.feed, self.validation = feeds(
+            self.evaluator, x, y, validation, sample_weight, settings.class_weight, epochs=settings.epochs,
+            steps_per_epoch=settings.steps_per_epoch, prefetch=prefetch,
+        )  # fmt: skip
         self.feed.augmentation = augmentation if augmentation.operations else None
-        n, batch = len(self.feed.x), settings.batch_size
-        if settings.drop_last and n < batch:
-            raise ValueError(f"drop_last=True with batch_size={batch} leaves nothing of {n} samples")
-        self.last = n - n % batch if settings.drop_last else n  # sample of an epoch
-        self.order = np.arange(n, dtype=np.int64)
+        check_second_pass(self.feed, trainer.update.average, net)
+        self.last = self.order = None  # sample of an epoch, and their order, where it is known
+        if isinstance(self.feed, BatchFeed):
+            self.feed.tells_last = trainer.update.accumulate > 1
+        else:
+            n, batch = self.feed.samples, settings.batch_size
+            if settings.drop_last and n < batch:
+                raise ValueError(f"drop_last=True with batch_size={batch} leaves nothing of {n} samples")
+            self.last = n - n % batch if settings.drop_last else n
+            self.order = np.arange(n, dtype=np.int64)
         if unfinished is None:
             self.place = Place()
         else:
             self._check_data(unfinished.data)
             self.place = Place(**asdict(unfinished.place))
+            if isinstance(self.feed, BatchFeed):
+                self.feed.skip(self.place.epoch)
         self.watched = [callback for callback in callbacks if callback_module.watches_batches(callback)]
         self.lookers = [callback for callback in callbacks if callback_module.looks_inside(callback)]
         self.pausing = [callback for callback in callbacks if callback_module.pauses(callback)]
@@ -253,33 +266,28 @@ class Fit:
         self._call(self.callbacks, "on_epoch_begin", {})
         place.rate = trainer.learning_rate
         place.done, place.seconds = 0, 0.0
-        if self.settings.shuffle:
+        if self.settings.shuffle and self.order is not None:
             trainer.net.epochs += 1
         trainer.sums.clear()
         self._go_to(BATCHES)
 
-    def _shuffle(self) -> None:
-        if self.settings.shuffle:
-            self.trainer.shuffle(self.order)
-        if self.feed.images is not None:
-            self.feed.images.prefer(self.order)
-
     def _train(self) -> bool:
         """The epoch's batches, or those that are left; False if it was ended by a step that is not finite."""
         trainer, place = self.trainer, self.place
-        self._shuffle()
-        if place.called:
-            self._tell_of_batch()
-        while place.done < self.last:
-            batch = min(self.settings.batch_size, self.last - place.done)
-            looking = self._steps(batch, (self.last - place.done) // batch)
-            if looking is None:
-                return False
-            for callback in looking:
-                callback.on_look(trainer)
-            if self.watched:
+        if self.settings.shuffle and self.order is not None:
+            trainer.shuffle(self.order)
+        with closing(self.feed.begin(self.settings.batch_size, self.order, self.last, place.done)) as data:
+            if place.called:
                 self._tell_of_batch()
-            self._pause()
+            while batch := data.upcoming():
+                looking = self._steps(data, batch)
+                if looking is None:
+                    return False
+                for callback in looking:
+                    callback.on_look(trainer)
+                if self.watched:
+                    self._tell_of_batch()
+                self._pause()
         place.figures = trainer.sums.result()
         self._take_average()
         self._go_to(EVALUATION)
@@ -290,35 +298,33 @@ class Fit:
         self._call(self.watched, "on_batch_end", {"loss": control.loss, "step": control.step})
         self.place.called = 0
 
-    def _steps(self, batch: int, most: int):
+    def _steps(self, data, batch: int):
         """Some steps in one run; the callbacks that have looked at them, or None if training ends here."""
-        trainer, feed, place, control = self.trainer, self.feed, self.place, self.trainer.control
+        trainer, place, control = self.trainer, self.place, self.trainer.control
         until = {callback: callback.batches_until_look(trainer) for callback in self.lookers}
         looking = [callback for callback, batches in until.items() if batches == 0]
         pauses = [callback.batches_until_pause(trainer) for callback in self.pausing]
-        program = trainer.program(feed, batch, tuple(callback.probe_for(trainer) for callback in looking))
-        feed.bind(program, self.order)
-        run = min(
-            most, self.pace.steps_of(batch), trainer.most_steps, *until.values(), *(n for n in pauses if n is not None)
-        )
-        run = 1 if self.watched or looking else run
-        if feed.images is not None:
-            run = feed.images.ready(self.order[place.done : place.done + run * batch], batch) // batch
+        run = min(self.pace.steps_of(batch), trainer.most_steps, *until.values(), *(n for n in pauses if n is not None))
+        piece = data.piece(1 if self.watched or looking else run)
+        program = trainer.program(piece.feed, batch, tuple(callback.probe_for(trainer) for callback in looking))
+        piece.feed.bind(program, piece.order)
         with trainer.net.lock:
-            control.cursor, control.samples = place.done, self.last
+            control.cursor, control.samples = piece.cursor, piece.end
             begun = time.perf_counter()
-            trainer.run(program, run)
-            good = (control.cursor - place.done) // batch
+            trainer.run(program, piece.steps)
+            good = (control.cursor - piece.cursor) // batch
             bad = control.status
-            if bad and not self._after_bad_step(program):
+            found = data.fault(piece, bad, good) if bad in BAD_DATA else None
+            if bad and not self._after_bad_step(program, found):
                 return None
         ran = good + (1 if bad else 0)
+        data.advance(ran)
         place.done += ran * batch
         self.pace.timed(batch, ran, time.perf_counter() - begun)
         self.progress.advance(ran, batch, trainer.sums)
         return looking
 
-    def _after_bad_step(self, program) -> bool:
+    def _after_bad_step(self, program, found: str | None) -> bool:
         """Whether training goes on after a step that changed nothing."""
         trainer = self.trainer
         status, on_nonfinite = trainer.control.status, self.on_nonfinite
@@ -326,7 +332,7 @@ class Fit:
             trainer.fault = find_fault(program, trainer.control)
         if status in BAD_DATA or on_nonfinite == "raise":
             trainer.history.stopped = "not finite"
-            trainer.refuse(program)
+            trainer.refuse(program, found)
         if on_nonfinite == "stop":
             trainer.history.stopped = "not finite"
             return False

@@ -22,6 +22,8 @@ class FitSettings:
     validation : float, "data" or None
         The share that is held out, or that there are data for it.
     sample_weight : "data" or None
+    steps_per_epoch : int or None
+        Of x that gives batches.
     """
 
     epochs: int = 1
@@ -31,6 +33,7 @@ class FitSettings:
     on_nonfinite: str = "raise"
     class_weight: object = None
     augment: tuple = field(default=())
+    steps_per_epoch: int | None = None
     validation: object = None
     sample_weight: object = None
 

@@ -82,8 +82,9 @@ class Progress:
 
     Parameters
     ----------
-    epochs, samples : int
-        Samples are those of one epoch.
+    epochs : int
+    samples : int or None
+        Of one epoch; where nobody knows, None until the first has ended.
     bar : ProgressBar or None
         How they are shown; None shows nothing.
     epoch, done : int
@@ -95,11 +96,11 @@ class Progress:
         self.samples = samples
         self.bar = bar
         self.epoch = epoch
+        self._advanced = done  # samples, in this epoch
         self._shown: Any = None
-        self._done = done
 
     def __enter__(self) -> Progress:
-        self._show(self._done)
+        self._show(self._advanced)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -112,26 +113,33 @@ class Progress:
             return
         from tqdm.auto import tqdm
 
-        total, initial = self.samples, done
-        if not self.bar.by_epoch:
-            total, initial = self.epochs * total, self.epoch * total + done
+        total, initial = self._total(), done
+        if not self.bar.by_epoch and self.samples is not None:
+            initial += self.epoch * self.samples
         self._shown = tqdm(
             total=total, initial=initial, unit=" samples", unit_scale=True, dynamic_ncols=True, leave=self.bar.leave
         )  # fmt: skip
         self._describe()
 
+    def _total(self) -> int | None:
+        by_epoch = self.bar is not None and self.bar.by_epoch
+        return self.samples if by_epoch or self.samples is None else self.epochs * self.samples
+
     def _describe(self) -> None:
         self._shown.set_description(f"epoch {min(self.epoch + 1, self.epochs)}/{self.epochs}", refresh=False)
 
     def advance(self, steps: int, batch: int, sums: Sums) -> None:
+        self._advanced += steps * batch
         if self._shown is not None:
             self._shown.set_postfix_str(_text(sums.result()), refresh=False)
             self._shown.update(steps * batch)
 
     def end_epoch(self, figures: dict[str, float]) -> None:
         self.epoch += 1
+        self.samples, self._advanced = self.samples or self._advanced, 0
         if self._shown is None:
             return
+        self._shown.total = self._total()
         if not self.bar.by_epoch:
             self._describe()
         self._shown.set_postfix_str(_text(figures))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnet import labels
 from fastnet.kernels.batch import KINDS
 from fastnet.native.arena import Block
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording
 from fastnet.training.faults import BAD_GRADIENT
+from fastnet.training.passes import ArrayPass
 
 __all__ = ["Feed", "Probe", "Sums", "evaluation_step", "training_step"]
 
@@ -32,12 +34,33 @@ class Feed:
         What decodes `x`, its bytes, while it is used.
     """
 
+    names = "x", "y"  # in errors
+
     def __init__(self, x, targets, weights, *, ordered: bool, checked: bool, augmentation=None, images=None):
         self.x, self.targets, self.weights = x, targets, weights
         self.ordered, self.checked = ordered, checked
         self.augmentation = augmentation
         self.images = images
         self.memories = {name: Memory(name) for name in ("x", "y", "weights", "order")}
+
+    @property
+    def samples(self) -> int:
+        return len(self.x)
+
+    def begin(self, batch_size: int, order=None, end: int | None = None, done: int = 0) -> ArrayPass:
+        """A pass over the samples, by default all of them, behind those that are done."""
+        return ArrayPass(self, batch_size, order, len(self.x) if end is None else end, done)
+
+    def batches(self, batch_size: int):
+        """The inputs of all whole batches, or of all samples where these are less than one."""
+        n = len(self.x)
+        for start in range(0, n - n % batch_size or n, batch_size):
+            yield self.x[start : start + batch_size]
+
+    def find_fault(self, batch: slice, rows) -> str | None:
+        """What is wrong with the values of a batch, whose samples have the numbers `rows` for the user."""
+        targets = labels.Targets(self.targets.array[batch], self.targets.classes, self.targets.shape)
+        return labels.find_fault(self.x[batch], targets, rows, self.names)
 
     @property
     def scale(self) -> float:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fastnet import averages, checks, labels, losses, optimizers, schedules
+from fastnet import averages, checks, containers, labels, losses, optimizers, schedules
 from fastnet.execution import Programs
 from fastnet.kernels import random
 from fastnet.metrics import get_all as get_all_metrics
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
         Metrics,
         OptimizerLike,
         Path,
-        Validation,
     )
 
 __all__ = ["Trainer"]
@@ -275,6 +274,8 @@ class Trainer:
             The loss or a gradient is not finite; nothing has changed.
         """
         control = self.control
+        if not isinstance(x, np.ndarray):
+            containers.check_order("x", x, "y", y)
         with self.net.lock:
             control.cursor, control.samples = 0, sys.maxsize
             if self.metrics:
@@ -377,11 +378,12 @@ class Trainer:
                 rates = rates.rates(self.control.step, int(updates[-1]) + 1, self.history.epochs)[updates]
             self._rates[:steps, column] = rates * self._rate_factor
 
-    def refuse(self, program: Program) -> None:
-        """Raise what the step's status says; nothing has changed."""
+    def refuse(self, program: Program, found: str | None = None) -> None:
+        """Raise what the step's status says, or what was found in its data; nothing has changed."""
         status = self.control.status
         if status in BAD_DATA:
-            raise ValueError(f"{BAD_DATA[status]}; no weight has changed")
+            before = f" (the {self.step:,} updates before it stay)" if found and self.step else ""
+            raise ValueError(f"{found or BAD_DATA[status]}; no weight has changed by this batch{before}")
         error = FloatingPointError(str(find_fault(program, self.control)))
         error.history = self.history
         raise error
@@ -393,16 +395,19 @@ class Trainer:
         net = self.net
         random.permutation(len(order), seed=net.seed, path="shuffle", count=net.epochs, out=order)
 
-    def fit(self, x: ArrayLike, y: ArrayLike, *, epochs: int | None = None, batch_size: int | None = None,
-            validation: Validation | None = None, sample_weight: ArrayLike | None = None,
+    def fit(self, x: Any, y: ArrayLike | None = None, *, epochs: int | None = None, batch_size: int | None = None,
+            steps_per_epoch: int | None = None, validation: Any = None, sample_weight: ArrayLike | None = None,
             class_weight: ClassWeight | None = None, callbacks: Callbacks | None = None, shuffle: bool | None = None,
-            drop_last: bool | None = None, augment: Augment | None = None,
+            drop_last: bool | None = None, augment: Augment | None = None, prefetch: bool = True,
             on_nonfinite: Literal["raise", "stop", "continue"] | None = None, verbose: int = 1) -> History:  # fmt: skip
         """Train for some epochs; can be called again to train for more.
 
         `Network.fit` explains the parameters and has the defaults of those that are left out. After `Trainer.resume` the first
         call goes on with the fit that the checkpoint interrupted, to its last epoch: what is left out is as it was, the data are
         given again.
+
+        An iterator that was given with `steps_per_epoch` can be given again: it has lost no batch. To a fit that goes on from a
+        checkpoint batches are given from the beginning: those that it has had are taken and left.
 
         Raises
         ------
@@ -412,7 +417,7 @@ class Trainer:
         given = {
             "epochs": epochs, "batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last,
             "on_nonfinite": on_nonfinite, "class_weight": class_weight, "augment": augment, "validation": validation,
-            "sample_weight": sample_weight,
+            "sample_weight": sample_weight, "steps_per_epoch": steps_per_epoch,
         }  # fmt: skip
         unfinished = self.unfinished
         callbacks = callback_module.listed(callbacks or ())
@@ -427,7 +432,18 @@ class Trainer:
                 )
             callbacks = unfinished.callbacks
             validation = settings.validation if validation is None else validation
-        self.running = Fit(self, settings, x, y, validation, sample_weight, callbacks, verbose, unfinished)
+        self.running = Fit(
+            self,
+            settings,
+            x,
+            y,
+            validation,
+            sample_weight,
+            callbacks,
+            verbose,
+            unfinished,
+            checks.flag("prefetch", prefetch),
+        )
         try:
             self.running.run()
         finally:
