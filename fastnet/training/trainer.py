@@ -327,6 +327,7 @@ class Trainer:
                     figures = self._epoch(data, watched, lookers, on_nonfinite, progress)
                 if figures is None:
                     break
+                self.history.settings["samples"] = feed.samples  # of batches they are known now
                 self._take_average(epoch + 1)
                 if validation is not None or callbacks:
                     self._renew_statistics(batch_size)
