@@ -152,12 +152,14 @@ def find_fault(x: np.ndarray, targets: Targets, rows, names=("x", "y")) -> str |
             if len(bad):
                 row = int(bad[0, 0])
                 found = found or (
-                    f"{argument} has the label {array[row]} at index {rows[row]}; the network has {targets.classes} outputs, for "
-                    f"labels 0 to {targets.classes - 1}"
+                    f"{argument} has the label {array[row]} at index {rows[row]}; the network has {targets.classes} "
+                    f"outputs, for labels 0 to {targets.classes - 1}"
                 )
         elif array.dtype.kind == "f":
-            with np.errstate(over="ignore"):
-                bad = np.argwhere(~np.isfinite(array.astype(np.float32)))
+            bad = np.argwhere(~np.isfinite(array))
+            if not len(bad):
+                with np.errstate(over="ignore"):
+                    bad = np.argwhere(~np.isfinite(array.astype(np.float32)))
             if len(bad):
                 first, *rest = (int(i) for i in bad[0])
                 value = array[tuple(bad[0])]

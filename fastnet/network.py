@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ArrayLike,
         Augment,
         Average,
+        Batches,
         Callbacks,
         ClassWeight,
         DType,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         Path,
         RegularizerRule,
         Sizes,
+        Validation,
     )
 
 __all__ = ["Network", "load"]
@@ -367,9 +369,9 @@ class Network(Block):
 
     # Training
 
-    def fit(self, x: Any, y: ArrayLike | None = None, *, epochs: int = 1, batch_size: int = 32,
+    def fit(self, x: ArrayLike | Batches, y: ArrayLike | None = None, *, epochs: int = 1, batch_size: int = 32,
             steps_per_epoch: int | None = None, loss: LossLike | None = None, optimizer: OptimizerLike | None = None,
-            metrics: Metrics = (), validation: Any = None, sample_weight: ArrayLike | None = None,
+            metrics: Metrics = (), validation: Validation | None = None, sample_weight: ArrayLike | None = None,
             class_weight: ClassWeight | None = None, callbacks: Callbacks = (), shuffle: bool = True,
             drop_last: bool = False, augment: Augment = (), prefetch: bool = True, clip_norm: float | None = None,
             clip_parameter_norm: float | None = None, clip_value: float | None = None, accumulate: int = 1,
@@ -454,7 +456,7 @@ class Network(Block):
             drop_last=drop_last, augment=augment, prefetch=prefetch, on_nonfinite=on_nonfinite, verbose=verbose,
         )  # fmt: skip
 
-    def evaluate(self, x: Any, y: ArrayLike | None = None, *, loss: LossLike | None = None,
+    def evaluate(self, x: ArrayLike | Batches, y: ArrayLike | None = None, *, loss: LossLike | None = None,
                  metrics: Metrics | None = None, batch_size: int | None = None,
                  sample_weight: ArrayLike | None = None, prefetch: bool = True) -> dict[str, float]:  # fmt: skip
         """Loss and metrics (by default those of the last `fit`) on data, averaged by the samples' weights.

@@ -6,7 +6,7 @@ Names are given as literals, which editors complete, beside `str`, so that a nam
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Union
 
 import numpy as np
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from fastnet.training import Callback
 
 __all__ = [
-    "ActivationLike", "ActivationName", "AdamSettings", "Array", "ArrayLike", "Augment", "Average", "Borders", "Callbacks",
-    "ClassWeight", "ConstraintRule", "DType", "Figures", "GroupSettings", "Init", "InitName", "Layers", "LayerNames",
+    "ActivationLike", "ActivationName", "AdamSettings", "Array", "ArrayLike", "Augment", "Average", "Batches", "Borders",
+    "Callbacks", "ClassWeight", "ConstraintRule", "DType", "Figures", "GroupSettings", "Init", "InitName", "Layers", "LayerNames",
     "LossLike", "LossName", "MetricLike", "MetricName", "Metrics", "OptimizerLike", "OptimizerName", "OptimizerSettings", "Padding",
     "Path", "Rate", "RegularizerRule", "Shape", "Sizes", "Validation",
 ]  # fmt: skip
@@ -75,7 +75,9 @@ LayerNames: TypeAlias = Union[str, "Layer", Sequence["str | Layer"]]
 Callbacks: TypeAlias = Union["Callback", Iterable["Callback"]]
 Augment: TypeAlias = Iterable["Operation"]
 ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float] | ArrayLike
-Validation: TypeAlias = float | tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike | None]
+#: Tuples (x, y) or (x, y, sample_weight), or what gives them anew for each epoch.
+Batches: TypeAlias = Iterable[tuple[Any, ...]] | Callable[[], Iterable[Any]]
+Validation: TypeAlias = float | tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike | None] | Batches
 
 
 class GroupSettings(TypedDict, total=False):

@@ -99,12 +99,13 @@ class BatchFeed:
         self.name = name
         self.steps = steps
         # Items of a list are in memory: to hand them from thread to thread would take longer than to take them.
-        self.prefetch = prefetch and not isinstance(source, (list, tuple))
+        self.is_list = isinstance(source, (list, tuple))
+        self.prefetch = prefetch and not self.is_list
         self.class_weight = class_weight
         self.samples: int | None = None
         self.passes = 0
         self._iterator: Iterator | None = None
-        if isinstance(source, (list, tuple)) and not len(source):
+        if self.is_list and not len(source):
             raise ValueError(f"{name} is empty: a list of no batches")
         if isinstance(source, types.GeneratorType) and steps is None and passes > 1:
             raise ValueError(
@@ -180,12 +181,17 @@ class BatchFeed:
             )
         feed = self.evaluator.form(*item, x_name=f"x of {name}", y_name=f"y of {name}",
                                    class_weight=self.class_weight, weight_name=f"sample_weight of {name}")  # fmt: skip
-        if self.prefetch:  # the source may use its arrays again for the next batch
-            feed.x = np.array(feed.x)
-            feed.targets = labels.Targets(np.array(feed.targets.array), feed.targets.classes, feed.targets.shape)
+        targets = feed.targets
+        feed.x, y = self._kept(feed.x), self._kept(targets.array)
+        feed.targets = labels.Targets(y, targets.classes, targets.shape)
         feed.augmentation = self.augmentation
         feed.checked = True
         return feed
+
+    def _kept(self, array: np.ndarray) -> np.ndarray:
+        """An array that stays as it is, with rows as kernels take them: a source may use its own again for the next batch."""
+        array = labels.rows_contiguous(array)
+        return array if self.is_list else np.array(array, order="C")
 
     def batch_name(self, number: int) -> str:
         return f"batch {number}" if self.name == "x" else f"{self.name} batch {number}"

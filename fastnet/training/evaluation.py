@@ -37,8 +37,9 @@ class Evaluator:
         graph = self.executor.graph
         images = x if isinstance(x, Images) else None
         containers.check_order(x_name, x, y_name, y)
-        x = labels.check_inputs(x_name, x if images is None else images.array, graph.input_shape, keep_mapped=True)
-        targets = labels.form_of(self.loss, y, graph.output_shape, y_name, keep_mapped=True)
+        keep = images is None
+        x = labels.check_inputs(x_name, x if keep else images.array, graph.input_shape, keep_mapped=True)
+        targets = labels.form_of(self.loss, y, graph.output_shape, y_name, keep_mapped=keep)
         labels.check_length(y_name, targets.array, x_name, len(x))
         for metric in self.metrics:
             metric.check(targets, graph.output_shape)

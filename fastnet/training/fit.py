@@ -288,6 +288,7 @@ class Fit:
                 if self.watched:
                     self._tell_of_batch()
                 self._pause()
+        trainer.history.settings["samples"] = self.feed.samples  # of batches they are known now
         place.figures = trainer.sums.result()
         self._take_average()
         self._go_to(EVALUATION)

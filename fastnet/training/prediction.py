@@ -62,4 +62,4 @@ def predict_batches(net, source, batch_size: int | None, out, prefetch: bool) ->
 def _inputs(net, items, prefetch: bool):
     for number, item in enumerate(items, 1):
         x = labels.check_inputs(f"x of batch {number}", inputs_of(item), net.input_shape, may_be_empty=True)
-        yield np.array(x) if prefetch else x  # the source may use its array again
+        yield np.array(x, order="C") if prefetch else x  # the source may use its array again

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -34,12 +34,14 @@ if TYPE_CHECKING:
         ArrayLike,
         Augment,
         Average,
+        Batches,
         Callbacks,
         ClassWeight,
         LossLike,
         Metrics,
         OptimizerLike,
         Path,
+        Validation,
     )
 
 __all__ = ["Trainer"]
@@ -395,8 +397,8 @@ class Trainer:
         net = self.net
         random.permutation(len(order), seed=net.seed, path="shuffle", count=net.epochs, out=order)
 
-    def fit(self, x: Any, y: ArrayLike | None = None, *, epochs: int | None = None, batch_size: int | None = None,
-            steps_per_epoch: int | None = None, validation: Any = None, sample_weight: ArrayLike | None = None,
+    def fit(self, x: ArrayLike | Batches, y: ArrayLike | None = None, *, epochs: int | None = None, batch_size: int | None = None,
+            steps_per_epoch: int | None = None, validation: Validation | None = None, sample_weight: ArrayLike | None = None,
             class_weight: ClassWeight | None = None, callbacks: Callbacks | None = None, shuffle: bool | None = None,
             drop_last: bool | None = None, augment: Augment | None = None, prefetch: bool = True,
             on_nonfinite: Literal["raise", "stop", "continue"] | None = None, verbose: int = 1) -> History:  # fmt: skip

@@ -41,6 +41,20 @@ def refilled():
         x[:] = np.nan
 
 
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("prefetch", [True, False])
+def test_arrays_that_are_used_again_and_views_of_maps(tmp_path, prefetch, accumulate):
+    np.save(tmp_path / "x.npy", X.astype(">f4"))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    sources = [refilled, lambda: ((mapped[i : i + 32], Y[i : i + 32]) for i in range(0, 330, 32))]
+    for source in (*sources, list(sources[1]())):
+        one, other = make_net(), make_net()
+        how = {"average": fn.SWA(start=1), "accumulate": accumulate, "epochs": 2}
+        one.fit(X, Y, **HOW, **how, shuffle=False)
+        other.fit(source, **HOW, **how, prefetch=prefetch)
+        assert bits(one) == bits(other)
+
+
 class Numbered:
     """As Keras' Sequence."""
 

@@ -34,7 +34,6 @@ fn.Muon(adjust_learning_rate="new")  # error: arg-type
 fn.ParameterGroup(3)  # error: arg-type
 fn.SGD(lambda step: 0.1)  # error: arg-type
 fn.schedules.Cosine("0.1", 100)  # error: arg-type
-net.fit(x)  # error: call-arg
 net.fit(x, y, epoch=3)  # error: call-arg
 net.fit(x, y, epochs="3")  # error: arg-type
 net.fit(x, y, loss=fn.Adam())  # error: arg-type
@@ -47,7 +46,7 @@ net.fit(x, y, on_nonfinite="ignore")  # error: arg-type
 net.fit(x, y, average=0.99)  # error: arg-type
 net.fit(x, y, augment=["flip"])  # error: list-item
 net.fit(x, y, health="yes")  # error: arg-type
-net.evaluate(x)  # error: call-arg
+net.evaluate(x, y, batches=3)  # error: call-arg
 net.predict(x, 32)  # error: call-arg
 net.prdict(x)  # error: attr-defined
 net.layers[0].unts  # error: attr-defined
