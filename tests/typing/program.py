@@ -46,7 +46,7 @@ def body(activation: ActivationLike, init: Init | None = None) -> list[fn.Layer]
         fn.RMSNorm(),
         fn.SpatialDropout2D(0.1),
         fn.GlobalAvgPool2D(keep_dims=True),
-        fn.Reshape((-1,)),
+        fn.Reshape((1, 1, 8)),
         fn.Flatten(),
         fn.Sequential([fn.Dense(4), fn.Dense(4)], name="head"),
         fn.Dense(10, constraint={"weight": fn.MaxNorm(3), "bias": fn.NonNeg()}, bias_init="zeros"),
