@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Layers,
         LossLike,
         Metrics,
+        NamedLayer,
         OptimizerLike,
         Path,
         RegularizerRule,
@@ -174,7 +175,7 @@ class Network(Block):
     def lock(self) -> NetworkLock:
         return self.executor.lock
 
-    def __getitem__(self, name: str | int) -> Layer:
+    def __getitem__(self, name: str | int) -> NamedLayer:
         """A layer by its name ("head", "residual_1.dense_2") or its number."""
         if isinstance(name, str):
             if name not in self.graph.by_name:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -95,7 +95,7 @@ class Parameter:
         return view
 
     @property
-    def grad(self) -> Array | None:
+    def grad(self) -> Array | Any:  # Any: None only where nothing is trained
         segment = self._segment()
         if not self.trainable:
             return None

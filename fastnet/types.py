@@ -18,13 +18,23 @@ if TYPE_CHECKING:
     from fastnet.averages import WeightAverage
     from fastnet.constraints import Constraint
     from fastnet.initializers import Initializer
-    from fastnet.layers import Layer
+    from fastnet.layers.base import Layer
     from fastnet.losses import Loss
     from fastnet.metrics import Metric
     from fastnet.optimizers import Optimizer, ParameterGroup
+    from fastnet.parameters import Parameter
     from fastnet.regularizers import Regularizer
     from fastnet.schedules import Schedule
     from fastnet.training import Callback
+
+    class NamedLayer(Layer):
+        """What ``net["name"]`` gives: of a class that the name does not tell, so that any attribute may be asked for."""
+
+        weight: Parameter
+        bias: Any
+
+        def __getattr__(self, name: str) -> Any: ...
+
 
 __all__ = [
     "ActivationLike", "ActivationName", "AdamSettings", "Array", "ArrayLike", "Augment", "Average", "Batches", "Borders",

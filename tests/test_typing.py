@@ -17,6 +17,7 @@ from fastnet import activations, initializers, io, kernels, losses, metrics, opt
 
 PACKAGE = Path(fn.__file__).parent
 PROGRAMS = Path(__file__).parent / "typing"
+SOURCES = Path(__file__).parent.parent / "fastnet" / "native"
 CONFIGURATION = """
 [mypy]
 strict = true
@@ -77,7 +78,7 @@ def compiled_parameters(function) -> dict[str, bool]:
 
 def constructor_in_source(module: str, cls: str) -> dict[str, bool]:
     """Parameters of ``__cinit__``, which a compiled class does not tell, from the source."""
-    source = (PACKAGE / "native" / f"{module}.pyx").read_text()
+    source = (SOURCES / f"{module}.pyx").read_text()
     body = re.split(r"^cdef class |^cdef (?!class)|^def ", source.split(f"cdef class {cls}:")[1], flags=re.M)[0]
     match = re.search(r"def __cinit__\(self(?:, )?(.*?)\):", body)
     texts = match[1].split(", ") if match and match[1] else []

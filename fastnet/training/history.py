@@ -52,7 +52,7 @@ class History(Mapping[str, list[float]]):
         self.learning_rates: list[float] = []
         self.seconds: list[float] = []
         self.settings: dict[str, Any] = {}
-        self.health: HealthMonitor | None = None
+        self.health: HealthMonitor | Any = None  # Any: who asks for it has made one
 
     @property
     def findings(self) -> list[Finding]:

@@ -50,7 +50,9 @@ net.evaluate(x, y, batches=3)  # error: call-arg
 net.predict(x, 32)  # error: call-arg
 net.prdict(x)  # error: attr-defined
 net.layers[0].unts  # error: attr-defined
-net["head"].weight  # error: attr-defined
+fn.Dense(10).wieght  # error: attr-defined
+net["head"].weight.valu  # error: attr-defined
+net["head"].trainable = "no"  # error: assignment
 net.output_shape = (3,)  # error: misc
 net.save(3)  # error: arg-type
 fn.Trainer(net, loss="mse")  # error: call-arg

@@ -46,7 +46,7 @@ def body(activation: ActivationLike, init: Init | None = None) -> list[fn.Layer]
         fn.RMSNorm(),
         fn.SpatialDropout2D(0.1),
         fn.GlobalAvgPool2D(keep_dims=True),
-        fn.Reshape((-1,)),
+        fn.Reshape((1, 1, 8)),
         fn.Flatten(),
         fn.Sequential([fn.Dense(4), fn.Dense(4)], name="head"),
         fn.Dense(10, constraint={"weight": fn.MaxNorm(3), "bias": fn.NonNeg()}, bias_init="zeros"),
@@ -151,6 +151,9 @@ graph = fn.Network.from_nodes(
 )
 assert_type(graph.output_shape, tuple[int, ...])
 assert_type(net.layers, list[fn.Layer])
+norm = np.linalg.norm(net["head"].weight.value - net["head"].bias.value) + net["head"].units
+assert_type(net["head"].weight.value, Array)
+print(net["head"].weight.grad.round(4), norm, net[0].name)
 layer = net["head"]
 if isinstance(layer, fn.Dense):
     weights: NDArray[Any] = layer.weight.value
@@ -228,6 +231,7 @@ print(history.epochs, history.stopped, history.to_csv(), history.learning_rates[
 for finding in history.findings:
     print(finding.code, finding.severity, str(finding))
 history.save("history.csv")
+print(history.health.table.by_depth("norm", "gradient"))
 net.fit(x, y, loss="mse", optimizer="adam", validation=0.1, class_weight="balanced", callbacks=Report())
 
 trainer = fn.Trainer(net, loss=LogCosh(), optimizer="sgd", metrics=(), average=fn.SWA(3))
