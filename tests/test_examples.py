@@ -1,7 +1,7 @@
 """The examples run, on small settings, and say what their text promises."""
 
 import importlib.util
-import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -45,15 +45,15 @@ def make_images(folder):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_an_example_runs(name, tmp_path, monkeypatch, capsys):
+def test_an_example_runs(name, tmp_path):
     for package in NEEDS.get(name, []):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
     arguments, promised = RUNS[name]
-    monkeypatch.chdir(tmp_path)
     if name == "cifar10":
         make_images(tmp_path / "images")
-    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
-    runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
-    printed = capsys.readouterr().out
-    assert all(text in printed for text in promised), printed
+    run = subprocess.run(
+        [sys.executable, EXAMPLES / f"{name}.py", *arguments], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert all(text in run.stdout for text in promised), run.stdout
