@@ -1,10 +1,10 @@
 """Trainings that are stopped behind a batch with a checkpoint, and gone on with; and all that must be the same then."""
 
 import functools
-import hashlib
 
 import numpy as np
 import pytest
+from small_models import digest
 
 import fastnet as fn
 from fastnet.training import checkpoint_directory
@@ -28,15 +28,6 @@ class StopAfter(fn.Callback):
         if reached and self.stage in (None, trainer.running.place.stage):
             trainer.save_checkpoint(self.path)
             raise Stopped
-
-
-def digest(net):
-    """Of the bits of all weights and running statistics."""
-    found = hashlib.sha256()
-    for key, value in net.state_dict().items():
-        found.update(key.encode())
-        found.update(value.tobytes())
-    return found.hexdigest()
 
 
 def outcome(trainer):

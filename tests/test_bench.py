@@ -1,7 +1,6 @@
 """Each group of the suite runs in its smallest form, and what is made of its rows: comparisons, pictures, tables."""
 
 import copy
-import importlib.util
 import json
 import re
 import shlex
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from script_loading import load_script
 
 # Behind the installed packages: the checkout has the sources of fastnet, not always the compiled modules.
 sys.path.append(str(Path(__file__).parents[1]))
@@ -334,11 +334,7 @@ def test_pictures(tmp_path):
 
 @pytest.fixture(scope="module")
 def script():
-    path = f"{processes.CHECKOUT}/scripts/make_benchmark_tables.py"
-    spec = importlib.util.spec_from_file_location("make_benchmark_tables", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("make_benchmark_tables")
 
 
 def test_the_pages_have_the_tables_of_the_committed_run(script):

@@ -1,27 +1,15 @@
 """Pages in a real browser. Collected where there is a Chromium; `scripts/check_pages.py` says so where there is none."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
+from script_loading import load_script
 
 import fastnet as fn
 from fastnet import lab
 from fastnet.cli import main
 from fastnet.reports import Page, figures
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "check_pages.py"
-
-
-def load():
-    spec = importlib.util.spec_from_file_location("check_pages", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-check_pages = load()
+check_pages = load_script("check_pages")
 
 
 def test_without_a_browser(monkeypatch, capsys):

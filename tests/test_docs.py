@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from script_loading import load_script
 
 import fastnet as fn
 from fastnet.health import findings, preflight_data, preflight_loss, preflight_network, preflight_trial
@@ -157,9 +158,7 @@ def own_numbers(module):
 
 
 def test_the_figures_of_weights_are_small_and_made_by_the_script():
-    spec = importlib.util.spec_from_file_location("make_figures", ROOT / "scripts" / "make_figures.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script("make_figures")
     shown = re.findall(r"^!\[.+\]\(figures/(.*)\)$", (DOCS / "weights.md").read_text(encoding="utf-8"), re.MULTILINE)
     sizes = {path.name: path.stat().st_size for path in (DOCS / "figures").iterdir()}
     assert len(shown) == len(set(shown)) <= 15

@@ -1,12 +1,12 @@
 """What a release is made of: names, versions and dependencies that are written in more than one place, and the checks of wheels."""
 
-import importlib.util
 import re
 import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from script_loading import load_script
 
 import fastnet as fn
 
@@ -19,14 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 RECIPE = (ROOT / "packaging/conda/recipe.yaml").read_text(encoding="utf-8")
 
 
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-check_release, check_wheel = load("check_release"), load("check_wheel")
+check_release, check_wheel = load_script("check_release"), load_script("check_wheel")
 
 
 def release():

@@ -5,30 +5,12 @@ import time
 
 import numpy as np
 import pytest
+from small_models import BATCH, CLASSES, LOSS, SAMPLES, SHAPE, all_threads, data, make, models  # noqa: F401 (a fixture)
 from stopping import StopAfter, Stopped, outcome, stop_and_go_on
 
 import fastnet as fn
-from fastnet.recording import program
 
-SHAPE, CLASSES = (8, 8, 3), 4
-SAMPLES, BATCH = 18, 4  # so that an epoch has four batches, and a smaller one
-EPOCHS, STEPS = 3, 5
-LOSS = "softmax_cross_entropy"
-
-models = pytest.mark.parametrize("name", fn.models.MODELS)
-
-
-@pytest.fixture(autouse=True)
-def all_threads(monkeypatch):
-    """Every op that can be divided is, however small."""
-    monkeypatch.setattr(program, "PARALLEL_OP", 0)
-    monkeypatch.setattr(program, "PARALLEL_PROGRAM", 0)
-
-
-def data():
-    rng = np.random.default_rng(0)
-    return rng.random((SAMPLES, *SHAPE), dtype=np.float32), np.arange(SAMPLES) % CLASSES
-
+EPOCHS = 3
 
 RULES = {
     "adam": lambda: fn.Adam(1e-3),
@@ -37,8 +19,7 @@ RULES = {
 
 
 def trainer_of(name, rule):
-    net = fn.models.MODELS[name](input_shape=SHAPE, classes=CLASSES, seed=0)
-    return fn.Trainer(net, loss=LOSS, optimizer=RULES[rule](), metrics=["accuracy"])
+    return fn.Trainer(make(name), loss=LOSS, optimizer=RULES[rule](), metrics=["accuracy"])
 
 
 def fit_model(trainer, callbacks=None):

@@ -1,6 +1,5 @@
 """The backend for onnx.backend.test: what is compatible passes, and the page on coverage says what is."""
 
-import importlib.util
 import re
 import unittest
 from pathlib import Path
@@ -12,6 +11,7 @@ onnx = pytest.importorskip("onnx")
 
 import onnx_networks  # noqa: E402
 from onnx import helper  # noqa: E402
+from script_loading import load_script  # noqa: E402
 
 import fastnet as fn  # noqa: E402
 from fastnet.io import onnx_backend  # noqa: E402
@@ -21,16 +21,9 @@ from fastnet.io.onnx.importing.reader import OLDEST_OPSET  # noqa: E402
 ROOT = Path(__file__).parents[2]
 
 
-def script():
-    spec = importlib.util.spec_from_file_location("make_onnx_coverage", ROOT / "scripts" / "make_onnx_coverage.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def coverage():
-    return script()
+    return load_script("make_onnx_coverage")
 
 
 @pytest.fixture(scope="module")
