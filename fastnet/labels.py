@@ -145,16 +145,11 @@ def find_fault(x: np.ndarray, targets: Targets, rows, names=("x", "y")) -> str |
 
     A float64 that is too large for float32 is said to be so.
     """
-    found = None
     for argument, array in zip(names, (x, targets.array), strict=True):
         if array is targets.array and targets.is_labels:
-            bad = np.argwhere((array < 0) | (array >= targets.classes))
+            bad = np.flatnonzero(_outside_classes(targets))
             if len(bad):
-                row = int(bad[0, 0])
-                found = found or (
-                    f"{argument} has the label {array[row]} at index {rows[row]}; the network has {targets.classes} "
-                    f"outputs, for labels 0 to {targets.classes - 1}"
-                )
+                return _label_fault(argument, targets, int(bad[0]), rows[int(bad[0])])
         elif array.dtype.kind == "f":
             bad = np.argwhere(~np.isfinite(array))
             if not len(bad):
@@ -164,8 +159,21 @@ def find_fault(x: np.ndarray, targets: Targets, rows, names=("x", "y")) -> str |
                 first, *rest = (int(i) for i in bad[0])
                 value = array[tuple(bad[0])]
                 what = "NaN" if np.isnan(value) else "Inf" if np.isinf(value) else f"{value:g}, beyond float32,"
-                found = found or f"{argument} has {what} at index {(int(rows[first]), *rest)}"
-    return found
+                return f"{argument} has {what} at index {(int(rows[first]), *rest)}"
+    return None
+
+
+def _outside_classes(targets: Targets) -> np.ndarray:
+    """Which labels are none."""
+    return (targets.array < 0) | (targets.array >= targets.classes)
+
+
+def _label_fault(argument: str, targets: Targets, place: int, index: int) -> str:
+    """That the label at a place is none; `index` is what the user calls it."""
+    return (
+        f"{argument} has the label {targets.array[place]} at index {index}; the network has {targets.classes} outputs, "
+        f"for labels 0 to {targets.classes - 1}"
+    )
 
 
 def scan_targets(targets: Targets, argument: str = "y") -> None:
@@ -175,11 +183,8 @@ def scan_targets(targets: Targets, argument: str = "y") -> None:
         scan_inputs(argument, array)
         return
     if array.size and (array.min() < 0 or array.max() >= targets.classes):
-        bad = int(np.argmax((array < 0) | (array >= targets.classes)))
-        raise ValueError(
-            f"{argument} has the label {array[bad]} at index {bad}; the network has {targets.classes} outputs, "
-            f"for labels 0 to {targets.classes - 1}"
-        )
+        bad = int(np.argmax(_outside_classes(targets)))
+        raise ValueError(_label_fault(argument, targets, bad, bad))
 
 
 def cast(targets: Targets, dtype: str) -> np.ndarray:

@@ -614,6 +614,13 @@ def _metrics(given: Metrics) -> list[Metric]:
     return metrics.get_all(given)
 
 
+def check_network(net: Any) -> Network:
+    """`net` itself, which must be a network."""
+    if not isinstance(net, Network):
+        raise TypeError(f"net must be a Network; got {checks.describe(net)}")
+    return net
+
+
 def load(path: Path, *, custom_objects: Mapping[str, type] | None = None) -> Network:
     """Read a network from a file that `Network.save` wrote.
 

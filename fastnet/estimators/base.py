@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import warnings
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import scipy.sparse
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -20,6 +21,9 @@ from fastnet import activations, checks, kernels
 from fastnet.estimators import lbfgs, networks
 from fastnet.estimators.solvers import AfterEpoch, EstimatorTrainer, HeldOut, optimizer_of
 from fastnet.kernels.activation import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from fastnet.types import ArrayLike
 
 __all__ = ["BaseNet"]
 
@@ -126,6 +130,27 @@ class BaseNet(BaseEstimator):
         return X.astype(self.network_.dtype, copy=False).reshape(len(X), *self.network_.input_shape)
 
     # Fitting
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, X_val: Any = None, y_val: Any = None,
+            sample_weight_val: ArrayLike | None = None) -> Self:  # fmt: skip
+        """Train.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_samples, n_features), or images
+            A sparse matrix is made dense as a whole.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Of a classifier with several labels: (n_samples, n_labels) of 0 and 1.
+        sample_weight : array-like of shape (n_samples,), optional
+        X_val, y_val, sample_weight_val : array-like, optional
+            Samples to judge by after each epoch.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, False, (X_val, y_val, sample_weight_val))
 
     def _fit(self, X, y, sample_weight, incremental: bool, held_out: tuple):
         first = not hasattr(self, "network_") or (not self.warm_start and not incremental)

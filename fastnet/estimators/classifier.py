@@ -256,26 +256,6 @@ class NetClassifier(ClassifierMixin, BaseNet):
 
     # Methods
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, X_val: Any = None, y_val: Any = None,
-            sample_weight_val: ArrayLike | None = None) -> Self:  # fmt: skip
-        """Train.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or frame of shape (n_samples, n_features), or images
-            A sparse matrix is made dense as a whole.
-        y : array-like of shape (n_samples,), or (n_samples, n_labels) of 0 and 1
-        sample_weight : array-like of shape (n_samples,), optional
-        X_val, y_val, sample_weight_val : array-like, optional
-            Samples to judge by after each epoch.
-
-        Returns
-        -------
-        self
-        """
-        return self._fit(X, y, sample_weight, False, (X_val, y_val, sample_weight_val))
-
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, classes: ArrayLike | None = None, *,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnet import checks, files
 from fastnet.health.weights import findings_of_weights
-from fastnet.network import Network
+from fastnet.network import Network, check_network
 from fastnet.reports.internals import first_filters, internals_of
 from fastnet.reports.results import check_data, results_of
 from fastnet.reports.run import read_run
@@ -88,8 +88,8 @@ def contents(history_or_run: History | Path, *, net: Network | None = None,
 
     The parameters are those of `report`.
     """
-    if net is not None and not isinstance(net, Network):
-        raise TypeError(f"net must be a Network; got {checks.describe(net)}")
+    if net is not None:
+        check_network(net)
     if data is not None:
         check_data(data)
     if title is not None and not (isinstance(title, str) and title.strip()):

@@ -7,7 +7,6 @@ import re
 import warnings
 
 from fastnet import files
-from fastnet.files.atomic import clear_error
 
 __all__ = ["make", "newest", "newest_checkpoint", "numbered", "path_of", "remove_old", "remove_temporaries", "run_in"]
 
@@ -17,11 +16,9 @@ NAME = re.compile(r"checkpoint-(\d{9,})\.safetensors")
 def make(directory) -> None:
     """Make the directory, if it isn't there."""
     try:
-        os.makedirs(directory, exist_ok=True)
+        files.make_directory(directory)
     except (FileExistsError, NotADirectoryError):
         raise _no_directory(directory) from None
-    except OSError as error:
-        raise clear_error(error, f"cannot make the directory {os.fspath(directory)}: {error.strerror}") from None
 
 
 def _no_directory(path) -> NotADirectoryError:

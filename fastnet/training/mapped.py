@@ -128,7 +128,7 @@ class MappedFeed(Feed):
         finally:
             data.close()
 
-    def fill(self, blocks, batch_size: int):
+    def fill(self, blocks):
         """The blocks of these (rows, batch), each in memory that is used again after `SLOTS` others."""
         targets = self.targets
         sources = [Rows(self.x), Rows(targets.array), *([] if self.weights is None else [Rows(self.weights)])]
@@ -162,7 +162,7 @@ class MappedPass:
         self.at = 0  # the next sample in the block
         self.passed = done  # samples of the blocks before
         self._block: Block | None = None
-        self._ahead = Ahead(feed.fill(self._blocks(batch_size, order, done), batch_size), SLOTS - 1, "rows")
+        self._ahead = Ahead(feed.fill(self._blocks(batch_size, order, done)), SLOTS - 1, "rows")
 
     def _blocks(self, batch_size: int, order, done: int):
         """Rows of some whole batches, and of the rest, behind those that are done."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from fastnet import checks, files
 from fastnet.io.weights import keras_files, keras_layers
-from fastnet.io.weights.matching import place_names, some, take_over
-from fastnet.network import Network
+from fastnet.io.weights.matching import some, take_over, told_modules
+from fastnet.network import Network, check_network
 
 __all__ = ["load_keras_weights", "save_keras_weights"]
 
@@ -62,7 +62,7 @@ def load_keras_weights(net: Network, path, *, names=None) -> dict[str, str | Non
     >>> fn.io.load_keras_weights(net, path)
     {'layers/batch_normalization': 'batch_norm_1', 'layers/conv2d': 'conv2d_1', 'layers/dense': 'dense_1'}
     """
-    found = keras_layers.places(_checked(net).graph)
+    found = keras_layers.places(check_network(net).graph)
     path = files.existing_file(checks.path("path", path))
     if not path.lower().endswith(SUFFIXES):
         raise ValueError(f"path must end in one of {', '.join(SUFFIXES)}; got {path}")
@@ -104,13 +104,8 @@ def save_keras_weights(net: Network, path, *, names=None) -> None:
     path = checks.path("path", path)
     if not path.endswith(".weights.h5"):
         raise ValueError(f"path must end in .weights.h5; got {path}")
-    found = keras_layers.places(_checked(net).graph)
-    told = {}
-    if names is not None:
-        if not isinstance(names, dict):
-            raise TypeError(f"names must be a dict of Keras' layers to layers' names; got {checks.describe(names)}")
-        told = place_names(names, list(names), [place.name for place in found])
-    paths = {place: module for module, place in told.items() if place is not None}
+    found = keras_layers.places(check_network(net).graph)
+    paths = told_modules(names, [place.name for place in found], "Keras' layers")
     counts: dict[str, int] = {}
     layers = {}
     for place in found:
@@ -121,12 +116,6 @@ def save_keras_weights(net: Network, path, *, names=None) -> None:
             raise ValueError(f"names: {module!r} would be the place of two layers; give both a name")
         layers[module] = place.name, [slot.array(net.dtype) for slot in place.slots]
     keras_files.write(path, layers)
-
-
-def _checked(net) -> Network:
-    if not isinstance(net, Network):
-        raise TypeError(f"net must be a Network; got {checks.describe(net)}")
-    return net
 
 
 def _compare_epsilons(net: Network, matched, epsilons: dict[str, float], path: str) -> None:

@@ -117,6 +117,16 @@ def place_names(names, modules: list[str], places: list[str]) -> dict[str, str |
     return dict(names)
 
 
+def told_modules(names, places: list[str], modules: str) -> dict[str, str]:
+    """`names=` of what is written, a dict of `modules` to layers' names, the other way round."""
+    if names is None:
+        return {}
+    if not isinstance(names, dict):
+        raise TypeError(f"names must be a dict of {modules} to layers' names; got {checks.describe(names)}")
+    told = place_names(names, list(names), places)
+    return {place: module for module, place in told.items() if place is not None}
+
+
 def _compare(place: Place, module: Module) -> list[str]:
     """What does not fit, as lines of an error."""
     slots = {slot.name: slot for slot in place.slots}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastnet import checks
 from fastnet.io.weights import pytorch_files
-from fastnet.io.weights.matching import match, place_names, refuse, take_over
+from fastnet.io.weights.matching import match, refuse, take_over, told_modules
 from fastnet.io.weights.places import Place
 from fastnet.io.weights.pytorch_layers import places
-from fastnet.network import Network
+from fastnet.network import Network, check_network
 
 __all__ = ["load_torch_state_dict", "save_torch_state_dict", "torch_state_dict"]
 
@@ -59,7 +59,7 @@ def load_torch_state_dict(net: Network, source, *, names=None) -> dict[str, str 
     >>> net["dense_1"].weight.value[:6, 0]  # 5 channels of the first pixel, then the second pixel
     array([ 0.,  4.,  8., 12., 16.,  1.], dtype=float32)
     """
-    expected = places(_checked(net).graph)
+    expected = places(check_network(net).graph)
     title, *contents = pytorch_files.read(source)
     return take_over(net, expected, pytorch_files.modules_of(*contents), names, title)
 
@@ -136,25 +136,15 @@ def save_torch_state_dict(net: Network, path, *, names=None, like=None) -> None:
     pytorch_files.write(path, arrays, order)
 
 
-def _checked(net) -> Network:
-    if not isinstance(net, Network):
-        raise TypeError(f"net must be a Network; got {checks.describe(net)}")
-    return net
-
-
 def _arrays(net, names, like):
     """Arrays by their names in PyTorch, and the modules' names in their order."""
-    found = places(_checked(net).graph)
+    found = places(check_network(net).graph)
     if like is not None:
         if names is not None:
             raise ValueError("names and like can't be given both")
         return _arrays_like(net, found, like)
     inner = {place.name: place.name for place in found}
-    if names is not None:
-        if not isinstance(names, dict):
-            raise TypeError(f"names must be a dict of modules' names to layers' names; got {checks.describe(names)}")
-        told = place_names(names, list(names), list(inner))
-        inner |= {place: module for module, place in told.items() if place is not None}
+    inner |= told_modules(names, list(inner), "modules' names")
     modules = list(inner.values())
     twice = {module for module in modules if modules.count(module) > 1}
     if twice:

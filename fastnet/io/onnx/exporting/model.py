@@ -14,6 +14,7 @@ from fastnet.graph import INPUT
 from fastnet.io.onnx.exporting.activations import activate
 from fastnet.io.onnx.exporting.layers import RULES, rule_for
 from fastnet.io.onnx.exporting.writer import FIRST, LAST, Value, Writer
+from fastnet.network import check_network
 
 if TYPE_CHECKING:
     from fastnet.graph import Graph, Node
@@ -89,8 +90,7 @@ def to_model(net: Network, *, probabilities: bool = False, layout: Literal["nhwc
     -------
     onnx.ModelProto
     """
-    if not hasattr(net, "graph"):
-        raise TypeError(f"net must be a Network; got {checks.describe(net)}")
+    check_network(net)
     probabilities = checks.flag("probabilities", probabilities)
     layout = FIRST if checks.choice("layout", layout, LAYOUTS) == "nchw" else LAST
     opset = _checked_opset(opset)

@@ -71,24 +71,24 @@ def _shaped(call: Call, value: Value, i: int) -> np.ndarray:
     return value.arranged(whole) if value.parts else whole.transpose(order)
 
 
-@operator("LayerNormalization")
-def layer_norm(call: Call) -> Value:
+def _norm_of_sample(call: Call) -> tuple[Value, int, dict]:
+    """What is normalized, over how many axes, and the weights that are there."""
     value = call.value()
     call.require("stash_type", 1)
     count = _normalized(call, value)[0]
-    weights = {"weight": _shaped(call, value, 1)} if call.has(1) else {}
-    if call.has(2):
-        weights["bias"] = _shaped(call, value, 2)
+    return value, count, {name: _shaped(call, value, i) for i, name in ((1, "weight"), (2, "bias")) if call.has(i)}
+
+
+@operator("LayerNormalization")
+def layer_norm(call: Call) -> Value:
+    value, count, weights = _norm_of_sample(call)
     layer = layers.LayerNorm(axes=count, epsilon=_epsilon(call), scale="weight" in weights, center="bias" in weights)
     return call.behind(layer, value, weights)
 
 
 @operator("RMSNormalization")
 def rms_norm(call: Call) -> Value:
-    value = call.value()
-    call.require("stash_type", 1)
-    count = _normalized(call, value)[0]
-    weights = {"weight": _shaped(call, value, 1)} if call.has(1) else {}
+    value, count, weights = _norm_of_sample(call)
     return call.behind(layers.RMSNorm(axes=count, epsilon=_epsilon(call), scale=bool(weights)), value, weights)
 
 
