@@ -103,6 +103,17 @@ FN_INLINE __m256i fn_first_lanes(intptr_t n) {
 }
 #endif
 
+/* Without masks lane by lane: calls, as these stand in hundreds of places. */
+#if !FN_AVX512 && !FN_AVX2
+static __attribute__((noinline, unused)) vf fn_load_lanes(const real *p, intptr_t n, vf v) {
+    for (intptr_t i = 0; i < n; i++) v[i] = p[i];
+    return v;
+}
+static __attribute__((noinline, unused)) void fn_store_lanes(real *p, vf v, intptr_t n) {
+    for (intptr_t i = 0; i < n; i++) p[i] = v[i];
+}
+#endif
+
 /* The first n lanes (0 <= n <= LANES); the others are zero. */
 FN_INLINE vf vload_n(const real *p, intptr_t n) {
 #if FN_AVX512
@@ -111,9 +122,7 @@ FN_INLINE vf vload_n(const real *p, intptr_t n) {
 #elif FN_AVX2
     return (vf)FN_PICK(_mm256_maskload_ps(p, fn_first_lanes(n)), _mm256_maskload_pd(p, fn_first_lanes(n)));
 #else
-    vf v = {0};
-    for (intptr_t i = 0; i < n; i++) v[i] = p[i];
-    return v;
+    return fn_load_lanes(p, n, vzero());
 #endif
 }
 
@@ -127,9 +136,7 @@ FN_INLINE vf vload_or(const real *p, intptr_t n, real fill) {
     return (vf)FN_PICK(_mm256_blendv_ps((__m256)vset(fill), _mm256_maskload_ps(p, m), (__m256)m),
                        _mm256_blendv_pd((__m256d)vset(fill), _mm256_maskload_pd(p, m), (__m256d)m));
 #else
-    vf v = vset(fill);
-    for (intptr_t i = 0; i < n; i++) v[i] = p[i];
-    return v;
+    return fn_load_lanes(p, n, vset(fill));
 #endif
 }
 
@@ -141,7 +148,7 @@ FN_INLINE void vstore_n(real *p, vf v, intptr_t n) {
     FN_PICK(_mm256_maskstore_ps(p, fn_first_lanes(n), (__m256)v),
             _mm256_maskstore_pd(p, fn_first_lanes(n), (__m256d)v));
 #else
-    for (intptr_t i = 0; i < n; i++) p[i] = v[i];
+    fn_store_lanes(p, v, n);
 #endif
 }
 

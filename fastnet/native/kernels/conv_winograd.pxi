@@ -131,20 +131,16 @@ cdef inline void prefetch_results(Py_ssize_t m, const ConvWinogradArgs* a, Py_ss
         prefetch_tile(a.statistics_x + at, a.Q * a.K, rows, width)
 
 
-cdef inline void inputs_of_tiles(Py_ssize_t t, Py_ssize_t m, const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* v,
-                                 real* copy) noexcept nogil:
+cdef void inputs_of_tiles(Py_ssize_t t, Py_ssize_t m, const Winograd* g, Py_ssize_t first, Py_ssize_t n, real* v,
+                          real* copy) noexcept nogil:
     cdef const ConvWinogradArgs* a = g.args
-    cdef Py_ssize_t i, at, image, c
+    cdef Py_ssize_t i, at, image
     cdef TilePixels tile
     for i in range(n):
         image = (first + i) // (g.down * g.across)
         at = (first + i) % (g.down * g.across)
         tile = pixels_at(t, a.x + image * a.H * a.W * a.C, a.H, a.W, a.C, at // g.across * m - g.ph, at % g.across * m - g.pw, copy)
-        for c from 0 <= c <= a.C - LANES by LANES:
-            transform_pixels(t, t, tile.corner + c, tile.row, a.C, LANES, 0, t, v + i * g.ldv + c, g.v_matrix)
-        c = a.C // LANES * LANES
-        if c < a.C:
-            transform_pixels(t, t, tile.corner + c, tile.row, a.C, a.C - c, 0, t, v + i * g.ldv + c, g.v_matrix)
+        transform_pixels(t, t, &tile, a.C, 0, a.C, 0, t, v + i * g.ldv, g.v_matrix)
         prefetch_results(m, a, image, at // g.across * m, at % g.across * m)
 
 
@@ -259,7 +255,7 @@ cdef inline void output_column(Py_ssize_t t, Py_ssize_t n, bint odd, const real*
         second[0] = output_value(t, n, odd + 2, m, sums)
 
 
-cdef inline void store_row(Py_ssize_t t, Py_ssize_t n, const TileResults* r, Py_ssize_t i, const vf* half, Py_ssize_t lanes) noexcept nogil:
+cdef inline void store_row(Py_ssize_t t, Py_ssize_t n, const TileResults* r, Py_ssize_t i, const vf* half) noexcept nogil:
     cdef vf values[4]
     cdef vf value
     cdef Py_ssize_t j, at = i * r.row
@@ -271,16 +267,16 @@ cdef inline void store_row(Py_ssize_t t, Py_ssize_t n, const TileResults* r, Py_
             return
         value = values[j] + r.bias
         if r.added != NULL:
-            value = value + vload_upto(r.added + at, lanes)
+            value = value + vload(r.added + at)
         value = vmax(r.floor, value)
         if r.gate != NULL:
-            value = vselect(vle(vload_upto(r.gate + at, lanes), vzero()), vzero(), value)
-        vstore_upto(r.y + at, value, lanes)
+            value = vselect(vle(vload(r.gate + at), vzero()), vzero(), value)
+        vstore(r.y + at, value)
         at += r.pixel
 
 
-cdef inline void output_rows(Py_ssize_t t, Py_ssize_t n, bint odd, const real* products, Py_ssize_t apart, const TileResults* r,
-                             Py_ssize_t lanes) noexcept nogil:
+cdef inline void output_rows(Py_ssize_t t, Py_ssize_t n, bint odd, const real* products, Py_ssize_t apart,
+                             const TileResults* r) noexcept nogil:
     """The first two even, or odd, rows of a tile."""
     cdef vf first[MOST_POINTS]
     cdef vf second[MOST_POINTS]
@@ -294,21 +290,48 @@ cdef inline void output_rows(Py_ssize_t t, Py_ssize_t n, bint odd, const real* p
     if t >= 8:
         output_column(t, n, odd, products + 6 * apart, apart, first + 6, second + 6)
         output_column(t, n, odd, products + 7 * apart, apart, first + 7, second + 7)
-    store_row(t, n, r, odd, first, lanes)
+    store_row(t, n, r, odd, first)
     if n > 2:
-        store_row(t, n, r, odd + 2, second, lanes)
+        store_row(t, n, r, odd + 2, second)
+
+
+cdef void copy_pixels(const TileResults* r, Py_ssize_t n, const real* source, Py_ssize_t row, Py_ssize_t pixel, real* to,
+                      Py_ssize_t to_row, Py_ssize_t to_pixel) noexcept nogil:
+    """n channels of those results of a tile that lie in the image."""
+    cdef Py_ssize_t i, j
+    for i in range(r.rows):
+        for j in range(r.columns):
+            vstore_upto(to + i * to_row + j * to_pixel, vload_upto(source + i * row + j * pixel, n), n)
 
 
 cdef inline void transform_output(Py_ssize_t t, Py_ssize_t n, const Winograd* g, const real* products, Py_ssize_t k, Py_ssize_t lanes,
                                   Py_ssize_t at, TileResults* r) noexcept nogil:
-    """y = A^T M A of one tile and a vector of filters, with bias, what is added, relu and its slope, where they lie in the image."""
+    """y = A^T M A of one tile and a vector of filters, with bias, what is added, relu and its slope, where they lie in the image.
+
+    Where the last filters are not a whole vector, copies are worked on: an instance for partial vectors would be as large again."""
     cdef const ConvWinogradArgs* a = g.args
-    r.y = a.y + at + k
-    r.added = NULL if a.added == NULL else a.added + at + k
-    r.gate = a.gate + at + k if a.gate != NULL and a.gate_activation == RELU else NULL
+    cdef vf copies[3 * 16]
+    cdef real* copy = <real*>copies
+    cdef bint slope = a.gate != NULL and a.gate_activation == RELU
+    at += k
     r.bias = vload_upto(a.bias + k, lanes) if a.bias != NULL else vzero()
-    output_rows(t, n, False, products, g.m_matrix, r, lanes)
-    output_rows(t, n, True, products, g.m_matrix, r, lanes)
+    r.row, r.pixel = a.Q * a.K, a.K
+    r.y = a.y + at
+    r.added = NULL if a.added == NULL else a.added + at
+    r.gate = a.gate + at if slope else NULL
+    if lanes < LANES:
+        r.y, r.row, r.pixel = copy, n * LANES, LANES
+        if r.added != NULL:
+            copy_pixels(r, lanes, r.added, a.Q * a.K, a.K, copy + 16 * LANES, r.row, LANES)
+            r.added = copy + 16 * LANES
+        if slope:
+            copy_pixels(r, lanes, r.gate, a.Q * a.K, a.K, copy + 32 * LANES, r.row, LANES)
+            r.gate = copy + 32 * LANES
+    output_rows(t, n, False, products, g.m_matrix, r)
+    output_rows(t, n, True, products, g.m_matrix, r)
+    if lanes < LANES:
+        copy_pixels(r, lanes, copy, r.row, LANES, a.y + at, a.Q * a.K, a.K)
+        r.row, r.pixel = a.Q * a.K, a.K
 
 
 cdef void finish_tile(const Winograd* g, Py_ssize_t k, Py_ssize_t width, Py_ssize_t image, Py_ssize_t y0, Py_ssize_t x0) noexcept nogil:
@@ -342,7 +365,6 @@ cdef inline void outputs_of_tiles(Py_ssize_t t, Py_ssize_t m, const Winograd* g,
     cdef Py_ssize_t i, k, tile, image, y0, x0, at
     cdef bint finishing = a.activation > RELU or (a.gate != NULL and a.gate_activation != RELU)
     cdef TileResults r
-    r.row, r.pixel = a.Q * a.K, a.K
     r.floor = vset(<real>0 if a.activation == RELU else -<real>INFINITY)
     for i in range(n):
         image = (first + i) // (g.down * g.across)
@@ -350,11 +372,8 @@ cdef inline void outputs_of_tiles(Py_ssize_t t, Py_ssize_t m, const Winograd* g,
         y0, x0 = tile // g.across * m, tile % g.across * m
         at = ((image * a.P + y0) * a.Q + x0) * a.K
         r.rows, r.columns = min(m, a.P - y0), min(m, a.Q - x0)
-        for k from 0 <= k <= width - LANES by LANES:
-            transform_output(t, m, g, products + i * g.group + k, k0 + k, LANES, at, &r)
-        k = width // LANES * LANES
-        if k < width:
-            transform_output(t, m, g, products + i * g.group + k, k0 + k, width - k, at, &r)
+        for k from 0 <= k < width by LANES:
+            transform_output(t, m, g, products + i * g.group + k, k0 + k, min(<Py_ssize_t>LANES, width - k), at, &r)
         if finishing:
             finish_tile(g, k0, width, image, y0, x0)
         if c.first != NULL:
@@ -363,9 +382,10 @@ cdef inline void outputs_of_tiles(Py_ssize_t t, Py_ssize_t m, const Winograd* g,
 
 # --- kernels --------------------------------------------------------------------------------------------
 
-cdef inline void compute_block(Py_ssize_t t, Py_ssize_t m, const Winograd* g, Py_ssize_t first, Py_ssize_t n, Py_ssize_t k0, Py_ssize_t k1,
-                               real* scratch, Collector* c) noexcept nogil:
+cdef void compute_block(const Winograd* g, Py_ssize_t first, Py_ssize_t n, Py_ssize_t k0, Py_ssize_t k1, real* scratch,
+                        Collector* c) noexcept nogil:
     """n tiles from `first` on, columns k0 .. k1."""
+    cdef Py_ssize_t t = g.t, m = g.args.m
     cdef real* v = scratch
     cdef real* products = v + t * t * g.v_matrix
     cdef real* copy = products + t * t * g.m_matrix
@@ -375,7 +395,10 @@ cdef inline void compute_block(Py_ssize_t t, Py_ssize_t m, const Winograd* g, Py
         width = min(g.group, k1 - k)
         multiply(g, v, products, n, k, whole_vectors(width))
         c.before = before
-        outputs_of_tiles(t, m, g, first, n, products, k, width, c)
+        if t == 4: outputs_of_tiles(4, 2, g, first, n, products, k, width, c)
+        elif t == 8: outputs_of_tiles(8, 4, g, first, n, products, k, width, c)
+        elif m == 4: outputs_of_tiles(6, 4, g, first, n, products, k, width, c)
+        else: outputs_of_tiles(6, 2, g, first, n, products, k, width, c)
 
 
 cdef void compute_tiles(const Winograd* g, real* scratch, int thread, int n_threads) noexcept nogil:
@@ -397,10 +420,7 @@ cdef void compute_tiles(const Winograd* g, real* scratch, int thread, int n_thre
         enter_unit(&c, block)
         first = block * g.tiles // g.blocks
         n = (block + 1) * g.tiles // g.blocks - first
-        if g.t == 4: compute_block(4, 2, g, first, n, k0, k1, scratch, &c)
-        elif g.t == 8: compute_block(8, 4, g, first, n, k0, k1, scratch, &c)
-        elif g.args.m == 4: compute_block(6, 4, g, first, n, k0, k1, scratch, &c)
-        else: compute_block(6, 2, g, first, n, k0, k1, scratch, &c)
+        compute_block(g, first, n, k0, k1, scratch, &c)
 
 
 cdef Py_ssize_t conv_winograd_shared(const void* args) noexcept nogil:

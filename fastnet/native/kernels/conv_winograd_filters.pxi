@@ -36,22 +36,29 @@ cdef struct Weights:
     Py_ssize_t k1
 
 
-cdef inline void weights_of_rows(Py_ssize_t t, Py_ssize_t r, const Winograd* g, const Weights* part) noexcept nogil:
+cdef void kernel_of(Py_ssize_t t, Py_ssize_t r, const vf* w, Py_ssize_t ldw, real* u, Py_ssize_t ldu) noexcept nogil:
+    if t == 4: transform_kernel(4, 3, w, ldw, u, ldu)
+    elif t == 8: transform_kernel(8, 5, w, ldw, u, ldu)
+    elif r == 3: transform_kernel(6, 3, w, ldw, u, ldu)
+    else: transform_kernel(6, 5, w, ldw, u, ldu)
+
+
+cdef inline void weights_of_rows(const Winograd* g, const Weights* part) noexcept nogil:
     cdef const ConvWinogradArgs* a = g.args
     cdef vf w[25]
-    cdef Py_ssize_t c, k, i
+    cdef Py_ssize_t c, k, i, r = a.R
     for c in range(part.c0, part.c1):
         for k from part.k0 <= k < part.k1 by LANES:
             for i in range(r * r):
                 w[i] = vload_upto(a.w + (i * a.C + c) * a.K + k, a.K - k)
-            transform_kernel(t, r, w, 1, panel_row(g, 0, c, k), g.u_matrix)
+            kernel_of(g.t, r, w, 1, panel_row(g, 0, c, k), g.u_matrix)
 
 
-cdef inline void turned_weights_of_rows(Py_ssize_t t, Py_ssize_t r, const Winograd* g, const Weights* part) noexcept nogil:
+cdef inline void turned_weights_of_rows(const Winograd* g, const Weights* part) noexcept nogil:
     """Of weights [r, r, K, C], a square of LANES filters by LANES channels at a time."""
     cdef const ConvWinogradArgs* a = g.args
     cdef vf w[25 * LANES]
-    cdef Py_ssize_t c, k, i, j, n
+    cdef Py_ssize_t c, k, i, j, n, r = a.R
     for c from part.c0 <= c < part.c1 by LANES:
         n = min(<Py_ssize_t>LANES, part.c1 - c)
         for k from part.k0 <= k < part.k1 by LANES:
@@ -62,7 +69,7 @@ cdef inline void turned_weights_of_rows(Py_ssize_t t, Py_ssize_t r, const Winogr
                         w[i * LANES + j] = vload_upto(a.w + ((r * r - 1 - i) * a.K + k + j) * a.C + c, n)
                 vtranspose(w + i * LANES)
             for j in range(n):
-                transform_kernel(t, r, w + j, LANES, panel_row(g, 0, c + j, k), g.u_matrix)
+                kernel_of(g.t, r, w + j, LANES, panel_row(g, 0, c + j, k), g.u_matrix)
 
 
 cdef void transform_weights(const Winograd* g, int thread, int n_threads) noexcept nogil:
@@ -74,12 +81,6 @@ cdef void transform_weights(const Winograd* g, int thread, int n_threads) noexce
     elif g.by_columns:
         part.k0, part.k1 = first_column(g, thread, n_threads), first_column(g, thread + 1, n_threads)
     if g.turned:
-        if g.t == 4: turned_weights_of_rows(4, 3, g, &part)
-        elif g.t == 8: turned_weights_of_rows(8, 5, g, &part)
-        elif g.args.m == 4: turned_weights_of_rows(6, 3, g, &part)
-        else: turned_weights_of_rows(6, 5, g, &part)
+        turned_weights_of_rows(g, &part)
     else:
-        if g.t == 4: weights_of_rows(4, 3, g, &part)
-        elif g.t == 8: weights_of_rows(8, 5, g, &part)
-        elif g.args.m == 4: weights_of_rows(6, 3, g, &part)
-        else: weights_of_rows(6, 5, g, &part)
+        weights_of_rows(g, &part)

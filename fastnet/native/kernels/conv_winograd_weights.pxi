@@ -107,32 +107,23 @@ cdef inline vf sum_of_tile(Py_ssize_t m, const real* dy, Py_ssize_t row, Py_ssiz
     return total
 
 
-cdef inline void transform_chunk(Py_ssize_t t, Py_ssize_t m, const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first,
-                                 Py_ssize_t n, real* v, real* d, real* copy, real* sums) noexcept nogil:
+cdef void transform_chunk(Py_ssize_t t, Py_ssize_t m, const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first,
+                          Py_ssize_t n, real* v, real* d, real* copy, real* sums) noexcept nogil:
     """V and D of n tiles; the sums of dy are added to `sums`, if there are."""
     cdef const ConvWinogradWeightsArgs* a = g.args
     cdef TilePixels tile
-    cdef Py_ssize_t i, at, image, y0, x0, c, width
+    cdef Py_ssize_t i, at, image, y0, x0, c
     for i in range(n):
         image = (first + i) // (g.down * g.across)
         at = (first + i) % (g.down * g.across)
         y0, x0 = at // g.across * m, at % g.across * m
         tile = pixels_at(t, a.x + image * a.H * a.W * a.C, a.H, a.W, a.C, y0 - a.ph, x0 - a.pw, copy)
-        for c from share.c0 <= c < share.c1 by LANES:
-            width = min(<Py_ssize_t>LANES, a.C - c)
-            if width == LANES:
-                transform_pixels(t, t, tile.corner + c, tile.row, a.C, LANES, share.i0, share.i1, v + i * g.ldv + c, g.v_matrix)
-            else:
-                transform_pixels(t, t, tile.corner + c, tile.row, a.C, width, share.i0, share.i1, v + i * g.ldv + c, g.v_matrix)
+        transform_pixels(t, t, &tile, a.C, share.c0, min(share.c1, a.C), share.i0, share.i1, v + i * g.ldv, g.v_matrix)
         tile = pixels_at(m, a.dy + image * a.P * a.Q * a.K, a.P, a.Q, a.K, y0, x0, copy)
-        for c from 0 <= c < a.K by LANES:
-            width = min(<Py_ssize_t>LANES, a.K - c)
-            if width == LANES:
-                transform_pixels(t, m, tile.corner + c, tile.row, a.K, LANES, share.i0, share.i1, d + i * g.ldd + c, g.d_matrix)
-            else:
-                transform_pixels(t, m, tile.corner + c, tile.row, a.K, width, share.i0, share.i1, d + i * g.ldd + c, g.d_matrix)
-            if sums != NULL:
-                vstore(sums + c, vload(sums + c) + sum_of_tile(m, tile.corner + c, tile.row, a.K, width))
+        transform_pixels(t, m, &tile, a.K, 0, a.K, share.i0, share.i1, d + i * g.ldd, g.d_matrix)
+        if sums != NULL:
+            for c from 0 <= c < a.K by LANES:
+                vstore(sums + c, vload(sums + c) + sum_of_tile(m, tile.corner + c, tile.row, a.K, a.K - c))
 
 
 cdef void add_products(const WinogradWeights* g, const WeightsShare* share, Py_ssize_t n, bint first, const real* v, const real* d,
@@ -170,9 +161,10 @@ cdef void add_products(const WinogradWeights* g, const WeightsShare* share, Py_s
 
 # --- phase 1: the sums ---------------------------------------------------------------------------------------
 
-cdef inline void sum_chunks(Py_ssize_t t, Py_ssize_t m, const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first,
-                            Py_ssize_t n, real* scratch, real* sums) noexcept nogil:
+cdef void sum_chunks(const WinogradWeights* g, const WeightsShare* share, Py_ssize_t first, Py_ssize_t n, real* scratch,
+                     real* sums) noexcept nogil:
     """S, and the sums of dy behind it, of n tiles from `first` on."""
+    cdef Py_ssize_t t = g.t, m = g.args.m
     cdef real* v = scratch
     cdef real* d = v + t * t * g.v_matrix
     cdef real* copy = d + t * t * g.d_matrix
@@ -214,10 +206,7 @@ cdef void conv_winograd_weights(const void* args, int thread, int n_threads) noe
         first = half * g.tiles // g.halves
         n = (half + 1) * g.tiles // g.halves - first
         sums = g.args.shared + half * g.half_sums
-        if g.t == 4: sum_chunks(4, 2, &g, &share, first, n, scratch, sums)
-        elif g.t == 8: sum_chunks(8, 4, &g, &share, first, n, scratch, sums)
-        elif g.args.m == 4: sum_chunks(6, 4, &g, &share, first, n, scratch, sums)
-        else: sum_chunks(6, 2, &g, &share, first, n, scratch, sums)
+        sum_chunks(&g, &share, first, n, scratch, sums)
 
 
 # --- phase 2: the weights --------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ cdef enum Kind:              # the first two are IS_DOUBLE of their builds
     KIND_UINT64
     KIND_BOOL
     KIND_FLOAT16
+    CONVERTED_TOGETHER = 16
     GATHER_SEGMENT = 256    # elements of a row between two bursts of prefetching
     GATHER_PIECE = 64       # of a row, in which threads share it
     AHEAD = 6144            # bytes of rows that are on their way from memory
@@ -72,9 +73,13 @@ ctypedef fused element_t:
 
 
 cdef void convert_elements(const element_t* x, real* y, Py_ssize_t n) noexcept nogil:
-    """Rounds once, or not at all: the same for vectors and remainders, whatever the compiler makes of it."""
-    cdef Py_ssize_t i
-    for i in range(n):
+    """Rounds once, or not at all: the same for vectors and remainders, whatever the compiler makes of it: vectors, at -O2, of
+    pieces whose length it knows."""
+    cdef Py_ssize_t i, j, whole = n // CONVERTED_TOGETHER * CONVERTED_TOGETHER
+    for i from 0 <= i < whole by CONVERTED_TOGETHER:
+        for j in range(CONVERTED_TOGETHER):
+            y[i + j] = <real>x[i + j]
+    for i in range(whole, n):
         y[i] = <real>x[i]
 
 
