@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -13,12 +12,14 @@ from fastnet.augment import Augmentation
 from fastnet.training import callbacks as callback_module
 from fastnet.training import fingerprint
 from fastnet.training.batches import BatchFeed
-from fastnet.training.data import check_mixing, check_second_pass, feeds
+from fastnet.training.data import check_mixing, check_ranks, check_second_pass, feeds
 from fastnet.training.evaluation import Evaluator
-from fastnet.training.faults import BAD_DATA, find_fault
+from fastnet.training.faults import BAD_DATA
 from fastnet.training.fit_settings import FitSettings
 from fastnet.training.progress import Pace, Progress, bar_of
 from fastnet.training.settings import describe
+from fastnet.training.shares import Shares
+from fastnet.training.together import Signals, check_alike
 
 __all__ = ["Fit", "Place", "Unfinished"]
 
@@ -133,36 +134,55 @@ class Fit:
         self.feed.augmentation = augmentation if augmentation.operations else None
         check_second_pass(self.feed, trainer.update.average, net)
         self.last = self.order = None  # sample of an epoch, and their order, where it is known
+        self.ranks, self.shares = trainer.distributed, None
+        self.signals = Signals(self.ranks)
         if isinstance(self.feed, BatchFeed):
             self.feed.tells_last = trainer.update.accumulate > 1
         else:
             n, batch = self.feed.samples, settings.batch_size
-            if settings.drop_last and n < batch:
+            if settings.drop_last and n < batch and self.ranks.data == "shared":
                 raise ValueError(f"drop_last=True with batch_size={batch} leaves nothing of {n} samples")
             self.last = n - n % batch if settings.drop_last else n
             self.order = np.arange(n, dtype=np.int64)
-        if unfinished is None:
-            self.place = Place()
-        else:
-            self._check_data(unfinished.data)
-            self.place = Place(**asdict(unfinished.place))
-            if isinstance(self.feed, BatchFeed):
-                self.feed.skip(self.place.epoch)
-        self.watched = [callback for callback in callbacks if callback_module.watches_batches(callback)]
-        self.lookers = [callback for callback in callbacks if callback_module.looks_inside(callback)]
-        self.pausing = [callback for callback in callbacks if callback_module.pauses(callback)]
+            if trainer.in_pieces:
+                Shares.check(self.ranks, trainer.microbatch, batch)
+        check_ranks(self.ranks, self.feed, self.settings, trainer)
+        self.place = Place() if unfinished is None else Place(**asdict(unfinished.place))
+        taking_part = [callback for callback in callbacks if self._takes_part(callback)]
+        self.watched = [callback for callback in taking_part if callback_module.watches_batches(callback)]
+        self.lookers = [callback for callback in taking_part if callback_module.looks_inside(callback)]
+        self.pausing = [callback for callback in taking_part if callback_module.pauses(callback)]
         self.pace = Pace()
-        bar = bar_of(callbacks, verbose)
-        self.progress = Progress(settings.epochs, self.last, bar, self.place.epoch, self.place.done)
+        self.bar = bar_of(callbacks, verbose)
         self._begun = 0.0  # of the epoch, or when it was taken up again
 
-    @cached_property
-    def data(self) -> dict:
-        """Fingerprints of the data."""
+    def _meet(self) -> None:
+        """What ranks do together before the first step: divide the data, and see that they are those of the checkpoint."""
+        trainer, settings = self.trainer, self.settings
+        if self.order is not None and trainer.in_pieces:
+            samples, batch = self.feed.samples, settings.batch_size
+            self.shares = Shares(self.ranks, trainer.microbatch, batch, samples, settings.drop_last)
+            self.last = self.shares.last
         found = fingerprint.of_feed(self.feed)
-        return found if self.validation is None else found | fingerprint.of_feed(self.validation, "validation ")
+        if self.validation is not None:
+            found |= fingerprint.of_feed(self.validation, "validation ")
+        if self.ranks.data == "shards":
+            told = enumerate(self.ranks.gather_objects(found))
+            found = {f"{name} of rank {rank}": value for rank, own in told for name, value in own.items()}
+        self.data = found
+        if self.unfinished is not None:
+            self._check_data(self.unfinished.data)
+            if isinstance(self.feed, BatchFeed):
+                self.feed.skip(self.place.epoch)
+        bar = self.bar if self.ranks.writes else None
+        self.progress = Progress(settings.epochs, self.last, bar, self.place.epoch, self.place.done)
+
+    def _takes_part(self, callback) -> bool:
+        return self.ranks.writes or not callback.on_one_rank
 
     def _check_data(self, before: dict) -> None:
+        if self.ranks.data == "shards" and len(before) != len(self.data):
+            return  # other ranks' shards, as there were more or fewer of them
         differences = fingerprint.differences(before, self.data)
         if differences:
             raise ValueError(
@@ -191,6 +211,8 @@ class Fit:
     def run(self) -> None:
         """Train to the end."""
         trainer, settings = self.trainer, self.settings
+        with self.ranks.agreeing():
+            self._meet()
         trainer.feed = self.feed
         trainer.stop_reason = None
         trainer.history.stopped = None
@@ -199,16 +221,25 @@ class Fit:
             trainer.history.settings = describe(
                 trainer, self.feed, self.validation, settings.epochs, settings.batch_size
             )
-        with self._callbacks_around(), self.progress:
-            while self.place.epoch < settings.epochs and self._epoch():
-                pass
+        with self.signals.deferred():
+            with self._callbacks_around(), self.progress:
+                while self.place.epoch < settings.epochs and self._epoch():
+                    pass
+            self._take_signals()
+
+    def _take_signals(self) -> None:
+        if self.ranks.size > 1:
+            self.signals.take(
+                self.ranks.gather(np.array([self.signals.waiting], np.float64))[:, 0].astype(int).tolist()
+            )
 
     @contextmanager
     def _callbacks_around(self):
         """on_train_begin, and on_train_end whatever happens, of a network with the averaged weights."""
         trainer = self.trainer
-        for callback in self.callbacks:
-            callback.on_train_begin(trainer, {})
+        with self.ranks.agreeing():
+            for callback in filter(self._takes_part, self.callbacks):
+                callback.on_train_begin(trainer, {})
         if self.unfinished is not None:
             self._take_up(self.unfinished)
         try:
@@ -221,7 +252,7 @@ class Fit:
                 self._show_average(True)
                 self._renew_statistics()
             finally:
-                for callback in self.callbacks:
+                for callback in filter(self._takes_part, self.callbacks):
                     callback.on_train_end(trainer, {})
 
     def _take_up(self, unfinished: Unfinished) -> None:
@@ -253,7 +284,8 @@ class Fit:
         place = self.place
         while place.called < len(callbacks):
             place.called += 1
-            getattr(callbacks[place.called - 1], method)(self.trainer, logs)
+            if self._takes_part(callbacks[place.called - 1]):
+                getattr(callbacks[place.called - 1], method)(self.trainer, logs)
 
     def _pause(self) -> None:
         for callback in self.pausing:
@@ -263,7 +295,8 @@ class Fit:
         trainer, place = self.trainer, self.place
         self._begun = time.perf_counter()
         self._show_average(False)
-        self._call(self.callbacks, "on_epoch_begin", {})
+        with self.ranks.agreeing():
+            self._call(self.callbacks, "on_epoch_begin", {})
         place.rate = trainer.learning_rate
         place.done, place.seconds = 0, 0.0
         if self.settings.shuffle and self.order is not None:
@@ -276,10 +309,10 @@ class Fit:
         trainer, place = self.trainer, self.place
         if self.settings.shuffle and self.order is not None:
             trainer.shuffle(self.order)
-        with closing(self.feed.begin(self.settings.batch_size, self.order, self.last, place.done)) as data:
+        with closing(self._begin_pass()) as data:
             if place.called:
                 self._tell_of_batch()
-            while batch := data.upcoming():
+            while batch := self._upcoming(data):
                 looking = self._steps(data, batch)
                 if looking is None:
                     return False
@@ -288,11 +321,40 @@ class Fit:
                 if self.watched:
                     self._tell_of_batch()
                 self._pause()
-        trainer.history.settings["samples"] = self.feed.samples  # of batches they are known now
+        # Of batches they are known now.
+        trainer.history.settings["samples"] = self.feed.samples if self.ranks.size == 1 else place.done
         place.figures = trainer.sums.result()
         self._take_average()
         self._go_to(EVALUATION)
         return True
+
+    def _begin_pass(self):
+        """A pass over what is left of the epoch, or of this rank's share of it."""
+        shares, done = self.shares, self.place.done
+        if shares is None:
+            return self.feed.begin(self.settings.batch_size, self.order, self.last, done)
+        return self.feed.begin(shares.batch, shares.order(self.order), shares.end, shares.done(done))
+
+    def _upcoming(self, data) -> int:
+        """The size of this rank's next batch; 0 where one of the ranks has none."""
+        batch = data.upcoming()
+        if self.ranks.size > 1 and self.shares is None:
+            return batch if self.ranks.gather(np.array([batch], np.float64)).all() else 0
+        return batch
+
+    def _agree(self, piece):
+        """The samples that each rank has of the next batches, and as many of these as all ranks have ready."""
+        place, shares = self.place, self.shares
+        steps = piece.steps
+        if shares is not None:
+            batch = shares.next_batch(place.done)
+            sizes, steps = shares.of(batch), min(steps, (self.last - place.done) // batch)
+        row = np.array([piece.batch, steps, self.signals.waiting], np.float64)
+        found = self.ranks.gather(row).astype(int)
+        self.signals.take(found[:, 2].tolist())
+        if shares is None:
+            sizes = tuple(found[:, 0].tolist())
+        return sizes, piece._replace(steps=int(found[:, 1].min()))
 
     def _tell_of_batch(self) -> None:
         control = self.trainer.control
@@ -307,30 +369,48 @@ class Fit:
         pauses = [callback.batches_until_pause(trainer) for callback in self.pausing]
         run = min(self.pace.steps_of(batch), trainer.most_steps, *until.values(), *(n for n in pauses if n is not None))
         piece = data.piece(1 if self.watched or looking else run)
-        program = trainer.program(piece.feed, batch, tuple(callback.probe_for(trainer) for callback in looking))
+        sizes, whole = None, batch
+        if trainer.in_pieces:
+            sizes, piece = self._agree(piece)
+            whole = sum(sizes)
+        probes = tuple(callback.probe_for(trainer) for callback in looking)
+        program = trainer.program(piece.feed, batch, probes, sizes)
         piece.feed.bind(program, piece.order)
-        with trainer.net.lock:
+        with trainer.net.lock, self._metrics_of_all():
             control.cursor, control.samples = piece.cursor, piece.end
             begun = time.perf_counter()
             trainer.run(program, piece.steps)
-            good = (control.cursor - piece.cursor) // batch
-            bad = control.status
-            found = data.fault(piece, bad, good) if bad in BAD_DATA else None
+        good = (control.cursor - piece.cursor) // batch
+        bad = control.status
+        with trainer.net.lock:
+            found = self.ranks.someone(data.fault(piece, bad, good)) if bad in BAD_DATA else None
             if bad and not self._after_bad_step(program, found):
                 return None
         ran = good + (1 if bad else 0)
         data.advance(ran)
-        place.done += ran * batch
+        place.done += ran * whole
         self.pace.timed(batch, ran, time.perf_counter() - begun)
-        self.progress.advance(ran, batch, trainer.sums)
+        self.progress.advance(ran, whole, trainer.sums)
         return looking
+
+    @contextmanager
+    def _metrics_of_all(self):
+        """What the block adds to the sums of metrics is what all ranks' samples add; the loss is that of all already."""
+        sums = self.trainer.sums.array[2:]
+        if self.ranks.size == 1 or not len(sums):
+            yield
+            return
+        before = sums.copy()
+        sums[:] = 0
+        yield
+        sums[:] = before + self.ranks.gather(sums).sum(axis=0)
 
     def _after_bad_step(self, program, found: str | None) -> bool:
         """Whether training goes on after a step that changed nothing."""
         trainer = self.trainer
         status, on_nonfinite = trainer.control.status, self.on_nonfinite
         if status not in BAD_DATA and trainer.fault is None:
-            trainer.fault = find_fault(program, trainer.control)
+            trainer.fault = trainer.find_fault(program)
         if status in BAD_DATA or on_nonfinite == "raise":
             trainer.history.stopped = "not finite"
             trainer.refuse(program, found)
@@ -345,7 +425,8 @@ class Fit:
         if self.validation is not None or self.callbacks:
             self._renew_statistics()
         if self.validation is not None:
-            found = self.evaluator.run(self.validation, pause=self._pause if self.pausing else None)
+            ranks = self.ranks if trainer.in_pieces else None
+            found = self.evaluator.run(self.validation, pause=self._pause if self.pausing else None, ranks=ranks)
             place.figures |= {f"val_{name}": value for name, value in found.items()}
         seconds = place.seconds + time.perf_counter() - self._begun
         trainer.history.append(place.figures, learning_rate=place.rate, seconds=seconds)
@@ -354,8 +435,11 @@ class Fit:
 
     def _end(self) -> bool:
         trainer, place = self.trainer, self.place
-        self._call(self.callbacks, "on_epoch_end", place.figures)
-        self._pause()
+        with self.ranks.agreeing():
+            self._call(self.callbacks, "on_epoch_end", place.figures)
+            self._pause()
+        trainer.stop_reason = self.ranks.someone(trainer.stop_reason)
+        check_alike(self.ranks, trainer.net)
         place.epoch += 1
         self._go_to(BEGIN)
         if trainer.stop_reason:
