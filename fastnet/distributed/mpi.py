@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import sys
@@ -72,7 +73,7 @@ class MPI(Ranks):
                 'bucket is for reduction="mean": with "exact" the pieces are added when all of them are there'
             )
         try:
-            import mpi4py.MPI as mpi
+            mpi = importlib.import_module("mpi4py.MPI")
         except (ImportError, RuntimeError) as error:
             raise ModuleNotFoundError(
                 f'fn.distributed.MPI needs mpi4py and an MPI library: pip install "fastnet-cpu[mpi]" mpich ({error})',
