@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from fastnet.kernels import random
@@ -42,7 +42,11 @@ class GraphPass:
     values : dict of str to Tensor
         By the names of nodes.
     input_gradient : Tensor or None
+    behind_layer : callable, optional
+        Gets each node when its backward pass has been recorded.
     """
+
+    behind_layer: Callable[[Node], None] | None = None
 
     def __init__(self, graph: Graph, recording: Recording, training: bool, seed: int, piece: int = 0,
                  synchronized: bool = False) -> None:  # fmt: skip
@@ -114,6 +118,8 @@ class GraphPass:
                     dx = layer.record_synchronized_backward(ctx, at_output, parts)
                 for name, part in zip(node.inputs, dx if layer.many_inputs else [dx], strict=True):
                     gradients[name] = sums.add(gradients[name], part) if name in gradients else part
+            if self.behind_layer is not None:
+                self.behind_layer(node)
         self._clear_unwritten()
         self.input_gradient = gradients.get(INPUT)
 

@@ -32,10 +32,13 @@ class Ranks:
     batch_norm : {"local", "synchronized"}
     reduction : {"mean", "exact"}
     data : {"shared", "shards"}
+    bucket : int or None
+        Bytes of gradients from which they are added while the backward pass goes on; None where they are added behind it.
     """
 
     rank = 0
     size = 1
+    bucket: int | None = None
 
     def __init__(self, batch_norm: str, reduction: str, data: str) -> None:
         self.batch_norm = checks.choice("batch_norm", batch_norm, ["local", "synchronized"])

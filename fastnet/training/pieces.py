@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnet.distributed import Ranks
 from fastnet.graph_pass import GraphPass
 from fastnet.native.plan import ControlBlock
-from fastnet.parameters import ALIGNMENT
 from fastnet.recording import Recording
+from fastnet.training.buckets import Buckets, ranges_of
 from fastnet.training.faults import BAD_GRADIENT, BAD_LOSS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fastnet.parameters import Parameter, Segment
     from fastnet.recording import Memory, Tensor
 
 __all__ = ["Pieces"]
@@ -66,10 +66,14 @@ class Pieces:
         exact = self.ranks.reduction == "exact" and self.ranks.size > 1
         self.apart = exact or (self.synchronized and len(self.here) > 1)
         self.updated = sorted(self.graph.trainable_parameters(), key=lambda parameter: parameter.offset)
+        self.buckets = None
+        if self.ranks.bucket is not None and len(self.here) <= 1 and self.ranks.size > 1 and trainer.microbatch is None:
+            self.buckets = Buckets(recording, self.ranks, self.graph, self.updated, self.ranks.bucket)
 
     def record(self, probes: tuple[Any, ...]) -> list[tuple[Any, Any, Any]]:
         """Record it all; returns outputs, targets and weights of the pieces here."""
         self._make_homes()
+        self._clear()
         if self.synchronized:
             self._record_side_by_side(probes)
         else:
@@ -78,6 +82,11 @@ class Pieces:
                 for _ in self._piece(self.recording, k, probes):
                     pass
                 self._add_to_first(k)
+            if self.buckets is not None and not self.here:
+                for _ in self._piece(Recording(self.recording.dtype.name), 0, phantom=True):
+                    pass
+        if self.buckets is not None:
+            self.buckets.begin_rest()
         if self.has_norms and not self.synchronized:
             self._record_statistics()
         self._record_agreement()
@@ -88,18 +97,30 @@ class Pieces:
     # The pieces of this rank
 
     def _make_homes(self) -> None:
-        """Where each piece's gradients go: into the segment, or into memory of the pieces."""
-        kept = len(self.here) if self.apart else max(0, min(len(self.here) - 1, 1))
+        """Where each piece's gradients go: into the segment, or into memory of the pieces.
+
+        Pieces that follow one another have a sum in that memory, where the first one's go; the others' are added to it. (Layers in
+        NumPy write into the segment in any case.)
+        """
+        here = len(self.here)
+        self.kept = here if self.apart else int(here > 1)
         self.memories = {
-            segment: self.trainer.gradients_of_pieces(segment, kept)
+            segment: self.trainer.gradients_of_pieces(segment, self.kept)
             for segment in dict.fromkeys(parameter.segment for parameter in self.updated)
         }
-        self.homes: list[dict[Memory, tuple[Memory, int]]] = []
-        for k in range(len(self.here)):
-            slot = k if self.apart else 0
-            memories = self.memories.items() if self.apart or k else ()
-            self.homes.append({s.gradients: (memory, slot * s.gradients.block.size) for s, memory in memories})
+        self.homes: list[dict[Memory, tuple[Memory, int]]] = [
+            {s.gradients: (memory, k * s.gradients.block.size) for s, memory in self.memories.items() if k < self.kept}
+            for k in range(here)
+        ]
         self.gradients: list[dict[Any, Tensor]] = [{} for _ in self.here]
+
+    def _clear(self) -> None:
+        """A rank without samples adds zeros."""
+        if self.here or self.apart:
+            return
+        for segment in self.memories:
+            whole = self.recording.outside(segment.gradients, (segment.trainable_size,))
+            self.recording.call("fill", writes={"y": whole}, n=whole.size, value=0.0)
 
     def _enter(self, k: int) -> None:
         recording = self.recording
@@ -127,6 +148,8 @@ class Pieces:
                 result = recording.control_field(RESULT, shape=(2,))
                 recording.python(self._weigh(k), [result, dy], [scaled])
                 self.outputs[k] = y, target, weights
+        if self.buckets is not None:
+            passing.behind_layer = self.buckets.behind
         yield from passing.backward(scaled)
 
     def _weigh(self, k: int) -> Any:
@@ -137,15 +160,15 @@ class Pieces:
         return compute
 
     def _add_to_first(self, k: int) -> None:
-        """Add a piece's gradients to the sum of those before it, which is where the first one's are."""
+        """Add a piece's gradients to the sum of those before it."""
         if k == 0 or self.apart:
             return
         for segment, memory in self.memories.items():
             n = segment.trainable_size
-            total = self.recording.outside(segment.gradients, (n,))
+            total = self.recording.outside(memory, (n,))
             self.recording.call(
-                "add", reads={"a": total, "b": self.recording.outside(memory, (n,))}, writes={"y": total}, work=4 * n, n=n,
-                activation=0, gate_activation=0, alpha=0.0, gate_alpha=0.0,
+                "add", reads={"a": total, "b": self.recording.outside(segment.gradients, (n,))}, writes={"y": total},
+                work=4 * n, n=n, activation=0, gate_activation=0, alpha=0.0, gate_alpha=0.0,
             )  # fmt: skip
 
     def _record_side_by_side(self, probes: tuple[Any, ...]) -> None:
@@ -231,21 +254,27 @@ class Pieces:
         """Add the gradients of all pieces of all ranks, where those of the segments are."""
         for segment, memory in self.memories.items():
             whole = self.recording.outside(segment.gradients, (segment.trainable_size,))
-            pieces = [self.recording.outside(memory, (len(self.here), whole.size))] if self.apart else []
-            self.recording.python(self._reduce(ranges_of(segment, self.updated)), pieces, [whole], collective=True)
+            pieces = self.recording.outside(memory, (self.kept, whole.size))
+            ranges = ranges_of(segment, self.updated)
+            self.recording.python(
+                self._reduce(ranges), [pieces] if self.kept or self.apart else [], [whole], collective=True
+            )
 
     def _reduce(self, ranges: list[slice]) -> Any:
+        exact = self.apart and self.ranks.reduction == "exact"
+
         def reduce(inputs: list[Any], outputs: list[Any]) -> None:
             for where in ranges:
                 gradients = outputs[0][where]
-                if not self.here:
-                    gradients[:] = 0
-                if self.apart and self.ranks.reduction == "exact":
+                if exact:
                     self.ranks.add_in_order(inputs[0][:, where], self.counts, gradients)
                     continue
-                for k, piece in enumerate(inputs[0] if self.apart else ()):
-                    gradients[:] = piece[where] if k == 0 else gradients + piece[where]
-                self.ranks.add(gradients)
+                if inputs:
+                    Ranks.add_in_order(self.ranks, inputs[0][:, where], self.counts, gradients)
+                if self.buckets is None:
+                    self.ranks.add(gradients)
+            if self.buckets is not None:
+                self.buckets.wait()
             if self.factor != 1:
                 for where in ranges:
                     outputs[0][where] *= outputs[0].dtype.type(self.factor)
@@ -267,18 +296,3 @@ class Pieces:
                 gradients = recording.outside(segment.gradients, (n,), offset=where.start * segment.dtype.itemsize)
                 recording.call("check_finite", reads={"x": gradients}, updates={"control": recording.control_field()},
                                n=n, code=BAD_GRADIENT, work=n)  # fmt: skip
-
-
-def ranges_of(segment: Segment, parameters: list[Parameter]) -> list[slice]:
-    """Where these parameters lie in a segment, in elements; what only padding separates is one range."""
-    per_line = ALIGNMENT // segment.dtype.itemsize
-    found: list[slice] = []
-    for parameter in parameters:
-        if parameter.segment is segment:
-            start = parameter.offset // segment.dtype.itemsize
-            end = start + parameter.size
-            if found and -(-found[-1].stop // per_line) * per_line == start:
-                found[-1] = slice(found[-1].start, end)
-            else:
-                found.append(slice(start, end))
-    return found
