@@ -18,6 +18,7 @@ def data(n=SAMPLES):
     return x, (x.sum(axis=(1, 2, 3)) > 0).astype(np.int64) + (x[:, 0, 0, 0] > 1)
 
 
+@fn.register
 class Scale(fn.Layer):
     """A layer in NumPy."""
 

@@ -383,7 +383,7 @@ class Fit:
         good = (control.cursor - piece.cursor) // batch
         bad = control.status
         with trainer.net.lock:
-            found = self.ranks.someone(data.fault(piece, bad, good)) if bad in BAD_DATA else None
+            found = self._found(data.fault(piece, bad, good)) if bad in BAD_DATA else None
             if bad and not self._after_bad_step(program, found):
                 return None
         ran = good + (1 if bad else 0)
@@ -392,6 +392,12 @@ class Fit:
         self.pace.timed(batch, ran, time.perf_counter() - begun)
         self.progress.advance(ran, whole, trainer.sums)
         return looking
+
+    def _found(self, fault: str | None) -> str | None:
+        """What is wrong with the data, on the first rank that has found something."""
+        if fault is not None and self.ranks.size > 1:
+            fault = f"rank {self.ranks.rank}: {fault}"
+        return self.ranks.someone(fault)
 
     @contextmanager
     def _metrics_of_all(self):

@@ -226,7 +226,7 @@ class Pieces:
         return scratch.piece_statistics
 
     def _record_agreement(self) -> None:
-        """Give all ranks the first one's fault, if there is one, and the loss and weight of the whole batch."""
+        """Give all ranks the same fault, if there is one, and the loss and weight of the whole batch."""
         recording, control = self.recording, self.trainer.control
         most = max(self.counts)
         self.factor = 1.0
@@ -236,7 +236,8 @@ class Pieces:
             row[0] = control.status
             row[1 : 1 + self.results.size] = self.results.reshape(-1)
             found = self.ranks.gather(row)
-            control.status = next((int(status) for status in found[:, 0] if status), 0)
+            # Bad data of one rank may have made another one's loss a bad one, through the statistics of the batch.
+            control.status = int(min((status for status in found[:, 0] if status), default=0))
             results = np.concatenate([
                 row[1 : 1 + 2 * count].reshape(-1, 2) for row, count in zip(found, self.counts, strict=True)
             ])  # fmt: skip
