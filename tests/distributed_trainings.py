@@ -19,7 +19,7 @@ def data(n=SAMPLES):
 
 
 @fn.register
-class Scale(fn.Layer):
+class OwnScale(fn.Layer):
     """A layer in NumPy."""
 
     def build(self, shape):
@@ -42,7 +42,7 @@ def network(dtype="float32"):
     frozen.trainable = False
     layers = [
         fn.Conv2D(4, 3, padding="same"), fn.BatchNorm(), fn.Activation("relu"), fn.MaxPool2D(2), fn.Flatten(),
-        fn.Dropout(0.2), fn.Dense(6), fn.BatchNorm(center=False), shared, frozen, shared, Scale(), fn.Dense(3),
+        fn.Dropout(0.2), fn.Dense(6), fn.BatchNorm(center=False), shared, frozen, shared, OwnScale(), fn.Dense(3),
     ]  # fmt: skip
     return fn.Network(layers, input_shape=(6, 6, 2), seed=1, dtype=dtype, regularizer=fn.L2(1e-3))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnet import checks, config
-from fastnet.distributed.ranks import Ranks, even_parts
+from fastnet.distributed.ranks import Ranks, even_parts, sum_in_order
 
 if TYPE_CHECKING:
     from fastnet.types import Array
@@ -150,7 +150,7 @@ class MPI(Ranks):
 
     def add_in_order(self, pieces: Array, counts: Sequence[int], out: Array) -> None:
         if self.size == 1:
-            super().add_in_order(pieces, counts, out)
+            sum_in_order(pieces, out)
             return
         # Each rank gets all pieces of its part of the parameters, adds them, and gives the others the sum.
         parts = even_parts(len(out), self.size)
@@ -163,7 +163,7 @@ class MPI(Ranks):
             [sent, [len(pieces) * part for part in parts]], [received, [count * mine for count in counts]]
         )
         total = np.zeros(mine, out.dtype)
-        super().add_in_order(received, counts, total)
+        sum_in_order(received, total)
         self.comm.Allgatherv(total, [out, parts])
 
     # What all of them do or don't
@@ -190,8 +190,8 @@ class MPI(Ranks):
         """Meet the others, who leave too; what those say that have failed."""
         told = "" if error is None else f"{self.who()} has failed: {type(error).__name__}: {error}"
         mine = np.zeros(TOLD, np.uint8)
-        text = told.encode()[:TOLD]
-        mine[: len(text)] = np.frombuffer(text, np.uint8)
+        told_bytes = told.encode()[:TOLD]
+        mine[: len(told_bytes)] = np.frombuffer(told_bytes, np.uint8)
         found = np.empty((self.size, TOLD), np.uint8)
         request = self._leaving.Iallgather(mine, found)
         until = time.monotonic() + PATIENCE

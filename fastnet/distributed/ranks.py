@@ -12,12 +12,19 @@ from fastnet import checks
 if TYPE_CHECKING:
     from fastnet.types import Array
 
-__all__ = ["OneProcess", "Ranks", "even_parts"]
+__all__ = ["OneProcess", "Ranks", "even_parts", "sum_in_order"]
 
 
 def even_parts(whole: int, parts: int) -> list[int]:
     """Sizes that add up to `whole`, of which no two differ by more than one; the first ones are the larger ones."""
     return [whole // parts + (part < whole % parts) for part in range(parts)]
+
+
+def sum_in_order(pieces: Array, out: Array) -> None:
+    """Overwrite `out` with the sum of the pieces (pieces, n), first to last."""
+    out[:] = pieces[0] if len(pieces) else 0
+    for piece in pieces[1:]:
+        out += piece
 
 
 class Ranks:
@@ -94,14 +101,8 @@ class Ranks:
         return lambda: None
 
     def add_in_order(self, pieces: Array, counts: Sequence[int], out: Array) -> None:
-        """Add all ranks' pieces, of shape (pieces, n) with `counts` on each rank, first to last: the same bits for any
-        number of ranks."""
-        if not len(pieces):
-            out[:] = 0
-            return
-        out[:] = pieces[0]
-        for piece in pieces[1:]:
-            out += piece
+        """Add all ranks' pieces, of shape (pieces, n) with `counts` on each rank: the same bits for any number of ranks."""
+        sum_in_order(pieces, out)
 
     # What all of them do or don't
 

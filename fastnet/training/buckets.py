@@ -82,7 +82,7 @@ class Buckets:
 
     def _begin(self, bucket: list[Parameter]) -> None:
         self._buckets.remove(bucket)
-        segment = bucket[0].segment
+        segment: Any = bucket[0].segment
         whole = self.recording.outside(segment.gradients, (segment.trainable_size,))
         ranges = ranges_of(segment, reversed(bucket))
 

@@ -13,8 +13,8 @@ from fastnet.training import callbacks as callback_module
 from fastnet.training.checkpoint_directory import newest
 from fastnet.training.checkpoint_state import average_state, optimizer_state, set_average_state, set_optimizer_state
 from fastnet.training.faults import Fault
-from fastnet.training.fit import Place, Unfinished
 from fastnet.training.fit_settings import FitSettings
+from fastnet.training.place import Place, Unfinished
 
 __all__ = ["KIND", "VERSION", "resume", "save"]
 

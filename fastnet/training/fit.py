@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -16,87 +16,13 @@ from fastnet.training.data import check_mixing, check_ranks, check_second_pass, 
 from fastnet.training.evaluation import Evaluator
 from fastnet.training.faults import BAD_DATA
 from fastnet.training.fit_settings import FitSettings
+from fastnet.training.joint import Joint
+from fastnet.training.place import BATCHES, BEGIN, END, EVALUATION, Place, Unfinished
 from fastnet.training.progress import Pace, Progress, bar_of
 from fastnet.training.settings import describe
-from fastnet.training.shares import Shares
-from fastnet.training.together import Signals, check_alike
+from fastnet.training.together import check_alike
 
-__all__ = ["Fit", "Place", "Unfinished"]
-
-# The stages of an epoch: what comes next.
-BEGIN, BATCHES, EVALUATION, END = "begin", "batches", "evaluation", "end"
-
-
-@dataclass
-class Place:
-    """How far a fit has come.
-
-    Attributes
-    ----------
-    epoch : int
-        Epochs that are finished.
-    stage : str
-        Of the epoch after them.
-    called : int
-        Callbacks that have had their call of this stage; in the stage of the batches, after the last batch.
-    done : int
-        Samples of the epoch's order that have had their step.
-    rate : float
-        The learning rate at the epoch's first step.
-    seconds : float
-        What the epoch has taken before it was taken up again.
-    figures : dict
-        Of the epoch, from its evaluation on.
-    """
-
-    epoch: int = 0
-    stage: str = BEGIN
-    called: int = 0
-    done: int = 0
-    rate: float = 0.0
-    seconds: float = 0.0
-    figures: dict = field(default_factory=dict)
-
-
-@dataclass
-class Unfinished:
-    """A fit that a checkpoint has interrupted, as it is in the file, and its callbacks.
-
-    Attributes
-    ----------
-    settings : FitSettings
-    place : Place
-    callbacks : list of Callback
-    states : list of dict
-        What the callbacks have saved, of the first of them.
-    data : dict
-        Fingerprints.
-    sums : ndarray
-        Of the loss and the metrics over the epoch's batches so far.
-    loss : float
-        The last batch's.
-    stop : str or None
-        Why training is to end after the epoch.
-    """
-
-    settings: FitSettings
-    place: Place
-    callbacks: list
-    states: list
-    data: dict
-    sums: np.ndarray
-    loss: float
-    stop: str | None
-
-    @property
-    def where(self) -> str:
-        """How far it has come, in words that "of 10" may follow."""
-        place = self.place
-        place_in = {BEGIN: "before", END: "behind"}.get(place.stage, f"behind sample {place.done:,} in")
-        return f"{place_in} epoch {place.epoch + 1}"
-
-    def __repr__(self):
-        return f"<fit of {self.settings.epochs} epochs, interrupted {self.where}>"
+__all__ = ["Fit"]
 
 
 class Fit:
@@ -134,8 +60,7 @@ class Fit:
         self.feed.augmentation = augmentation if augmentation.operations else None
         check_second_pass(self.feed, trainer.update.average, net)
         self.last = self.order = None  # sample of an epoch, and their order, where it is known
-        self.ranks, self.shares = trainer.distributed, None
-        self.signals = Signals(self.ranks)
+        self.ranks = trainer.distributed
         if isinstance(self.feed, BatchFeed):
             self.feed.tells_last = trainer.update.accumulate > 1
         else:
@@ -144,9 +69,8 @@ class Fit:
                 raise ValueError(f"drop_last=True with batch_size={batch} leaves nothing of {n} samples")
             self.last = n - n % batch if settings.drop_last else n
             self.order = np.arange(n, dtype=np.int64)
-            if trainer.in_pieces:
-                Shares.check(self.ranks, trainer.microbatch, batch)
         check_ranks(self.ranks, self.feed, self.settings, trainer)
+        self.joint = Joint(trainer, self.settings, self.order is not None)
         self.place = Place() if unfinished is None else Place(**asdict(unfinished.place))
         taking_part = [callback for callback in callbacks if self._takes_part(callback)]
         self.watched = [callback for callback in taking_part if callback_module.watches_batches(callback)]
@@ -158,24 +82,14 @@ class Fit:
 
     def _meet(self) -> None:
         """What ranks do together before the first step: divide the data, and see that they are those of the checkpoint."""
-        trainer, settings = self.trainer, self.settings
-        if self.order is not None and trainer.in_pieces:
-            samples, batch = self.feed.samples, settings.batch_size
-            self.shares = Shares(self.ranks, trainer.microbatch, batch, samples, settings.drop_last)
-            self.last = self.shares.last
-        found = fingerprint.of_feed(self.feed)
-        if self.validation is not None:
-            found |= fingerprint.of_feed(self.validation, "validation ")
-        if self.ranks.data == "shards":
-            told = enumerate(self.ranks.gather_objects(found))
-            found = {f"{name} of rank {rank}": value for rank, own in told for name, value in own.items()}
-        self.data = found
+        self.last = self.joint.divide(self.feed.samples, self.last)
+        self.data = self.joint.fingerprints(self.feed, self.validation)
         if self.unfinished is not None:
             self._check_data(self.unfinished.data)
             if isinstance(self.feed, BatchFeed):
                 self.feed.skip(self.place.epoch)
         bar = self.bar if self.ranks.writes else None
-        self.progress = Progress(settings.epochs, self.last, bar, self.place.epoch, self.place.done)
+        self.progress = Progress(self.settings.epochs, self.last, bar, self.place.epoch, self.place.done)
 
     def _takes_part(self, callback) -> bool:
         return self.ranks.writes or not callback.on_one_rank
@@ -221,17 +135,11 @@ class Fit:
             trainer.history.settings = describe(
                 trainer, self.feed, self.validation, settings.epochs, settings.batch_size
             )
-        with self.signals.deferred():
+        with self.joint.signals.deferred():
             with self._callbacks_around(), self.progress:
                 while self.place.epoch < settings.epochs and self._epoch():
                     pass
-            self._take_signals()
-
-    def _take_signals(self) -> None:
-        if self.ranks.size > 1:
-            self.signals.take(
-                self.ranks.gather(np.array([self.signals.waiting], np.float64))[:, 0].astype(int).tolist()
-            )
+            self.joint.take_signals()
 
     @contextmanager
     def _callbacks_around(self):
@@ -309,10 +217,10 @@ class Fit:
         trainer, place = self.trainer, self.place
         if self.settings.shuffle and self.order is not None:
             trainer.shuffle(self.order)
-        with closing(self._begin_pass()) as data:
+        with closing(self.joint.begin(self.feed, self.order, self.last, place.done)) as data:
             if place.called:
                 self._tell_of_batch()
-            while batch := self._upcoming(data):
+            while batch := self.joint.upcoming(data):
                 looking = self._steps(data, batch)
                 if looking is None:
                     return False
@@ -327,34 +235,6 @@ class Fit:
         self._take_average()
         self._go_to(EVALUATION)
         return True
-
-    def _begin_pass(self):
-        """A pass over what is left of the epoch, or of this rank's share of it."""
-        shares, done = self.shares, self.place.done
-        if shares is None:
-            return self.feed.begin(self.settings.batch_size, self.order, self.last, done)
-        return self.feed.begin(shares.batch, shares.order(self.order), shares.end, shares.done(done))
-
-    def _upcoming(self, data) -> int:
-        """The size of this rank's next batch; 0 where one of the ranks has none."""
-        batch = data.upcoming()
-        if self.ranks.size > 1 and self.shares is None:
-            return batch if self.ranks.gather(np.array([batch], np.float64)).all() else 0
-        return batch
-
-    def _agree(self, piece):
-        """The samples that each rank has of the next batches, and as many of these as all ranks have ready."""
-        place, shares = self.place, self.shares
-        steps = piece.steps
-        if shares is not None:
-            batch = shares.next_batch(place.done)
-            sizes, steps = shares.of(batch), min(steps, (self.last - place.done) // batch)
-        row = np.array([piece.batch, steps, self.signals.waiting], np.float64)
-        found = self.ranks.gather(row).astype(int)
-        self.signals.take(found[:, 2].tolist())
-        if shares is None:
-            sizes = tuple(found[:, 0].tolist())
-        return sizes, piece._replace(steps=int(found[:, 1].min()))
 
     def _tell_of_batch(self) -> None:
         control = self.trainer.control
@@ -371,19 +251,19 @@ class Fit:
         piece = data.piece(1 if self.watched or looking else run)
         sizes, whole = None, batch
         if trainer.in_pieces:
-            sizes, piece = self._agree(piece)
+            sizes, piece = self.joint.agree(piece, place.done)
             whole = sum(sizes)
         probes = tuple(callback.probe_for(trainer) for callback in looking)
         program = trainer.program(piece.feed, batch, probes, sizes)
         piece.feed.bind(program, piece.order)
-        with trainer.net.lock, self._metrics_of_all():
+        with trainer.net.lock, self.joint.metrics_of_all(trainer.sums):
             control.cursor, control.samples = piece.cursor, piece.end
             begun = time.perf_counter()
             trainer.run(program, piece.steps)
         good = (control.cursor - piece.cursor) // batch
         bad = control.status
         with trainer.net.lock:
-            found = self._found(data.fault(piece, bad, good)) if bad in BAD_DATA else None
+            found = self.joint.first_fault(data.fault(piece, bad, good)) if bad in BAD_DATA else None
             if bad and not self._after_bad_step(program, found):
                 return None
         ran = good + (1 if bad else 0)
@@ -392,24 +272,6 @@ class Fit:
         self.pace.timed(batch, ran, time.perf_counter() - begun)
         self.progress.advance(ran, whole, trainer.sums)
         return looking
-
-    def _found(self, fault: str | None) -> str | None:
-        """What is wrong with the data, on the first rank that has found something."""
-        if fault is not None and self.ranks.size > 1:
-            fault = f"rank {self.ranks.rank}: {fault}"
-        return self.ranks.someone(fault)
-
-    @contextmanager
-    def _metrics_of_all(self):
-        """What the block adds to the sums of metrics is what all ranks' samples add; the loss is that of all already."""
-        sums = self.trainer.sums.array[2:]
-        if self.ranks.size == 1 or not len(sums):
-            yield
-            return
-        before = sums.copy()
-        sums[:] = 0
-        yield
-        sums[:] = before + self.ranks.gather(sums).sum(axis=0)
 
     def _after_bad_step(self, program, found: str | None) -> bool:
         """Whether training goes on after a step that changed nothing."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnet.distributed import Ranks
+from fastnet.distributed.ranks import sum_in_order
 from fastnet.graph_pass import GraphPass
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Recording
@@ -271,7 +271,7 @@ class Pieces:
                     self.ranks.add_in_order(inputs[0][:, where], self.counts, gradients)
                     continue
                 if inputs:
-                    Ranks.add_in_order(self.ranks, inputs[0][:, where], self.counts, gradients)
+                    sum_in_order(inputs[0][:, where], gradients)
                 if self.buckets is None:
                     self.ranks.add(gradients)
             if self.buckets is not None:

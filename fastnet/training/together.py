@@ -80,7 +80,7 @@ def check_alike(ranks: Ranks, net: Network) -> None:
         return
     checksum = 0
     for segment in _segments(net):
-        checksum = zlib.crc32(np.frombuffer(segment.values.block, np.uint8), checksum)
+        checksum = zlib.crc32(segment.values.block, checksum)
     found = ranks.gather(np.array([checksum], np.float64))[:, 0]
     other = next((rank for rank, value in enumerate(found) if value != found[0]), None)
     if other is not None:
@@ -105,22 +105,22 @@ class Signals:
         if self.ranks.size == 1 or threading.current_thread() is not threading.main_thread():
             yield
             return
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in map(int, (signal.SIGINT, signal.SIGTERM)):
             handler = signal.getsignal(number)
             if callable(handler):
                 self._before[number] = signal.signal(number, self._wait)
         try:
             yield
         finally:
-            for number, handler in self._before.items():
-                signal.signal(number, handler)
+            for deferred, handler in self._before.items():
+                signal.signal(deferred, handler)
 
     def _wait(self, number: int, frame: Any) -> None:
         self.waiting = number
 
     def take(self, numbers: list[int]) -> None:
         """Do what the handler does that was there before: on all ranks, of the first signal that one of them has got."""
-        number = next((number for number in numbers if number), 0)
-        if number:
+        first = next((number for number in numbers if number), 0)
+        if first:
             self.waiting = 0
-            self._before.get(number, signal.default_int_handler)(number, None)
+            self._before.get(first, signal.default_int_handler)(first, None)

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fastnet import averages, checks, containers, labels, losses, optimizers, schedules
+from fastnet import averages, checks, losses, optimizers, schedules
 from fastnet.distributed import OneProcess, Ranks
 from fastnet.execution import Programs
 from fastnet.kernels import random
 from fastnet.metrics import get_all as get_all_metrics
 from fastnet.native.arena import Block
-from fastnet.native.calls import KeptPlans
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording, Workspace
-from fastnet.recording.clock import Clock
 from fastnet.training import callbacks as callback_module
 from fastnet.training import checkpoint
 from fastnet.training.faults import BAD_DATA, BAD_GRADIENT, Fault, find_fault
-from fastnet.training.fit import Fit, Unfinished
+from fastnet.training.fit import Fit
 from fastnet.training.fit_settings import FitSettings
 from fastnet.training.history import History
+from fastnet.training.place import Unfinished
+from fastnet.training.single_batches import SingleBatches
 from fastnet.training.steps import Feed, Sums, training_step
 from fastnet.training.together import begin_alike
 from fastnet.training.update import Clipping, Update
@@ -144,8 +143,7 @@ class Trainer:
         self._rates = np.frombuffer(self.learning_rates.block, np.float64).reshape(self.most_steps, sources)
         self.sums = Sums(self.metrics, net.graph.output_shape)
         self._programs = Programs()
-        self._kept = KeptPlans()
-        self._kept_for = None  # what they depend on: the configuration, and the block they work in
+        self._single = SingleBatches(self)
         self._states: dict[int, tuple] = {}
         self._rate_factor = 1.0
         self.fault: Fault | None = None
@@ -298,75 +296,7 @@ class Trainer:
         FloatingPointError
             The loss or a gradient is not finite; nothing has changed.
         """
-        control = self.control
-        if self.in_pieces:
-            return self._train_on_pieces(x, y, sample_weight)
-        if not isinstance(x, np.ndarray):
-            containers.check_order("x", x, "y", y)
-        with self.net.lock:
-            control.cursor, control.samples = 0, sys.maxsize
-            if self.metrics:
-                self.sums.clear()
-            if sample_weight is not None or not self._repeat(x, y):
-                program = self._batch_program(x, y, sample_weight)
-                self.run(program, 1)
-            if control.status:
-                self.refuse(self._batch_program(x, y, sample_weight))
-            return self.sums.result() if self.metrics else {"loss": control.loss}
-
-    def _repeat(self, x, y) -> bool:
-        """Run the step that is kept for arrays of this form, if there is one; its gather checks their values."""
-        control, network = self.control, self.net.executor.control
-        self._fill_rates(1)
-        control.begin(network.forward)
-        try:
-            found = self._kept.run((Clock.time, self.workspace.block), (x, y), 2)
-        except (BufferError, TypeError, ValueError):
-            return False  # not arrays that a gather takes as they are: the checks say what is wrong
-        network.forward = control.forward
-        return found
-
-    def _train_on_pieces(self, x, y, sample_weight) -> dict[str, float]:
-        """`train_on_batch` of a batch of which x is this rank's share."""
-        control, ranks = self.control, self.distributed
-        with self.net.lock, ranks.together():
-            control.cursor, control.samples = 0, sys.maxsize
-            self.sums.clear()
-            with ranks.agreeing():
-                feed = self._batch_feed(x, y, sample_weight)
-            shares = tuple(ranks.gather(np.array([feed.samples], np.float64))[:, 0].astype(int).tolist())
-            program = self.program(feed, feed.samples, shares=shares)
-            feed.bind(program)
-            self.run(program, 1)
-            self.sums.array[2:] = ranks.gather(self.sums.array[2:]).sum(axis=0)
-            if control.status:
-                self.refuse(program)
-            return self.sums.result()
-
-    def _batch_feed(self, x, y, sample_weight) -> Feed:
-        net = self.net
-        checked_x = labels.check_inputs("x", x, net.graph.input_shape)
-        targets = labels.form_of(self.loss, y, net.graph.output_shape)
-        labels.check_length("y", targets.array, "x", len(checked_x))
-        for metric in self.metrics:
-            metric.check(targets, net.graph.output_shape)
-        weights = None if sample_weight is None else labels.weights(sample_weight, len(checked_x), net.dtype)
-        return Feed(checked_x, targets, weights, ordered=False, checked=True)
-
-    def _batch_program(self, x, y, sample_weight) -> Program:
-        feed = self._batch_feed(x, y, sample_weight)
-        checked_x, targets, weights = feed.x, feed.targets, feed.weights
-        program = self.program(feed, len(checked_x))
-        feed.bind(program)
-        if weights is None and checked_x is x and (targets.array is y or targets.array.base is y):
-            plan = program.replayable([program.feed.memories[name] for name in "xy"])
-            if plan is not None:
-                state = Clock.time, self.workspace.block
-                if state != self._kept_for:
-                    self._kept.clear()
-                    self._kept_for = state
-                self._kept.keep(state, (x, y), 2, *plan)
-        return program
+        return self._single.train(x, y, sample_weight)
 
     def apply_gradients(self) -> None:
         """One update from the gradients that `net.backward` left in the parameters, with clipping.
@@ -421,14 +351,14 @@ class Trainer:
     def run(self, program: Program, steps: int) -> None:
         """Replay `steps` steps; the network's count of training forwards goes in and comes out."""
         control, network = self.control, self.net.executor.control
-        self._fill_rates(steps)
+        self.fill_rates(steps)
         control.begin(network.forward)
         try:
             program.run(n_steps=steps)
         finally:
             network.forward = control.forward
 
-    def _fill_rates(self, steps: int) -> None:
+    def fill_rates(self, steps: int) -> None:
         """Put the rates of the next steps where `step_begin` reads them."""
         for column, source in enumerate(self.update.sources):
             rates = source.learning_rate
