@@ -85,15 +85,18 @@ def step(ranks, name: str, batch: int, seconds: float) -> dict[str, float]:
     while ranks.from_first(len(found) < 5 or time.perf_counter() < until):
         found.append(epoch())
     whole, communication = np.median(np.array(found), axis=0)
+    best, of_best = min(found)
     parameters = sum(p.size for p in trainer.net.graph.trainable_parameters())
-    return {"seconds": whole, "communication": communication, "parameters": parameters}
+    return {"seconds": whole, "communication": communication, "best": best, "best communication": of_best,
+            "parameters": parameters}  # fmt: skip
 
 
 def all_reduce(ranks, size: int, seconds: float) -> dict[str, float]:
     """Seconds of the sum of an array of so many bytes, and of the call that a step makes besides."""
     array = np.ones(max(size // 4, 1), np.float32)
 
-    def best(call) -> float:
+    def times(call) -> tuple[float, float]:
+        """The median and the best."""
         call()
         found = []
         until = time.perf_counter() + seconds
@@ -103,7 +106,8 @@ def all_reduce(ranks, size: int, seconds: float) -> dict[str, float]:
             call()
             found.append(time.perf_counter() - begun)
             array[:] = 1
-        return float(np.median(found))
+        return float(np.median(found)), min(found)
 
     row = np.zeros(3)
-    return {"seconds": best(lambda: ranks.add(array)), "gather": best(lambda: ranks.gather(row))}
+    seconds, best = times(lambda: ranks.add(array))
+    return {"seconds": seconds, "best": best, "gather": times(lambda: ranks.gather(row))[1]}
