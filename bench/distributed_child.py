@@ -68,7 +68,7 @@ def step(ranks, name: str, batch: int, seconds: float) -> dict[str, float]:
     from bench.nets import NETS, Training, mlp
     from bench.peers import ours
 
-    net = mlp(784, 512, 512, 10) if name == "MLP" else NETS[name]
+    net = NETS[name] if name in NETS else mlp(*map(int, name.split("-")))
     training = Training(net, batch, 4 * batch)
     alone = ours.trainer(net)
     trainer = fn.Trainer(alone.net, loss=alone.loss, optimizer=alone.optimizer, distributed=ranks)

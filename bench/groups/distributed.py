@@ -18,7 +18,7 @@ from bench.rows import Figures, Row
 from bench.settings import Case
 
 RANKS = (1, 2, 4)
-STEPS = [("LeNet", 64), ("MLP", 128), ("ResNet-20", 64)]
+STEPS = [("LeNet", 64), ("64-64-10", 32), ("784-512-512-10", 128), ("ResNet-20", 64)]
 SIZES = [64, 1 << 10, 1 << 14, 1 << 18, 1 << 20, 1 << 22, 1 << 24]
 
 
