@@ -84,7 +84,6 @@ class MPI(Ranks):
         self.comm = given.Dup()
         self._leaving = given.Dup()  # its calls don't meet those of a rank that is still at work
         self.rank, self.size = self.comm.Get_rank(), self.comm.Get_size()
-        self._depth = 0
         self._divide_cpus()
 
     def _divide_cpus(self) -> None:
@@ -173,7 +172,6 @@ class MPI(Ranks):
         if self.size == 1:
             yield
             return
-        self._depth += 1
         try:
             yield
         except BaseException as error:
@@ -183,8 +181,6 @@ class MPI(Ranks):
             others = self._leave(None)
             if others:
                 raise RuntimeError(others[0])
-        finally:
-            self._depth -= 1
 
     def _leave(self, error: BaseException | None) -> list[str]:
         """Meet the others, who leave too; what those say that have failed."""

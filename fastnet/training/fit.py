@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -83,13 +84,19 @@ class Fit:
     def _meet(self) -> None:
         """What ranks do together before the first step: divide the data, and see that they are those of the checkpoint."""
         self.last = self.joint.divide(self.feed.samples, self.last)
-        self.data = self.joint.fingerprints(self.feed, self.validation)
+        if self.ranks.data == "shards":
+            _ = self.data  # all ranks together, as only one of them asks for it later
         if self.unfinished is not None:
             self._check_data(self.unfinished.data)
             if isinstance(self.feed, BatchFeed):
                 self.feed.skip(self.place.epoch)
         bar = self.bar if self.ranks.writes else None
         self.progress = Progress(self.settings.epochs, self.last, bar, self.place.epoch, self.place.done)
+
+    @cached_property
+    def data(self) -> dict:
+        """Fingerprints of the data."""
+        return self.joint.fingerprints(self.feed, self.validation)
 
     def _takes_part(self, callback) -> bool:
         return self.ranks.writes or not callback.on_one_rank

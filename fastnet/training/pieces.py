@@ -65,7 +65,9 @@ class Pieces:
         # Pieces that are added on other ranks, or recorded side by side, keep gradients of their own.
         exact = self.ranks.reduction == "exact" and self.ranks.size > 1
         self.apart = exact or (self.synchronized and len(self.here) > 1)
-        self.updated = sorted(self.graph.trainable_parameters(), key=lambda parameter: parameter.offset)
+        updated = self.graph.trainable_parameters()
+        self.segments = list(dict.fromkeys(parameter.segment for parameter in updated))
+        self.updated = sorted(updated, key=lambda p: (self.segments.index(p.segment), p.offset))
         self.buckets = None
         if self.ranks.bucket is not None and len(self.here) <= 1 and self.ranks.size > 1 and trainer.microbatch is None:
             self.buckets = Buckets(recording, self.ranks, self.graph, self.updated, self.ranks.bucket)
@@ -104,10 +106,7 @@ class Pieces:
         """
         here = len(self.here)
         self.kept = here if self.apart else int(here > 1)
-        self.memories = {
-            segment: self.trainer.gradients_of_pieces(segment, self.kept)
-            for segment in dict.fromkeys(parameter.segment for parameter in self.updated)
-        }
+        self.memories = {segment: self.trainer.gradients_of_pieces(segment, self.kept) for segment in self.segments}
         self.homes: list[dict[Memory, tuple[Memory, int]]] = [
             {s.gradients: (memory, k * s.gradients.block.size) for s, memory in self.memories.items() if k < self.kept}
             for k in range(here)

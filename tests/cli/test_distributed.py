@@ -48,3 +48,34 @@ def test_several_processes_train_as_one(tmp_path):
 def test_bad_options_of_several_processes(options, message, tmp_path, capsys):
     assert main(["train", *options, "--out", str(tmp_path / "run")]) == 2
     assert message in capsys.readouterr().err
+
+
+#: The second process gets SIGTERM as soon as there is a checkpoint.
+STOPPED = """
+import os, signal, sys, threading, time
+from mpi4py import MPI
+from fastnet.cli import main
+def stop(directory):
+    while not any(name.endswith(".safetensors") for name in os.listdir(directory)):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+if MPI.COMM_WORLD.Get_rank() == 1 and "--resume" not in sys.argv:
+    threading.Thread(target=stop, args=[sys.argv[sys.argv.index("--checkpoint") + 1]], daemon=True).start()
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_signal_to_one_process_stops_all_and_the_training_goes_on(tmp_path):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    options = ["train", "--model", "mlp", "--hidden", "8", "--distributed", "mpi", "--reduction", "exact", "--microbatch", "16",
+               "--checkpoint", kept, "--checkpoint-every", "5 batches"]  # fmt: skip
+    epochs = ["--epochs", "20"]
+    result = mpiexec(2, STOPPED, *options, *epochs, "--out", tmp_path / "run", check=False)
+    assert result.returncode == 143
+    assert result.stderr.count("the same command with --resume goes on from") == 1
+    assert "run.json" not in [path.name for path in (tmp_path / "run").iterdir()]
+    place = int(max(kept.iterdir()).stem.split("-")[1])
+    assert 5 <= place < 20 * 23
+    again = mpiexec(3, STOPPED, *options, *epochs, "--out", tmp_path / "run", "--resume")
+    assert "going on from" in again.stdout and "model saved in" in again.stdout
