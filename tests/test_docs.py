@@ -37,7 +37,7 @@ CHECKS = {
     for module in (preflight_data, preflight_loss, preflight_network, preflight_trial)
 }
 #: What the examples of a page need.
-PACKAGES = {"onnx.md": ["onnx"], "torch-keras.md": ["torch", "h5py", "keras"]}
+PACKAGES = {"distributed.md": ["mpi4py"], "onnx.md": ["onnx"], "torch-keras.md": ["torch", "h5py", "keras"]}
 #: Instruction sets round differently, and training amplifies it: figures of a training agree to a tenth, or to their last digit.
 RELATIVE = 0.1
 
