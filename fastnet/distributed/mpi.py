@@ -104,8 +104,8 @@ class MPI(Ranks):
         """What `who` says on each rank: MPI's own message about a process that was killed names no rank."""
         return self.gather_objects(self.who())
 
-    # What is exchanged. Small calls yield the CPU while they wait, as MPI itself, which spins, would take it from ranks that
-    # share it; behind such a call the ranks are together, and a large one can leave its waiting to MPI.
+    # What is exchanged. MPI itself spins while it waits, and would take the CPU from ranks that share it: calls are begun, and
+    # polled between yields.
 
     def _wait(self, request: Any) -> None:
         for _ in range(64):
@@ -141,7 +141,7 @@ class MPI(Ranks):
         self._wait(self.comm.Ibcast(array, 0))
 
     def add(self, array: Array) -> None:
-        self.comm.Allreduce(self._mpi.IN_PLACE, array)
+        self.begin_adding(array)()
 
     def begin_adding(self, array: Array) -> Callable[[], None]:
         request = self.comm.Iallreduce(self._mpi.IN_PLACE, array)
@@ -158,12 +158,11 @@ class MPI(Ranks):
         sent = np.concatenate([np.ascontiguousarray(pieces[:, part]).reshape(-1) for part in slices])
         mine = parts[self.rank]
         received = np.empty((sum(counts), mine), out.dtype)
-        self.comm.Alltoallv(
-            [sent, [len(pieces) * part for part in parts]], [received, [count * mine for count in counts]]
-        )
+        sizes = [len(pieces) * part for part in parts], [count * mine for count in counts]
+        self._wait(self.comm.Ialltoallv([sent, sizes[0]], [received, sizes[1]]))
         total = np.zeros(mine, out.dtype)
         sum_in_order(received, total)
-        self.comm.Allgatherv(total, [out, parts])
+        self._wait(self.comm.Iallgatherv(total, [out, parts]))
 
     # What all of them do or don't
 
