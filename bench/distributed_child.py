@@ -23,7 +23,7 @@ def main() -> None:
     if what == "all-reduce":
         found = all_reduce(ranks, int(rest[0]), float(rest[1]))
     else:
-        found = step(ranks, rest[0], int(rest[1]), float(rest[2]))
+        found = step(ranks, rest[0], int(rest[1]), float(rest[2]), what == "step in one piece")
     found |= {"threads": fn.get_num_threads()}
     if ranks.writes:
         print(json.dumps(found))
@@ -62,7 +62,7 @@ def timed_ranks(bucket: int | None):
     return TimedRanks(bucket=bucket)
 
 
-def step(ranks, name: str, batch: int, seconds: float) -> dict[str, float]:
+def step(ranks, name: str, batch: int, seconds: float, in_one_piece: bool) -> dict[str, float]:
     """Steps of a fit, a few at a time, and the median of what one takes; and the share of it that is communication."""
     import fastnet as fn
     from bench.nets import NETS, Training, mlp
@@ -71,7 +71,8 @@ def step(ranks, name: str, batch: int, seconds: float) -> dict[str, float]:
     net = NETS[name] if name in NETS else mlp(*map(int, name.split("-")))
     training = Training(net, batch, 4 * batch)
     alone = ours.trainer(net)
-    trainer = fn.Trainer(alone.net, loss=alone.loss, optimizer=alone.optimizer, distributed=ranks)
+    trainer = fn.Trainer(alone.net, loss=alone.loss, optimizer=alone.optimizer, distributed=ranks,
+                         microbatch=batch if in_one_piece else None)  # fmt: skip
     x, y = training.data()
 
     def epoch() -> tuple[float, float]:

@@ -57,11 +57,11 @@ def here(run: Run) -> tuple[cost_model.Network, float, float]:
 
 
 def overhead(run: Run) -> float:
-    """What a step of the smallest network takes besides what the model has."""
-    network = here(run)[0]
-    one, two = (best(run, f"step, 64-64-10 batch 32, {distributed.plural(n)}") for n in (1, 2))
-    parameters = run.find("distributed", "step, 64-64-10 batch 32, 2 ranks").figures["parameters"]
-    return max(0.0, two - one / 2 - cost_model.all_reduce(cost_model.BYTES * parameters, 2, network))
+    """What a step takes besides where it is recorded as for several ranks: calls into Python, and one to the others."""
+    case = "{} batch {}, 1 rank".format(*distributed.SMALL)
+    row = run.find("distributed", f"all-reduce of {distributed.SIZES[0]:,} bytes, 2 ranks")
+    small = 1e-6 * row.figures["microseconds of a small call"]
+    return best(run, f"step in one piece, {case}") - best(run, f"step, {case}") + small
 
 
 def all_reduce_table(run: Run) -> str:

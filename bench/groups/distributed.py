@@ -18,7 +18,8 @@ from bench.rows import Figures, Row
 from bench.settings import Case
 
 RANKS = (1, 2, 4)
-STEPS = [("LeNet", 64), ("64-64-10", 32), ("784-512-512-10", 128), ("ResNet-20", 64)]
+SMALL = ("64-64-10", 32)
+STEPS = [("LeNet", 64), SMALL, ("784-512-512-10", 128), ("ResNet-20", 64)]
 SIZES = [64, 1 << 10, 1 << 14, 1 << 18, 1 << 20, 1 << 22, 1 << 24]
 
 
@@ -30,6 +31,11 @@ def cases(setup):
             for what in ("step", "step in buckets")[: 1 if setup.quick or ranks == 1 else 2]:
                 case = f"{what}, {name} batch {batch}, {plural(ranks)}"
                 yield Case(case, lambda n=ranks, w=what, a=(name, batch): step(setup, n, w, *a))
+    if not setup.quick:  # what it takes to record a step as several ranks do, without others
+        name, batch = SMALL
+        yield Case(
+            f"step in one piece, {name} batch {batch}, 1 rank", lambda: step(setup, 1, "step in one piece", *SMALL)
+        )
     for ranks in setup.some(list(RANKS[1:]), 1):
         for size in setup.some(SIZES, (0, 4)):
             yield Case(

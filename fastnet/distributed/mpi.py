@@ -116,11 +116,15 @@ class MPI(Ranks):
             pause()
 
     def gather(self, row: Array) -> Array:
+        if self.size == 1:
+            return row[None]
         found = np.empty((self.size, *row.shape), row.dtype)
         self._wait(self.comm.Iallgather(np.ascontiguousarray(row), found))
         return found
 
     def gather_rows(self, rows: Array, counts: Sequence[int] | None = None) -> Array:
+        if self.size == 1:
+            return rows
         if counts is None:
             counts = self.gather(np.array([len(rows)], np.float64))[:, 0].astype(int).tolist()
         width = rows.shape[1]
@@ -144,6 +148,8 @@ class MPI(Ranks):
         self.begin_adding(array)()
 
     def begin_adding(self, array: Array) -> Callable[[], None]:
+        if self.size == 1:
+            return lambda: None
         request = self.comm.Iallreduce(self._mpi.IN_PLACE, array)
         return lambda: self._wait(request)
 

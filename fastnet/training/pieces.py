@@ -10,6 +10,7 @@ its number, and what is added is added in the order of the pieces (with ``reduct
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -236,17 +237,18 @@ class Pieces:
             row[1 : 1 + self.results.size] = self.results.reshape(-1)
             found = self.ranks.gather(row)
             # Bad data of one rank may have made another one's loss a bad one, through the statistics of the batch.
-            control.status = int(min((status for status in found[:, 0] if status), default=0))
-            results = np.concatenate([
-                row[1 : 1 + 2 * count].reshape(-1, 2) for row, count in zip(found, self.counts, strict=True)
-            ])  # fmt: skip
-            weight = sum(results[:, 1].tolist())
-            if control.status == 0:
-                control.weight = weight
-                control.loss = sum((results[:, 0] * results[:, 1]).tolist()) / weight
-                self.factor = self.samples / weight
-                if not np.isfinite(control.loss):
-                    control.status = BAD_LOSS
+            control.status = int(min((status for status in found[:, 0].tolist() if status), default=0))
+            if control.status:
+                return
+            loss = weight = 0.0  # added in the order of the pieces
+            for row, count in zip(found.tolist(), self.counts, strict=True):
+                for k in range(1, 1 + 2 * count, 2):
+                    loss += row[k] * row[k + 1]
+                    weight += row[k + 1]
+            control.loss, control.weight = loss / weight, weight
+            self.factor = self.samples / weight
+            if not math.isfinite(control.loss):
+                control.status = BAD_LOSS
 
         recording.python(agree, [], [recording.control_field(RESULT, shape=(2,))], collective=True)
 
