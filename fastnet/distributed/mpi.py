@@ -100,10 +100,6 @@ class MPI(Ranks):
         """This rank, its process and its machine."""
         return f"rank {self.rank} (process {os.getpid()} on {socket.gethostname()})"
 
-    def processes(self) -> list[str]:
-        """What `who` says on each rank: MPI's own message about a process that was killed names no rank."""
-        return self.gather_objects(self.who())
-
     # What is exchanged. MPI itself spins while it waits, and would take the CPU from ranks that share it: calls are begun, and
     # polled between yields.
 
