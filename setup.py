@@ -41,8 +41,8 @@ DEBUG = os.environ.get("FASTNET_DEBUG", "0") == "1"
 # Those of CFLAGS come first, and so don't take the place of the ones below.
 LAST_FLAGS = os.environ.get("FASTNET_CFLAGS", "").split()
 
-# -O2 with -fpeel-loops unrolls the tiles of the products, which at -O2 alone stay loops (a fifth of the speed). The rest of -O3 makes
-# modules larger by half and nothing faster: copies of functions for constants, of loops for strides and aliases, vectors in others.
+# -O2 with -fpeel-loops unrolls the tiles of the products, which at -O2 alone stay loops (a fifth of the speed). The rest of -O3
+# makes modules larger by half and nothing faster: copies of functions for constants, of loops for aliases, vectors in others.
 # -fno-math-errno, -fno-trapping-math: sqrt and comparisons become single instructions.
 # Never -ffast-math: it deletes NaN tests and changes the FPU mode of the whole process.
 # -fno-inline-functions-called-once: in one great function GCC no longer sees that Winograd's coefficients are constants.

@@ -50,8 +50,8 @@ _NAMES = {
     ],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
-_MODULES = ["activations", "augment", "config", "datasets", "estimators", "health", "initializers", "io", "kernels", "lab",
-            "layers", "losses", "metrics", "models", "optimizers", "reports", "schedules", "training"]  # fmt: skip
+_MODULES = ["activations", "augment", "config", "datasets", "distributed", "estimators", "health", "initializers", "io", "kernels",
+            "lab", "layers", "losses", "metrics", "models", "optimizers", "reports", "schedules", "training"]  # fmt: skip
 
 # `from fastnet import *` works without scikit-learn, too.
 __all__ = sorted({*_MODULE_OF, *_MODULES} - {"estimators"})  # noqa: PLE0605

@@ -4,6 +4,7 @@ from fastnet import activations as activations
 from fastnet import augment as augment
 from fastnet import config as config
 from fastnet import datasets as datasets
+from fastnet import distributed as distributed
 from fastnet import estimators as estimators
 from fastnet import health as health
 from fastnet import initializers as initializers

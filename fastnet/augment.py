@@ -256,11 +256,12 @@ class Augmentation:
         """What a recording depends on."""
         return self.operations
 
-    def _stream(self, operation: Operation, purpose: str = "") -> dict[str, Any]:
-        key = random.key(self.seed, f"augmentation.{operation.path}{purpose}")
+    def _stream(self, operation: Operation, piece: int, purpose: str = "") -> dict[str, Any]:
+        key = random.key(self.seed, f"augmentation.{operation.path}{purpose}", piece)
         return {"key_0": key[0], "key_1": key[1], "count": 0}
 
-    def record_gather(self, recording: Recording, fields: dict[str, Any], shape: Shape, **numbers: Any) -> Tensor:
+    def record_gather(self, recording: Recording, fields: dict[str, Any], shape: Shape, piece: int = 0,
+                      **numbers: Any) -> Tensor:  # fmt: skip
         """Record the gather of images of `shape`, batch included: `fields` has source, order and control."""
         batch, height, width, channels = shape
         y = recording.tensor(shape)
@@ -270,7 +271,7 @@ class Augmentation:
             n = batch * operation.words
             words = reads[operation.field] = recording.tensor((n,), np.uint32)
             recording.call("random_bits", reads={"control": control}, writes={"y": words}, work=8 * n, n=n,
-                           **self._stream(operation))  # fmt: skip
+                           **self._stream(operation, piece))  # fmt: skip
             settings |= operation.numbers
         recording.call(
             "gather_images", reads={**fields["reads"], **reads}, writes={"y": y}, updates=fields["updates"],
@@ -279,8 +280,8 @@ class Augmentation:
         return y
 
     def record_mix(self, recording: Recording, x: Tensor, target: Tensor | None, classes: int | None,
-                   weights: Tensor | None) -> tuple[Any, Any, Any]:  # fmt: skip
-        """Record the mixing of a gathered batch; returns inputs, targets (no labels any more) and weights."""
+                   weights: Tensor | None, piece: int = 0) -> tuple[Any, Any, Any]:  # fmt: skip
+        """Record the mixing of a gathered batch, or piece of one; returns inputs, targets (no labels any more) and weights."""
         if self.mixup is None:
             return x, target, weights
         batch = x.shape[0]
@@ -288,9 +289,9 @@ class Augmentation:
         share = recording.tensor((1,), np.float64)
         partners = recording.tensor((batch,), np.int64)
         recording.call("random_beta", reads=control, writes={"y": share}, n=1, alpha=self.mixup.alpha,
-                       **self._stream(self.mixup))  # fmt: skip
+                       **self._stream(self.mixup, piece))  # fmt: skip
         recording.call("shuffle", reads=control, writes={"order": partners}, n=batch,
-                       **self._stream(self.mixup, ".partners"))  # fmt: skip
+                       **self._stream(self.mixup, piece, ".partners"))  # fmt: skip
         mixing = {"partners": partners, "share": share}
 
         def mixed(tensor: Tensor) -> Tensor:

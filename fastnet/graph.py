@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fastnet import checks, initializers
+from fastnet.graph_pass import INPUT, GraphPass
 from fastnet.kernels import random
-from fastnet.layers.base import Layer, is_numpy_layer, type_name
+from fastnet.layers.base import Layer, type_name
 from fastnet.parameters import Parameter, Segment
 from fastnet.recording import Context, Recording, Tensor
 
 if TYPE_CHECKING:
     from fastnet.initializers.base import Initializer
-    from fastnet.types import Array
 
 __all__ = ["INPUT", "Graph", "Node"]
-
-INPUT = "input"
 
 
 @dataclass
@@ -204,46 +201,18 @@ class Graph:
 
     def record_forward(self, recording: Recording, x: Tensor, training: bool, seed: int) -> Tensor:
         """Record all layers that the output needs; the contexts wait for `record_backward`."""
-        self._contexts: dict[str, object] = {}
-        values = {INPUT: x}
-        for node in self.nodes:
-            inputs = [values[name] for name in node.inputs]
-            layer = node.layer
-            with recording.at(node.name):
-                if is_numpy_layer(layer):
-                    place = NumPyPlace(layer, node, recording, training)
-                    values[node.name] = place.record_forward(inputs)
-                    self._contexts[node.name] = place
-                    continue
-                ctx = Context(recording, node.name, training, frozen=not layer.trainable)
-                ctx.stream_key = random.key(seed, node.stream)
-                values[node.name] = layer.record_forward(ctx, inputs if layer.many_inputs else inputs[0], training)
-                self._contexts[node.name] = ctx
-        self.values = values
-        return values[self.output]
+        self._last = GraphPass(self, recording, training, seed)
+        for _ in self._last.forward(x):
+            pass
+        self.values = self._last.values
+        return self.values[self.output]
 
     def record_backward(self, recording: Recording, dy: Tensor) -> Tensor | None:
-        """Record the backward pass of the forward pass recorded last; returns the gradient at the input.
-
-        Where a value has several readers their gradients are added, in the order of the nodes.
-        """
-        gradients: dict[str, Tensor] = {self.output: dy}
-        sums = Context(recording, "", True)
-        for node in reversed(self.nodes):
-            dy = gradients.pop(node.name, None)
-            if dy is None:
-                continue
-            ctx = self._contexts[node.name]
-            with recording.at(node.name):
-                if isinstance(ctx, NumPyPlace):
-                    dx = ctx.record_backward(dy)
-                else:
-                    dx = node.layer.record_backward(ctx, dy)
-                for name, part in zip(node.inputs, dx if node.layer.many_inputs else [dx], strict=True):
-                    gradients[name] = sums.add(gradients[name], part) if name in gradients else part
-        self._clear_unwritten(recording)
+        """Record the backward pass of the forward pass recorded last; returns the gradient at the input."""
+        for _ in self._last.backward(dy):
+            pass
         self.record_penalties(recording)
-        return gradients.get(INPUT)
+        return self._last.input_gradient
 
     def record_penalties(self, recording: Recording, gradients: bool = True) -> None:
         """Add the regularizers' penalties to the loss, and to the gradients of what is trained."""
@@ -264,18 +233,6 @@ class Graph:
         found = {p: node.layer.rule_of(argument, p) for node in self.nodes for p in node.layer.parameters()}
         return [(parameter, rule) for parameter, rule in found.items() if rule is not None]
 
-    def _clear_unwritten(self, recording: Recording) -> None:
-        """Gradients of trainable parameters that nothing wrote are zero."""
-        context = Context(recording, "", True)
-        for node in self.nodes:
-            if not node.layer.trainable or is_numpy_layer(node.layer):
-                continue
-            for parameter in node.layer.parameters():
-                if parameter.trainable:
-                    gradient = context.grad(parameter)
-                    if recording.first_write(gradient):
-                        recording.call("fill", writes={"y": gradient}, n=gradient.size, value=0.0)
-
     def trainable_parameters(self) -> list[Parameter]:
         """Those that an update changes now: trainable ones of layers that are not frozen."""
         frozen = {id(p) for node in self.nodes if not node.layer.trainable for p in node.layer.parameters()}
@@ -290,57 +247,6 @@ def draw(parameter: Parameter, key: tuple[int, int], init: Initializer | None = 
         parameter.assign(init.draw(parameter.shape, parameter.dtype.name, key, fan_in, fan_out))
     except ValueError as error:
         raise ValueError(f"parameter {parameter.name!r}: {error}") from error
-
-
-class NumPyPlace:
-    """A user's layer at one place: opaque calls into Python, on a shallow copy of the object."""
-
-    def __init__(self, layer: Layer, node: Node, recording: Recording, training: bool) -> None:
-        self.layer = copy.copy(layer)
-        self.node = node
-        self.recording = recording
-        self.training = training
-        self.first_of_step = False
-
-    def record_forward(self, inputs: list[Tensor]) -> Tensor:
-        self.inputs = inputs
-        y = self.recording.tensor((inputs[0].shape[0], *self.node.shape))
-        self.recording.python(self._forward, inputs, [y], effects=self.training)
-        return y
-
-    def _forward(self, inputs: list[Array], outputs: list[Array]) -> None:
-        x = inputs if self.layer.many_inputs else inputs[0]
-        y = self.layer.forward(x, training=self.training)
-        self._copy("forward", y, outputs[0])
-
-    def record_backward(self, dy: Tensor) -> Any:
-        dx = [self.recording.tensor(x.shape) for x in self.inputs]
-        if self.layer.trainable:
-            context = Context(self.recording, self.node.name, True)
-            gradients = [(p, context.grad(p)) for p in self.layer.parameters() if p.trainable]
-            self.starts = [p for p, gradient in gradients if self.recording.first_write(gradient)]
-        # The saved inputs stay live until here, so that what `forward` kept of them is still there.
-        self.recording.python(self._backward, [dy, *self.inputs], dx)
-        return dx if self.layer.many_inputs else dx[0]
-
-    def _backward(self, inputs: list[Array], outputs: list[Array]) -> None:
-        for parameter in getattr(self, "starts", ()):
-            parameter.begin_gradient()
-        dx = self.layer.backward(inputs[0])
-        for parameter in getattr(self, "starts", ()):
-            parameter.finish_gradient()
-        for part, target in zip(dx if self.layer.many_inputs else [dx], outputs, strict=True):
-            self._copy("backward", part, target)
-
-    def _copy(self, method: str, array: Any, target: Array) -> None:
-        shape = getattr(array, "shape", None)
-        if shape != target.shape:
-            came = "None" if array is None else f"shape {shape}"
-            raise ValueError(
-                f"layer {self.node.name!r}: {type(self.layer).__name__}.{method} must return an array of shape "
-                f"{target.shape}; it returned {came}"
-            )
-        target[...] = array
 
 
 def _in_order(nodes: list[Node]) -> list[Node]:

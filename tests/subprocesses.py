@@ -1,8 +1,12 @@
 """Python processes that tests start."""
 
+import importlib.util
 import os
+import shutil
 import subprocess
 import sys
+
+import pytest
 
 #: Defines `train(n)`, whose steps divide their work among threads.
 TRAIN = """
@@ -23,3 +27,19 @@ def run(code, timeout=120, prefix=(), **environment):
                             text=True, timeout=timeout, cwd=os.path.dirname(os.path.abspath(__file__)))  # fmt: skip
     assert result.returncode == 0, result.stderr[-2000:]
     return result.stdout
+
+
+def mpiexec(ranks, code, *arguments, timeout=120, check=True):
+    """What so many processes of MPI print and how they end, each of which runs the code with one thread."""
+    program = shutil.which("mpiexec", path=os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]))
+    if program is None or importlib.util.find_spec("mpi4py") is None:
+        pytest.skip('mpi4py and an MPI are missing: pip install "fastnet-cpu[mpi]" mpich')
+    here = os.path.dirname(os.path.abspath(__file__))
+    paths = [here, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    result = subprocess.run(
+        [program, "-n", str(ranks), sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths))}, timeout=timeout,
+    )  # fmt: skip
+    if check:
+        assert result.returncode == 0, result.stdout[-500:] + result.stderr[-3000:]
+    return result

@@ -41,6 +41,7 @@ PACKAGES = {
     "from-sklearn.md": ["sklearn", "distributed"],
     "onnx.md": ["onnx"],
     "torch-keras.md": ["torch", "h5py", "keras"],
+    "distributed.md": ["mpi4py"],
 }
 #: Instruction sets round differently, and training amplifies it: figures of a training agree to a tenth, or to their last digit.
 RELATIVE = 0.1

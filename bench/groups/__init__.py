@@ -17,6 +17,7 @@ GROUPS = {
     "memory": "memory",
     "scaling": "scaling",
     "health": "health",
+    "distributed": "distributed",
 }
 
 

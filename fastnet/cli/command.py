@@ -9,15 +9,11 @@ import sys
 import fastnet
 from fastnet import checks
 from fastnet.cli import compare, info, inspect, lab, predict, train
+from fastnet.cli.errors import BAD_INPUT, BROKEN_PIPE, INTERRUPTED, USER_ERRORS
 
 __all__ = ["main"]
 
 COMMANDS = {"train": train, "predict": predict, "inspect": inspect, "compare": compare, "lab": lab, "info": info}
-
-BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
-# What bad input, a full disk, a loss that is not finite or a missing package raise; anything else is a fault of fastnet and
-# shows as such.
-USER_ERRORS = (ValueError, OSError, FloatingPointError, MemoryError, ModuleNotFoundError)
 
 
 class Parser(argparse.ArgumentParser):

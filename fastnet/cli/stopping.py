@@ -15,7 +15,8 @@ __all__ = ["Checkpoints", "add_arguments", "stopping_cleanly"]
 EVERY, KEEP = "1 minute", 3
 
 #: Options that may be others when a training goes on: they don't decide what is learned. The data are known by their fingerprint.
-FREE = ("data", "out", "overwrite", "report", "threads", "checkpoint", "checkpoint_every", "resume", "run", "command")
+FREE = ("data", "out", "overwrite", "report", "threads", "checkpoint", "checkpoint_every", "resume", "run", "command",
+        "distributed")  # fmt: skip
 
 
 def add_arguments(parser) -> None:
@@ -60,17 +61,18 @@ class Checkpoints:
         --resume without --checkpoint; the directory has checkpoints and there is no --resume.
     """
 
-    def __init__(self, arguments):
+    def __init__(self, arguments, ranks):
         from fastnet.training import ModelCheckpoint, checkpoint_directory
 
         self.directory, self.resume = arguments.checkpoint, arguments.resume
+        self.ranks = ranks
         self.saving = None
         self.seconds = 0.0
         if self.directory is None:
             if self.resume:
                 raise ValueError("--resume goes on from a checkpoint; --checkpoint DIR says where they are")
             return
-        self.found = bool(checkpoint_directory.numbered(self.directory))
+        self.found = ranks.writes and bool(checkpoint_directory.numbered(self.directory))
         if self.found and not self.resume:
             raise FileExistsError(
                 f"--checkpoint: {self.directory} has checkpoints of a training; --resume goes on with it, else choose "
@@ -101,11 +103,11 @@ class Checkpoints:
 
         if not self.resume:
             return None
-        if not self.found:
+        if not self.ranks.from_first(self.found):
             print(f"no checkpoint in {self.directory}: the training begins anew")
             return None
         with _plain_warnings():
-            trainer = Trainer.resume(self.directory, callbacks=self.callbacks)
+            trainer = Trainer.resume(self.directory, callbacks=self.callbacks, distributed=self.ranks)
         unfinished, before = trainer.unfinished, trainer.net.extra.get("options")
         if before is None or unfinished is None:
             raise ValueError(f"--resume: {trainer.resumed_from} is not of a training by `fastnet train`")
@@ -136,7 +138,7 @@ def stopping_cleanly(directory, trainer, checkpoints: Checkpoints):
     """Write the history of what was trained when Ctrl-C, SIGTERM or a loss that is not finite ends the training.
 
     With --checkpoint both signals wait until nothing is half done, some 50 ms or a step, and a checkpoint is saved first; a second
-    signal doesn't wait.
+    signal doesn't wait. Without a directory, which another process has, nothing is written.
     """
     waiting: list = []
 
@@ -158,6 +160,8 @@ def stopping_cleanly(directory, trainer, checkpoints: Checkpoints):
             if waiting:
                 raise waiting[0]
     except (KeyboardInterrupt, FloatingPointError) as error:
+        if directory is None:
+            raise
         epochs = trainer.history.epochs
         kept = f"the history of {epochs} epoch{'s' * (epochs != 1)} is in {directory.save_interrupted(trainer.history)}"
         if isinstance(error, FloatingPointError):

@@ -7,7 +7,7 @@ import os
 import shlex
 import time
 
-from fastnet.cli import stopping
+from fastnet.cli import distributed, stopping
 from fastnet.cli.options import image_size, named, names, real_number, sizes, whole_number
 from fastnet.cli.run_directory import RunDirectory
 from fastnet.files.runs import HISTORY, MODEL, REPORT
@@ -134,35 +134,36 @@ def add_arguments(parser) -> None:
     parser.add_argument("--report", action="store_true", help="also write report.html, a page with curves and mistakes")
     parser.add_argument("--overwrite", action="store_true", help="replace a finished run in that directory")
     stopping.add_arguments(parser)
+    distributed.add_arguments(parser)
 
 
 def run(arguments) -> int:
-    """Train, test, save."""
-    from fastnet import config, datasets, training
+    """Train, test, save; with several processes, as one of them."""
+    ranks = distributed.ranks_of(arguments)
+    with distributed.as_one(ranks):
+        return _run(arguments, ranks)
+
+
+def _run(arguments, ranks) -> int:
+    from fastnet import config, training
     from fastnet.health import HealthMonitor
 
     if arguments.threads is not None:
         config.set_num_threads(arguments.threads)
-    directory = RunDirectory(arguments.out, arguments.overwrite)
-    checkpoints = stopping.Checkpoints(arguments)
-    data = datasets.load(
-        arguments.data,
-        target=arguments.target,
-        task=arguments.task,
-        missing=arguments.missing,
-        size=arguments.size,
-        channels=arguments.channels,
-    )
-    if not isinstance(data, datasets.Dataset):
-        raise ValueError(
-            f"{arguments.data} holds one array; training needs inputs and targets: numpy.savez('data.npz', x=x, y=y)"
-        )
-    directory.make()
-    checkpoints.make()
+    with ranks.agreeing():
+        directory = RunDirectory(arguments.out, arguments.overwrite or not ranks.writes)
+        checkpoints = stopping.Checkpoints(arguments, ranks)
+        data = _load(arguments, ranks)
+        if ranks.writes:
+            directory.make()
+            checkpoints.make()
+    _check_alike(data, ranks)
     x, y, validation = _divide(data, arguments)
     classification = data.task == "classification"
     augment = _augmentations(arguments, data)
     print(_describe(arguments.data, data, len(x), validation))
+    if ranks.size > 1:
+        print(f"{ranks.size} processes: {', '.join(ranks.gather_objects(ranks.who()))}")
     trainer = checkpoints.resumed()
     if trainer is None:
         trainer = training.Trainer(
@@ -170,6 +171,8 @@ def run(arguments) -> int:
             loss="softmax_cross_entropy" if classification else "mse",
             optimizer=_optimizer(arguments),
             metrics=["accuracy"] if classification else ["r2"],
+            microbatch=arguments.microbatch,
+            distributed=ranks,
         )
         checkpoints.mark(trainer.net)
         callbacks = [HealthMonitor()] if arguments.health else []
@@ -182,13 +185,15 @@ def run(arguments) -> int:
     print(net.summary(), flush=True)
     net.loss, net.metrics = trainer.loss, trainer.metrics
     begun = time.perf_counter() - checkpoints.seconds
-    with stopping.stopping_cleanly(directory, trainer, checkpoints):
+    with stopping.stopping_cleanly(directory if ranks.writes else None, trainer, checkpoints):
         trainer.fit(
             x, y, epochs=arguments.epochs, batch_size=arguments.batch_size, validation=validation, augment=augment,
             callbacks=callbacks,
         )  # fmt: skip
     seconds = time.perf_counter() - begun
-    tested = net.evaluate(data.x_test, data.y_test)
+    tested = _test(trainer, data)
+    if not ranks.writes:
+        return 0
     results = _results(tested, data)
     net.extra = {"encoder": data.encoder.config()}
     directory.save(net, trainer.history, _description(arguments, data, results, trainer.history, seconds))
@@ -205,6 +210,46 @@ def run(arguments) -> int:
     if arguments.report:
         _write_report(directory, net, data)
     return 0
+
+
+def _load(arguments, ranks):
+    from fastnet import datasets
+
+    data = datasets.load(
+        distributed.shard_of(arguments.data, ranks),
+        target=arguments.target,
+        task=arguments.task,
+        missing=arguments.missing,
+        size=arguments.size,
+        channels=arguments.channels,
+    )
+    if not isinstance(data, datasets.Dataset):
+        raise ValueError(
+            f"{arguments.data} holds one array; training needs inputs and targets: numpy.savez('data.npz', x=x, y=y)"
+        )
+    return data
+
+
+def _check_alike(data, ranks) -> None:
+    """Parts of the data are of the same form, and columns and classes mean the same in all of them."""
+    told = (data.task, data.x.shape[1:], None if data.encoder is None else data.encoder.config())
+    others = ranks.gather_objects(told)
+    for rank, other in enumerate(others):
+        if repr(other) != repr(others[0]):
+            raise ValueError(
+                f"--data: the part of process {rank} has other classes, shapes or (of a CSV file) scales than that of process 0"
+            )
+
+
+def _test(trainer, data) -> dict:
+    """The figures of the test part, to which each process adds its share."""
+    from fastnet.training.evaluation import Evaluator
+
+    net, ranks = trainer.net, trainer.distributed
+    if ranks.size == 1:
+        return net.evaluate(data.x_test, data.y_test)
+    evaluator = Evaluator(net.executor, trainer.loss, trainer.metrics)
+    return evaluator.run(evaluator.feed(data.x_test, data.y_test), ranks=ranks)
 
 
 def _divide(data, arguments):

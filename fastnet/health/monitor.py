@@ -89,6 +89,8 @@ class HealthMonitor(Callback):
     True
     """
 
+    on_one_rank = True
+
     def __init__(self, every: int | None = None, *, on_problem: Literal["warn", "raise", "stop"] = "warn",
                  samples: int | None = None) -> None:  # fmt: skip
         self.on_problem = checks.choice("on_problem", on_problem, ["warn", "raise", "stop"])

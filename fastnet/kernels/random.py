@@ -32,7 +32,7 @@ _MOST = 1 << 32  # elements of one draw: what the counter can number
 _FAR = 30.0  # standard deviations; further out nothing is left of the normal distribution in double precision
 
 
-def key(seed: int, path: str = "") -> tuple[int, int]:
+def key(seed: int, path: str = "", piece: int = 0) -> tuple[int, int]:
     """The key of a stream: two numbers of 32 bits from a seed and a path.
 
     Parameters
@@ -41,6 +41,8 @@ def key(seed: int, path: str = "") -> tuple[int, int]:
         Not negative; it may have any number of digits.
     path : str
         What the stream is for, such as ``"conv2d_1.weight"``. Different paths give independent streams.
+    piece : int, default 0
+        Number of a batch's piece, where each has draws of its own.
 
     Returns
     -------
@@ -63,6 +65,8 @@ def key(seed: int, path: str = "") -> tuple[int, int]:
     seed = checks.whole_number("seed", seed, least=0)
     if not isinstance(path, str):
         raise TypeError(f"path must be a text; got {checks.describe(path)}")
+    if piece:
+        path = f"{path} of piece {piece}"
     digest = hashlib.blake2b(f"{seed:x}\0{path}".encode(), digest_size=8, person=b"fastnet").digest()
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")
 

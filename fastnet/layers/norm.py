@@ -11,16 +11,18 @@ from fastnet import checks
 from fastnet.files import register
 from fastnet.kernels.sample_norm import checked_groups
 from fastnet.layers.base import Layer
+from fastnet.layers.synchronized import Synchronizable
+from fastnet.recording import Context
 
 if TYPE_CHECKING:
-    from fastnet.recording import Context, Tensor
+    from fastnet.recording import Recording, Tensor
     from fastnet.types import Shape
 
 __all__ = ["BatchNorm", "GroupNorm", "LayerNorm", "RMSNorm"]
 
 
 @register
-class BatchNorm(Layer):
+class BatchNorm(Synchronizable, Layer):
     """Normalize each channel (the last axis) over the batch and all other axes (Ioffe & Szegedy 2015).
 
     y = gamma (x - mean) / sqrt(var + epsilon) + beta. In training mean and (biased) variance are the
@@ -87,13 +89,21 @@ class BatchNorm(Layer):
             writes={"y": y, "mean": mean, "inverse_std": inverse_std, "unbiased_variance": unbiased},
             work=16 * x.size, parts=0, **sizes,
         )  # fmt: skip
-        ctx.call(
-            "batch_norm_commit",
-            reads={"mean": mean, "unbiased_variance": unbiased, "control": ctx.recording.control_field()},
-            updates={"running_mean": running_mean, "running_var": running_variance},
-            deferred=True, channels=x.columns, momentum=self.momentum,
-        )  # fmt: skip
+        if ctx.recording.piece_statistics is None:
+            self.record_commit(ctx.recording, mean, unbiased)
+        else:
+            ctx.recording.piece_statistics.append((self, mean, unbiased, x.rows))
         return ctx.keep(y, x=x, batch=(mean, inverse_std))
+
+    def record_commit(self, recording: Recording, mean: Tensor, unbiased: Tensor) -> None:
+        """Record that running statistics take up a batch's, at the end of the step."""
+        ctx = Context(recording, "", True)
+        recording.call(
+            "batch_norm_commit",
+            reads={"mean": mean, "unbiased_variance": unbiased, "control": recording.control_field()},
+            updates={"running_mean": ctx.value(self.running_mean), "running_var": ctx.value(self.running_variance)},
+            deferred=True, channels=mean.columns, momentum=self.momentum,
+        )  # fmt: skip
 
     def record_backward(self, ctx: Context, dy: Tensor) -> Tensor:
         dx = ctx.tensor(dy.shape)

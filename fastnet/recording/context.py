@@ -61,7 +61,8 @@ class Context:
         gradients = self.recording.gradients
         if parameter not in gradients:
             segment, offset = parameter.segment, parameter.offset
-            gradients[parameter] = self.recording.outside(segment.gradients, parameter.shape, offset=offset)
+            memory, start = self.recording.gradient_homes.get(segment.gradients, (segment.gradients, 0))
+            gradients[parameter] = self.recording.outside(memory, parameter.shape, offset=start + offset)
         return gradients[parameter]
 
     def tensor(self, shape: Shape, dtype: Any = None) -> Tensor:

@@ -174,8 +174,9 @@ class Program:
         for index in self._python_nodes:
             if first <= index < end:
                 self._run_ops(first, index)
-                if self.control.status == 0:
-                    self._run_python(self.recording.nodes[index])
+                node = self.recording.nodes[index]
+                if self.control.status == 0 or node.collective:
+                    self._run_python(node)
                 first = index + 1
         self._run_ops(first, end)
 
@@ -196,13 +197,20 @@ class Program:
         node.function(views(node.reads, False), views(node.writes, True))
 
     def first_bad_place(self, stop: str | None = None) -> tuple[str, str] | None:
-        """Replay call by call and look at every result: (layer, kernel) of the first that is not finite."""
+        """Replay call by call and look at every result: (layer, kernel) of the first that is not finite.
+
+        Where other processes wait for calls, all of them are made.
+        """
         end = len(self.recording.nodes) if stop is None else self.recording.marks[stop]
+        alone = not any(node.collective for node in self.recording.nodes)
+        found = None
         for index in range(end):
             node = self.recording.nodes[index]
             self.control.status = 0
             self._run_nodes(index, index + 1)
             for tensor in node.outputs():
-                if tensor.dtype.kind == "f" and not np.isfinite(self.view(tensor)).all():
-                    return node.place, node.kernel
-        return None
+                if found is None and tensor.dtype.kind == "f" and not np.isfinite(self.view(tensor)).all():
+                    found = node.place, node.kernel
+            if found is not None and alone:
+                break
+        return found

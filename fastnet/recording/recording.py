@@ -114,6 +114,7 @@ class Node:
     place: str = ""  # path of the layer, for errors
     function: object = None
     effects: bool = False  # does something that no tensor shows
+    collective: bool = False  # other processes wait for it: it is called after a fault, too
 
     def inputs(self) -> list[Tensor]:
         return [*self.reads.values(), *self.updates.values()]
@@ -135,6 +136,10 @@ class Recording:
         self.control = Memory("control")
         self.kept: list[Tensor] = []
         self.gradients: dict[Parameter, Tensor] = {}  # parameter -> tensor
+        # Of a batch in pieces: where a piece's gradients go that don't go into their segment, and the statistics of its batch
+        # norms, which are committed for all pieces together.
+        self.gradient_homes: dict[Memory, tuple[Memory, int]] = {}
+        self.piece_statistics: list[tuple[Any, Tensor, Tensor, int]] | None = None
         self.watched: list[tuple[Tensor, list[Node]]] = []  # what looks at a value as soon as it is there
         self.place = ""
         self._commits: list[Node] = []
@@ -197,10 +202,16 @@ class Recording:
         (self._commits if deferred else self.nodes).append(node)
         return node
 
-    def python(self, function: Callable[..., Any], reads: Any, writes: Any, effects: bool = True) -> None:
-        """Record a call into Python: `function(views of reads, views of writes)`, outside of the parallel region."""
+    def python(self, function: Callable[..., Any], reads: Any, writes: Any, effects: bool = True,
+               collective: bool = False) -> None:  # fmt: skip
+        """Record a call into Python: `function(views of reads, views of writes)`, outside of the parallel region.
+
+        After a fault in the step it isn't called, unless it is `collective`: then other processes wait for it.
+        """
         numbered = dict(enumerate(reads)), dict(enumerate(writes))
-        self.nodes.append(Node("python", *numbered, place=self.place, function=function, effects=effects))
+        self.nodes.append(
+            Node("python", *numbered, place=self.place, function=function, effects=effects, collective=collective)
+        )
 
     def commit(self) -> None:
         """Record the calls that were deferred."""

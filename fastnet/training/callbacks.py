@@ -31,6 +31,8 @@ class Callback:
 
     #: Settings that `Trainer.resume` may be given others of, as they don't decide what is learned.
     may_differ: tuple[str, ...] = ()
+    #: Whether, of several ranks, only the first calls it: because it writes or shows something, and changes nothing.
+    on_one_rank = False
 
     def on_train_begin(self, trainer: Trainer, logs: Figures) -> None:
         """Before the first epoch; in a training that goes on from a checkpoint, too, before `restore_state`."""

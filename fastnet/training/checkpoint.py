@@ -8,12 +8,13 @@ from dataclasses import asdict, fields
 import numpy as np
 
 from fastnet import files
+from fastnet.distributed import OneProcess
 from fastnet.training import callbacks as callback_module
 from fastnet.training.checkpoint_directory import newest
 from fastnet.training.checkpoint_state import average_state, optimizer_state, set_average_state, set_optimizer_state
 from fastnet.training.faults import Fault
-from fastnet.training.fit import Place, Unfinished
 from fastnet.training.fit_settings import FitSettings
+from fastnet.training.place import Place, Unfinished
 
 __all__ = ["KIND", "VERSION", "resume", "save"]
 
@@ -48,6 +49,8 @@ def _content(trainer) -> dict:
             "optimizer": files.to_config(optimizer),
             "average": None if update.average is None else files.to_config(update.average.rule),
             "accumulate": update.accumulate,
+            "microbatch": trainer.microbatch,
+            "distributed": trainer.distributed.settings(),
             **{f"clip_{item.name}": getattr(update.clipping, item.name) for item in fields(update.clipping)},
         },
         "counts": {name: getattr(trainer.control, name) for name in COUNTS},
@@ -78,7 +81,7 @@ def _fit(unfinished: Unfinished) -> dict:
     }
 
 
-def resume(make, path, custom_objects, callbacks):
+def resume(make, path, custom_objects, callbacks, ranks=None):
     """A trainer in the state that a checkpoint holds.
 
     Parameters
@@ -87,17 +90,22 @@ def resume(make, path, custom_objects, callbacks):
         Of the trainer.
     path, custom_objects, callbacks
         Of `Trainer.resume`.
+    ranks : Ranks, optional
+        Of which the first reads the file.
     """
     callbacks = callback_module.listed(callbacks)
     path = os.fspath(path)
-    if os.path.isdir(path):
-        path, tensors, document = newest(path)
+    if ranks is None or ranks.size == 1:
+        path, tensors, document = _read(path)
     else:
-        tensors, document = files.read_safetensors(path)
-    _check_kind(path, document)
+        with ranks.together():
+            read = None
+            with ranks.agreeing():
+                read = _read(path) if ranks.writes else None
+            path, tensors, document = ranks.from_first(read)
     try:
         content = {name: files.unpack(value, tensors) for name, value in document.items()}
-        trainer = _trainer(make, content, custom_objects)
+        trainer = _trainer(make, content, custom_objects, ranks)
         unfinished = None if content["fit"] is None else _unfinished(content["fit"])
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) and error.args else error
@@ -113,6 +121,16 @@ def resume(make, path, custom_objects, callbacks):
     return trainer
 
 
+def _read(path: str) -> tuple[str, dict, dict]:
+    """The path of a file, the newest one of a directory, and what it holds."""
+    if os.path.isdir(path):
+        path, tensors, document = newest(path)
+    else:
+        tensors, document = files.read_safetensors(path)
+    _check_kind(path, document)
+    return path, tensors, document
+
+
 def _check_kind(path: str, document: dict) -> None:
     if document.get("kind") != KIND:
         hint = "; fn.load reads it" if document.get("kind") == "network" else ""
@@ -126,7 +144,18 @@ def _check_kind(path: str, document: dict) -> None:
         )
 
 
-def _trainer(make, content: dict, custom_objects):
+def _ranks(settings: dict, ranks):
+    """The ranks that go on; one process where none are given."""
+    before = settings.get("distributed", {})
+    if ranks is None:
+        return OneProcess(batch_norm=before.get("batch_norm", "local"))
+    for name, value in ranks.settings().items():
+        if name in before and before[name] != value and (name != "reduction" or settings["microbatch"] is not None):
+            raise ValueError(f"distributed has {name}={value!r}, the training that goes on had {before[name]!r}")
+    return ranks
+
+
+def _trainer(make, content: dict, custom_objects, ranks):
     net = files.find_class("Network").from_description(content["network"], custom_objects)
     net.load_state_dict(content["weights"])
     settings = content["trainer"]
@@ -135,7 +164,9 @@ def _trainer(make, content: dict, custom_objects):
         for name in ("loss", "optimizer", "metrics", "average")
     }
     numbers = {name: settings[name] for name in ("clip_norm", "clip_parameter_norm", "clip_value", "accumulate")}
-    trainer = make(net, **objects, **numbers)
+    trainer = make(
+        net, **objects, **numbers, microbatch=settings.get("microbatch"), distributed=_ranks(settings, ranks)
+    )
     for name in COUNTS:
         setattr(trainer.control, name, content["counts"][name])
     trainer.rate_factor = content["rate_factor"]

@@ -10,7 +10,7 @@ from fastnet.training.batches import BatchFeed, are_batches, gives_batches
 from fastnet.training.mapped import MappedFeed
 from fastnet.training.steps import Feed
 
-__all__ = ["batches_of", "check_mixing", "check_second_pass", "feeds"]
+__all__ = ["batches_of", "check_mixing", "check_ranks", "check_second_pass", "feeds"]
 
 
 def feeds(
@@ -106,4 +106,24 @@ def check_second_pass(feed, average, net) -> None:
         raise ValueError(
             "average: the statistics of batch normalization under the averaged weights take one more pass over the batches, "
             "and x is an iterator: pass a function that returns a new one"
+        )
+
+
+def check_ranks(ranks, feed, settings, trainer) -> None:
+    """Refuse what several ranks, each with batches or shards of its own, can't do."""
+    if ranks.size == 1:
+        return
+    alone = isinstance(feed, BatchFeed) or ranks.data == "shards"
+    if isinstance(feed, BatchFeed) and (trainer.update.accumulate > 1 or ranks.reduction == "exact"):
+        what = "accumulate" if trainer.update.accumulate > 1 else 'reduction="exact"'
+        raise ValueError(f"{what} needs to know the batches beforehand: with several ranks give arrays, not batches")
+    if alone and isinstance(settings.class_weight, str):
+        raise ValueError(
+            f"class_weight={settings.class_weight!r} needs all targets: each rank has its own; give a dict or array"
+        )
+    average = trainer.update.average
+    if alone and average is not None and average.rule.renews_statistics:
+        raise ValueError(
+            "average: the statistics of batch normalization under the averaged weights take a pass over all samples, and each "
+            "rank has its own; take fn.EMA"
         )

@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from contextlib import closing, nullcontext
 
+import numpy as np
+
 from fastnet import containers, labels
 from fastnet.datasets.images import Images
+from fastnet.distributed.ranks import even_parts
 from fastnet.execution import PREDICT_BATCH, Programs
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Program
@@ -59,34 +62,53 @@ class Evaluator:
             labels.scan_targets(feed.targets, y_name)
         return feed
 
-    def run(self, feed: Feed | BatchFeed, batch_size: int | None = None, pause=None) -> dict[str, float]:
+    def run(self, feed: Feed | BatchFeed, batch_size: int | None = None, pause=None, ranks=None) -> dict[str, float]:
         """The figures of checked data, averaged by the samples' weights.
 
-        Like training it returns to Python about every 50 ms, and calls `pause` then.
+        Like training it returns to Python about every 50 ms, and calls `pause` then. With `ranks` each of them has its part of the
+        batches, and the batches' sums are added in their order: the figures don't depend on the number of ranks.
         """
-        control = self.sums.control
         # What gives batches may use the network itself, from a thread of its own.
         with nullcontext() if isinstance(feed, BatchFeed) else self.executor.lock:
+            if ranks is None:
+                self._run(feed.begin(batch_size or PREDICT_BATCH), pause)
+                return self.sums.result()
+            rows: list = []
+            with ranks.agreeing():
+                data = part_of(feed, ranks)
+                if data is not None:
+                    self._run(data, pause, rows)
+            own = np.array(rows, np.float64).reshape(len(rows), len(self.sums.array))
             self.sums.clear()
-            with closing(feed.begin(batch_size or PREDICT_BATCH)) as data:
-                while batch := data.upcoming():
-                    piece = data.piece(self._pace.steps_of(batch))
-                    program = self._program(piece.feed, batch)
-                    with self.executor.lock:
-                        piece.feed.bind(program)
-                        control.cursor, control.status = piece.cursor, 0
-                        begun = time.perf_counter()
-                        program.run(n_steps=piece.steps)
-                        self._pace.timed(batch, piece.steps, time.perf_counter() - begun)
-                    if control.status in BAD_DATA:
-                        good = (control.cursor - piece.cursor) // batch
-                        raise ValueError(data.fault(piece, control.status, good) or BAD_DATA[control.status])
-                    if control.status:
-                        break  # a loss that is not finite
-                    data.advance(piece.steps)
-                    if pause is not None and data.upcoming():
-                        pause()
-        return self.sums.result()
+            for row in ranks.gather_rows(own):
+                self.sums.array += row
+            return self.sums.result()
+
+    def _run(self, data, pause, rows: list | None = None) -> None:
+        """Make the sums of a pass; or put those of each batch into `rows`."""
+        control = self.sums.control
+        self.sums.clear()
+        with closing(data):
+            while batch := data.upcoming():
+                piece = data.piece(1 if rows is not None else self._pace.steps_of(batch))
+                program = self._program(piece.feed, batch)
+                with self.executor.lock:
+                    piece.feed.bind(program)
+                    control.cursor, control.status = piece.cursor, 0
+                    begun = time.perf_counter()
+                    program.run(n_steps=piece.steps)
+                    self._pace.timed(batch, piece.steps, time.perf_counter() - begun)
+                if control.status in BAD_DATA:
+                    good = (control.cursor - piece.cursor) // batch
+                    raise ValueError(data.fault(piece, control.status, good) or BAD_DATA[control.status])
+                if rows is not None:
+                    rows.append(self.sums.array.copy())
+                    self.sums.clear()
+                if control.status:
+                    break  # a loss that is not finite
+                data.advance(piece.steps)
+                if pause is not None and data.upcoming():
+                    pause()
 
     def _program(self, feed: Feed, batch: int) -> Program:
         def make():
@@ -94,6 +116,17 @@ class Evaluator:
                 return evaluation_step(self.executor, self.loss, self.sums, feed, batch)
 
         return self._programs.get((batch, feed.key()), make)
+
+
+def part_of(feed: Feed | BatchFeed, ranks):
+    """A pass over this rank's batches; None where it has none. What gives batches, or is in shards, is the rank's already."""
+    if isinstance(feed, BatchFeed) or ranks.data == "shards":
+        return feed.begin(PREDICT_BATCH)
+    n = feed.samples
+    batches = even_parts(-(-n // PREDICT_BATCH), ranks.size)
+    start = sum(batches[: ranks.rank]) * PREDICT_BATCH
+    end = min(start + batches[ranks.rank] * PREDICT_BATCH, n)
+    return feed.begin(PREDICT_BATCH, None, end, start) if end > start else None
 
 
 def _is_mapped(array) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,89 +13,17 @@ from fastnet.augment import Augmentation
 from fastnet.training import callbacks as callback_module
 from fastnet.training import fingerprint
 from fastnet.training.batches import BatchFeed
-from fastnet.training.data import check_mixing, check_second_pass, feeds
+from fastnet.training.data import check_mixing, check_ranks, check_second_pass, feeds
 from fastnet.training.evaluation import Evaluator
-from fastnet.training.faults import BAD_DATA, find_fault
+from fastnet.training.faults import BAD_DATA
 from fastnet.training.fit_settings import FitSettings
+from fastnet.training.joint import Joint
+from fastnet.training.place import BATCHES, BEGIN, END, EVALUATION, Place, Unfinished
 from fastnet.training.progress import Pace, Progress, bar_of
 from fastnet.training.settings import describe
+from fastnet.training.together import check_alike
 
-__all__ = ["Fit", "Place", "Unfinished"]
-
-# The stages of an epoch: what comes next.
-BEGIN, BATCHES, EVALUATION, END = "begin", "batches", "evaluation", "end"
-
-
-@dataclass
-class Place:
-    """How far a fit has come.
-
-    Attributes
-    ----------
-    epoch : int
-        Epochs that are finished.
-    stage : str
-        Of the epoch after them.
-    called : int
-        Callbacks that have had their call of this stage; in the stage of the batches, after the last batch.
-    done : int
-        Samples of the epoch's order that have had their step.
-    rate : float
-        The learning rate at the epoch's first step.
-    seconds : float
-        What the epoch has taken before it was taken up again.
-    figures : dict
-        Of the epoch, from its evaluation on.
-    """
-
-    epoch: int = 0
-    stage: str = BEGIN
-    called: int = 0
-    done: int = 0
-    rate: float = 0.0
-    seconds: float = 0.0
-    figures: dict = field(default_factory=dict)
-
-
-@dataclass
-class Unfinished:
-    """A fit that a checkpoint has interrupted, as it is in the file, and its callbacks.
-
-    Attributes
-    ----------
-    settings : FitSettings
-    place : Place
-    callbacks : list of Callback
-    states : list of dict
-        What the callbacks have saved, of the first of them.
-    data : dict
-        Fingerprints.
-    sums : ndarray
-        Of the loss and the metrics over the epoch's batches so far.
-    loss : float
-        The last batch's.
-    stop : str or None
-        Why training is to end after the epoch.
-    """
-
-    settings: FitSettings
-    place: Place
-    callbacks: list
-    states: list
-    data: dict
-    sums: np.ndarray
-    loss: float
-    stop: str | None
-
-    @property
-    def where(self) -> str:
-        """How far it has come, in words that "of 10" may follow."""
-        place = self.place
-        place_in = {BEGIN: "before", END: "behind"}.get(place.stage, f"behind sample {place.done:,} in")
-        return f"{place_in} epoch {place.epoch + 1}"
-
-    def __repr__(self):
-        return f"<fit of {self.settings.epochs} epochs, interrupted {self.where}>"
+__all__ = ["Fit"]
 
 
 class Fit:
@@ -133,36 +61,49 @@ class Fit:
         self.feed.augmentation = augmentation if augmentation.operations else None
         check_second_pass(self.feed, trainer.update.average, net)
         self.last = self.order = None  # sample of an epoch, and their order, where it is known
+        self.ranks = trainer.distributed
         if isinstance(self.feed, BatchFeed):
             self.feed.tells_last = trainer.update.accumulate > 1
         else:
             n, batch = self.feed.samples, settings.batch_size
-            if settings.drop_last and n < batch:
+            if settings.drop_last and n < batch and self.ranks.data == "shared":
                 raise ValueError(f"drop_last=True with batch_size={batch} leaves nothing of {n} samples")
             self.last = n - n % batch if settings.drop_last else n
             self.order = np.arange(n, dtype=np.int64)
-        if unfinished is None:
-            self.place = Place()
-        else:
-            self._check_data(unfinished.data)
-            self.place = Place(**asdict(unfinished.place))
+        check_ranks(self.ranks, self.feed, self.settings, trainer)
+        self.joint = Joint(trainer, self.settings, self.order is not None)
+        self.place = Place() if unfinished is None else Place(**asdict(unfinished.place))
+        taking_part = [callback for callback in callbacks if self._takes_part(callback)]
+        self.watched = [callback for callback in taking_part if callback_module.watches_batches(callback)]
+        self.lookers = [callback for callback in taking_part if callback_module.looks_inside(callback)]
+        self.pausing = [callback for callback in taking_part if callback_module.pauses(callback)]
+        self.pace = Pace()
+        self.bar = bar_of(callbacks, verbose)
+        self._begun = 0.0  # of the epoch, or when it was taken up again
+
+    def _meet(self) -> None:
+        """What ranks do together before the first step: divide the data, and see that they are those of the checkpoint."""
+        self.last = self.joint.divide(self.feed.samples, self.last)
+        if self.ranks.data == "shards":
+            _ = self.data  # all ranks together, as only one of them asks for it later
+        if self.unfinished is not None:
+            self._check_data(self.unfinished.data)
             if isinstance(self.feed, BatchFeed):
                 self.feed.skip(self.place.epoch)
-        self.watched = [callback for callback in callbacks if callback_module.watches_batches(callback)]
-        self.lookers = [callback for callback in callbacks if callback_module.looks_inside(callback)]
-        self.pausing = [callback for callback in callbacks if callback_module.pauses(callback)]
-        self.pace = Pace()
-        bar = bar_of(callbacks, verbose)
-        self.progress = Progress(settings.epochs, self.last, bar, self.place.epoch, self.place.done)
-        self._begun = 0.0  # of the epoch, or when it was taken up again
+        bar = self.bar if self.ranks.writes else None
+        self.progress = Progress(self.settings.epochs, self.last, bar, self.place.epoch, self.place.done)
 
     @cached_property
     def data(self) -> dict:
         """Fingerprints of the data."""
-        found = fingerprint.of_feed(self.feed)
-        return found if self.validation is None else found | fingerprint.of_feed(self.validation, "validation ")
+        return self.joint.fingerprints(self.feed, self.validation)
+
+    def _takes_part(self, callback) -> bool:
+        return self.ranks.writes or not callback.on_one_rank
 
     def _check_data(self, before: dict) -> None:
+        if self.ranks.data == "shards" and len(before) != len(self.data):
+            return  # other ranks' shards, as there were more or fewer of them
         differences = fingerprint.differences(before, self.data)
         if differences:
             raise ValueError(
@@ -191,6 +132,8 @@ class Fit:
     def run(self) -> None:
         """Train to the end."""
         trainer, settings = self.trainer, self.settings
+        with self.ranks.agreeing():
+            self._meet()
         trainer.feed = self.feed
         trainer.stop_reason = None
         trainer.history.stopped = None
@@ -199,16 +142,19 @@ class Fit:
             trainer.history.settings = describe(
                 trainer, self.feed, self.validation, settings.epochs, settings.batch_size
             )
-        with self._callbacks_around(), self.progress:
-            while self.place.epoch < settings.epochs and self._epoch():
-                pass
+        with self.joint.signals.deferred():
+            with self._callbacks_around(), self.progress:
+                while self.place.epoch < settings.epochs and self._epoch():
+                    pass
+            self.joint.take_signals()
 
     @contextmanager
     def _callbacks_around(self):
         """on_train_begin, and on_train_end whatever happens, of a network with the averaged weights."""
         trainer = self.trainer
-        for callback in self.callbacks:
-            callback.on_train_begin(trainer, {})
+        with self.ranks.agreeing():
+            for callback in filter(self._takes_part, self.callbacks):
+                callback.on_train_begin(trainer, {})
         if self.unfinished is not None:
             self._take_up(self.unfinished)
         try:
@@ -221,7 +167,7 @@ class Fit:
                 self._show_average(True)
                 self._renew_statistics()
             finally:
-                for callback in self.callbacks:
+                for callback in filter(self._takes_part, self.callbacks):
                     callback.on_train_end(trainer, {})
 
     def _take_up(self, unfinished: Unfinished) -> None:
@@ -253,7 +199,8 @@ class Fit:
         place = self.place
         while place.called < len(callbacks):
             place.called += 1
-            getattr(callbacks[place.called - 1], method)(self.trainer, logs)
+            if self._takes_part(callbacks[place.called - 1]):
+                getattr(callbacks[place.called - 1], method)(self.trainer, logs)
 
     def _pause(self) -> None:
         for callback in self.pausing:
@@ -263,7 +210,8 @@ class Fit:
         trainer, place = self.trainer, self.place
         self._begun = time.perf_counter()
         self._show_average(False)
-        self._call(self.callbacks, "on_epoch_begin", {})
+        with self.ranks.agreeing():
+            self._call(self.callbacks, "on_epoch_begin", {})
         place.rate = trainer.learning_rate
         place.done, place.seconds = 0, 0.0
         if self.settings.shuffle and self.order is not None:
@@ -276,10 +224,10 @@ class Fit:
         trainer, place = self.trainer, self.place
         if self.settings.shuffle and self.order is not None:
             trainer.shuffle(self.order)
-        with closing(self.feed.begin(self.settings.batch_size, self.order, self.last, place.done)) as data:
+        with closing(self.joint.begin(self.feed, self.order, self.last, place.done)) as data:
             if place.called:
                 self._tell_of_batch()
-            while batch := data.upcoming():
+            while batch := self.joint.upcoming(data):
                 looking = self._steps(data, batch)
                 if looking is None:
                     return False
@@ -288,7 +236,8 @@ class Fit:
                 if self.watched:
                     self._tell_of_batch()
                 self._pause()
-        trainer.history.settings["samples"] = self.feed.samples  # of batches they are known now
+        # Of batches they are known now.
+        trainer.history.settings["samples"] = self.feed.samples if self.ranks.size == 1 else place.done
         place.figures = trainer.sums.result()
         self._take_average()
         self._go_to(EVALUATION)
@@ -307,22 +256,28 @@ class Fit:
         pauses = [callback.batches_until_pause(trainer) for callback in self.pausing]
         run = min(self.pace.steps_of(batch), trainer.most_steps, *until.values(), *(n for n in pauses if n is not None))
         piece = data.piece(1 if self.watched or looking else run)
-        program = trainer.program(piece.feed, batch, tuple(callback.probe_for(trainer) for callback in looking))
+        sizes, whole = None, batch
+        if trainer.in_pieces:
+            sizes, piece = self.joint.agree(piece, place.done)
+            whole = sum(sizes)
+        probes = tuple(callback.probe_for(trainer) for callback in looking)
+        program = trainer.program(piece.feed, batch, probes, sizes)
         piece.feed.bind(program, piece.order)
-        with trainer.net.lock:
+        with trainer.net.lock, self.joint.metrics_of_all(trainer.sums):
             control.cursor, control.samples = piece.cursor, piece.end
             begun = time.perf_counter()
             trainer.run(program, piece.steps)
-            good = (control.cursor - piece.cursor) // batch
-            bad = control.status
-            found = data.fault(piece, bad, good) if bad in BAD_DATA else None
+        good = (control.cursor - piece.cursor) // batch
+        bad = control.status
+        with trainer.net.lock:
+            found = self.joint.first_fault(data.fault(piece, bad, good)) if bad in BAD_DATA else None
             if bad and not self._after_bad_step(program, found):
                 return None
         ran = good + (1 if bad else 0)
         data.advance(ran)
-        place.done += ran * batch
+        place.done += ran * whole
         self.pace.timed(batch, ran, time.perf_counter() - begun)
-        self.progress.advance(ran, batch, trainer.sums)
+        self.progress.advance(ran, whole, trainer.sums)
         return looking
 
     def _after_bad_step(self, program, found: str | None) -> bool:
@@ -330,7 +285,7 @@ class Fit:
         trainer = self.trainer
         status, on_nonfinite = trainer.control.status, self.on_nonfinite
         if status not in BAD_DATA and trainer.fault is None:
-            trainer.fault = find_fault(program, trainer.control)
+            trainer.fault = trainer.find_fault(program)
         if status in BAD_DATA or on_nonfinite == "raise":
             trainer.history.stopped = "not finite"
             trainer.refuse(program, found)
@@ -345,7 +300,8 @@ class Fit:
         if self.validation is not None or self.callbacks:
             self._renew_statistics()
         if self.validation is not None:
-            found = self.evaluator.run(self.validation, pause=self._pause if self.pausing else None)
+            ranks = self.ranks if trainer.in_pieces else None
+            found = self.evaluator.run(self.validation, pause=self._pause if self.pausing else None, ranks=ranks)
             place.figures |= {f"val_{name}": value for name, value in found.items()}
         seconds = place.seconds + time.perf_counter() - self._begun
         trainer.history.append(place.figures, learning_rate=place.rate, seconds=seconds)
@@ -354,8 +310,11 @@ class Fit:
 
     def _end(self) -> bool:
         trainer, place = self.trainer, self.place
-        self._call(self.callbacks, "on_epoch_end", place.figures)
-        self._pause()
+        with self.ranks.agreeing():
+            self._call(self.callbacks, "on_epoch_end", place.figures)
+            self._pause()
+        trainer.stop_reason = self.ranks.someone(trainer.stop_reason)
+        check_alike(self.ranks, trainer.net)
         place.epoch += 1
         self._go_to(BEGIN)
         if trainer.stop_reason:

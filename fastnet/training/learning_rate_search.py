@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from fastnet.distributed import Ranks
     from fastnet.network import Network
     from fastnet.types import Array, ArrayLike, Augment, ClassWeight, Figures, LossLike, OptimizerLike
 
@@ -107,7 +108,7 @@ def find_learning_rate(net: Network, x: ArrayLike, y: ArrayLike, *, loss: LossLi
                        optimizer: OptimizerLike = "adam", lowest: float = 1e-6, highest: float = 10.0, steps: int = 100,
                        batch_size: int = 32, sample_weight: ArrayLike | None = None,
                        class_weight: ClassWeight | None = None, augment: Augment = (),
-                       clip_norm: float | None = None) -> LearningRateSearch:  # fmt: skip
+                       clip_norm: float | None = None, distributed: Ranks | None = None) -> LearningRateSearch:  # fmt: skip
     """Find a learning rate by a range test (Smith 2017): train with a rate that rises from step to step.
 
     The rates are lowest (highest / lowest)^(t / (steps - 1)). The smoothed loss hardly changes at first, then falls,
@@ -133,6 +134,8 @@ def find_learning_rate(net: Network, x: ArrayLike, y: ArrayLike, *, loss: LossLi
         The one to train with later.
     sample_weight, class_weight, augment, clip_norm
         As for `Network.fit`.
+    distributed : fastnet.distributed.MPI, optional
+        As for the `Trainer`: all ranks search together.
 
     Returns
     -------
@@ -163,7 +166,7 @@ def find_learning_rate(net: Network, x: ArrayLike, y: ArrayLike, *, loss: LossLi
     schedule = Exponential(lowest, highest / lowest, decay_steps=steps - 1)
     optimizer = optimizers.get(optimizer).named(net.parameters())
     optimizer.learning_rate = schedule
-    trainer = Trainer(net.copy(), loss=loss, optimizer=optimizer, clip_norm=clip_norm)
+    trainer = Trainer(net.copy(), loss=loss, optimizer=optimizer, clip_norm=clip_norm, distributed=distributed)
     watch = _Watch(steps)
     # A last batch of a few samples would stand out; what has no length is refused by `fit`.
     drop_last = hasattr(x, "__len__") and len(x) >= batch_size

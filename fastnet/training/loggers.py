@@ -26,6 +26,7 @@ class _EpochLogger(Callback):
     The file is opened for each record and closed behind it, so that all finished epochs are in it, whatever ends the process.
     """
 
+    on_one_rank = True
     may_differ = ("path", "append")
 
     def __init__(self, path: Path, *, append: bool = False) -> None:
@@ -221,6 +222,8 @@ class LearningRateLogger(Callback):
     >>> rates.rates.round(3).tolist()
     [0.0, 0.025, 0.05, 0.075, 0.1, 0.1]
     """
+
+    on_one_rank = True
 
     def __init__(self) -> None:
         self._trainer: Trainer | None = None

@@ -102,6 +102,9 @@ class ModelCheckpoint(Monitor):
         state.update(best=None)
         if self.every is None:
             return
+        self._plan_next(trainer)
+        if not trainer.distributed.writes:
+            return
         other = None
         with self._errors():
             checkpoint_directory.make(self.path)
@@ -112,7 +115,6 @@ class ModelCheckpoint(Monitor):
                 f"{self.path} has checkpoints of another training: fn.Trainer.resume({str(self.path)!r}) goes on with it; "
                 "else choose another directory, or remove them"
             )
-        self._plan_next(trainer)
 
     def on_epoch_end(self, trainer: Trainer, logs: Figures) -> None:
         if self.every is not None:
@@ -129,8 +131,9 @@ class ModelCheckpoint(Monitor):
             raise ValueError(
                 f"path {str(self.path)!r} cannot be filled with epoch, {', '.join(logs)}: {error}"
             ) from None
-        with self._errors():
-            trainer.net.save(path)
+        if trainer.distributed.writes:
+            with self._errors():
+                trainer.net.save(path)
 
     # Whole checkpoints
 
@@ -161,7 +164,9 @@ class ModelCheckpoint(Monitor):
         self._interruption = error
 
     def save(self, trainer: Trainer) -> None:
-        """Write a checkpoint now, and remove those that are too old."""
+        """Write a checkpoint now, and remove those that are too old; of several ranks the first does."""
+        if not trainer.distributed.writes:
+            return
         with self._errors():
             trainer.save_checkpoint(checkpoint_directory.path_of(self.path, trainer.batches))
             checkpoint_directory.remove_old(self.path, self.keep, trainer.batches)

@@ -40,6 +40,7 @@ class ProgressBar(Callback):
     >>> history = net.fit(np.ones((8, 2)), np.ones(8), loss="mse", epochs=2, callbacks=[bar])
     """
 
+    on_one_rank = True
     may_differ = ("by_epoch", "leave")
 
     def __init__(self, *, by_epoch: bool = False, leave: bool = True) -> None:

@@ -27,7 +27,7 @@ def describe(trainer, feed, validation, epochs: int, batch_size: int) -> dict:
     import fastnet
     from fastnet import config
 
-    net, update = trainer.net, trainer.update
+    net, update, ranks = trainer.net, trainer.update, trainer.distributed
     clipping = {f"clip_{field.name}": getattr(update.clipping, field.name) for field in fields(update.clipping)}
     settings = {
         "layers": [[node.name, repr(node.layer)] for node in net.graph.nodes],
@@ -45,6 +45,8 @@ def describe(trainer, feed, validation, epochs: int, batch_size: int) -> dict:
         **clipping,
         "accumulate": update.accumulate,
         "average": None if update.average is None else repr(update.average.rule),
+        "microbatch": trainer.microbatch,
+        **({"ranks": ranks.size, "distributed": repr(ranks)} if trainer.in_pieces else {}),
         "fastnet": fastnet.__version__,
         "isa": config.isa(),
         "threads": config.get_num_threads(),

@@ -11,6 +11,7 @@ from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording
 from fastnet.training.faults import BAD_GRADIENT
 from fastnet.training.passes import ArrayPass
+from fastnet.training.pieces import Pieces
 
 __all__ = ["Feed", "Probe", "Sums", "evaluation_step", "training_step"]
 
@@ -76,54 +77,58 @@ class Feed:
             None if self.augmentation is None else self.augmentation.key(), self.scale,
         )  # fmt: skip
 
-    def record(self, recording: Recording, batch: int):
-        """Record the gather of `batch` samples; returns x, target and weights as tensors."""
+    def record(self, recording: Recording, batch: int, start: int = 0, piece: int = 0):
+        """Record the gather of `batch` samples; returns x, target and weights as tensors.
+
+        Of a batch in pieces `start` says where this one begins, and `piece` is its number.
+        """
         augmentation = self.augmentation
         if augmentation is not None and augmentation.on_images:
-            x = augmentation.record_gather(recording, self._source(recording, "x", self.x), (batch, *self.x.shape[1:]),
-                                           **self._numbers(self.x, self.checked, self.scale))  # fmt: skip
+            source = self._source(recording, "x", self.x, start)
+            x = augmentation.record_gather(recording, source, (batch, *self.x.shape[1:]), piece,
+                                           **self._numbers(self.x, self.checked, start, self.scale))  # fmt: skip
         else:
-            x = self._gather(recording, "x", self.x, batch, self.x.shape[1:], self.checked, self.scale)
+            x = self._gather(recording, "x", self.x, batch, self.x.shape[1:], self.checked, start, self.scale)
         if self.targets.is_labels:
             target = recording.tensor((batch,), np.int32)
             array = self.targets.array
             recording.call(
-                "gather_labels", **self._source(recording, "y", array), writes={"y": target}, work=4 * batch,
+                "gather_labels", **self._source(recording, "y", array, start), writes={"y": target}, work=4 * batch,
                 rows=batch, stride=_stride(array), kind=KINDS[array.dtype.name],
-                classes=self.targets.classes, start=0,
+                classes=self.targets.classes, start=start,
             )  # fmt: skip
         else:
-            target = self._gather(recording, "y", self.targets.array, batch, self.targets.shape, self.checked)
+            target = self._gather(recording, "y", self.targets.array, batch, self.targets.shape, self.checked, start)
         weights = None
         if self.weights is not None:
-            weights = self._gather(recording, "weights", self.weights, batch, (), self.checked)
+            weights = self._gather(recording, "weights", self.weights, batch, (), self.checked, start)
         if augmentation is not None:
-            return augmentation.record_mix(recording, x, target, self.targets.classes, weights)
+            return augmentation.record_mix(recording, x, target, self.targets.classes, weights, piece)
         return x, target, weights
 
-    def _source(self, recording, name, array):
+    def _source(self, recording, name, array, start):
         source = recording.outside(self.memories[name], array.shape, array.dtype)
-        order = recording.outside(self.memories["order"], (1,), np.int64) if self.ordered else None
+        order = recording.outside(self.memories["order"], (1,), np.int64, 8 * start) if self.ordered else None
         return {
             "reads": {"source": source, "order": order},
             "updates": {"control": recording.control_field()},
         }
 
     @staticmethod
-    def _numbers(array, check: bool, scale: float) -> dict:
+    def _numbers(array, check: bool, start: int, scale: float) -> dict:
         return {
             "stride": _stride(array),
             "kind": KINDS[array.dtype.name],
             "check": int(check),
-            "start": 0,
+            "start": start,  # where there is no order, which is shifted instead
             "scale": scale,
         }
 
-    def _gather(self, recording, name, array, batch, shape, check, scale=1.0):
+    def _gather(self, recording, name, array, batch, shape, check, start, scale=1.0):
         y = recording.tensor((batch, *shape))
         recording.call(
-            "gather", **self._source(recording, name, array), writes={"y": y}, work=4 * y.size,
-            rows=batch, width=y.size // batch, **self._numbers(array, check, scale),
+            "gather", **self._source(recording, name, array, start), writes={"y": y}, work=4 * y.size,
+            rows=batch, width=y.size // batch, **self._numbers(array, check, start, scale),
         )  # fmt: skip
         return y
 
@@ -156,12 +161,18 @@ class Sums:
 
     def record(self, recording: Recording, prediction, target, weights, head) -> None:
         """Record the calls that add a batch's loss and metrics; they do nothing after a bad step."""
+        self.record_loss(recording)
+        self.record_metrics(recording, prediction, target, weights, head)
+
+    def record_loss(self, recording: Recording) -> None:
         recording.call(
             "add_result",
             reads={"result": recording.control_field(ControlBlock.offset("loss"), shape=(2,)),
                    "control": recording.control_field()},
             updates={"totals": recording.outside(self.memory, (2,), np.float64)},
         )  # fmt: skip
+
+    def record_metrics(self, recording: Recording, prediction, target, weights, head) -> None:
         start = 2
         for metric, count in zip(self.metrics, self.counts[1:], strict=True):
             sums = recording.outside(self.memory, (count,), np.float64, 8 * start)
@@ -209,19 +220,26 @@ class Probe:
         """Behind the update."""
 
 
-def training_step(trainer, feed: Feed, batch: int, probes: tuple[Probe, ...] = ()) -> Program:
-    """Gather, forward, loss, backward, update, running statistics, metrics."""
+def training_step(trainer, feed: Feed, batch: int, probes: tuple[Probe, ...] = (), shares=None) -> Program:
+    """Gather, forward, loss, backward, update, running statistics, metrics.
+
+    With `shares`, the samples that each rank has of the batch, what is between the gather and the update is in pieces.
+    """
     graph, loss = trainer.net.graph, trainer.loss
     recording = Recording(trainer.net.dtype)
     parts = trainer.update.record_begin(recording, trainer.learning_rates)
-    x, target, weights = feed.record(recording, batch)
-    y = graph.record_forward(recording, x, True, trainer.net.seed)
-    for probe in probes:
-        probe.record_forward(recording, graph)
-    with recording.at("loss"):
-        dy = loss.record(recording, y, target, weights, gradient=True)
-    graph.record_backward(recording, dy)
-    record_checks(recording, graph)
+    if shares is None:
+        x, target, weights = feed.record(recording, batch)
+        y = graph.record_forward(recording, x, True, trainer.net.seed)
+        for probe in probes:
+            probe.record_forward(recording, graph)
+        with recording.at("loss"):
+            dy = loss.record(recording, y, target, weights, gradient=True)
+        graph.record_backward(recording, dy)
+        record_checks(recording, graph)
+        outputs = [(y, target, weights)]
+    else:
+        outputs = Pieces(trainer, recording, feed, shares).record(probes)
     for probe in probes:
         probe.record_gradients(recording, graph)
     trainer.update.record(recording, parts, batch)
@@ -229,7 +247,9 @@ def training_step(trainer, feed: Feed, batch: int, probes: tuple[Probe, ...] = (
         probe.record_update(recording, graph)
     recording.commit()
     with recording.at("metrics"):
-        trainer.sums.record(recording, y, target, weights, loss.head)
+        trainer.sums.record_loss(recording)
+        for output in outputs:
+            trainer.sums.record_metrics(recording, *output, loss.head)
     recording.call("step_end", updates={"control": recording.control_field()}, batch=batch)
     program = Program(recording, trainer.workspace, trainer.control, f"training with batches of {batch}")
     program.feed = feed

@@ -66,6 +66,7 @@ class TensorBoard(Callback):
     ['train']
     """
 
+    on_one_rank = True
     may_differ = ("directory", "histograms", "graph")
 
     def __init__(self, directory: Path, *, histograms: int = 1, graph: bool = True) -> None:

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fastnet import averages, checks, containers, labels, losses, optimizers, schedules
+from fastnet import averages, checks, losses, optimizers, schedules
+from fastnet.distributed import OneProcess, Ranks
 from fastnet.execution import Programs
 from fastnet.kernels import random
 from fastnet.metrics import get_all as get_all_metrics
 from fastnet.native.arena import Block
-from fastnet.native.calls import KeptPlans
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording, Workspace
-from fastnet.recording.clock import Clock
 from fastnet.training import callbacks as callback_module
 from fastnet.training import checkpoint
 from fastnet.training.faults import BAD_DATA, BAD_GRADIENT, Fault, find_fault
-from fastnet.training.fit import Fit, Unfinished
+from fastnet.training.fit import Fit
 from fastnet.training.fit_settings import FitSettings
 from fastnet.training.history import History
+from fastnet.training.place import Unfinished
+from fastnet.training.single_batches import SingleBatches
 from fastnet.training.steps import Feed, Sums, training_step
+from fastnet.training.together import begin_alike
 from fastnet.training.update import Clipping, Update
 
 if TYPE_CHECKING:
     from fastnet.network import Network
+    from fastnet.parameters import Segment
     from fastnet.training.callbacks import Callback
     from fastnet.types import (
         ArrayLike,
@@ -75,6 +78,12 @@ class Trainer:
         (Batch normalization sees the batches one by one; `apply_gradients` doesn't wait.)
     average : EMA or SWA, optional
         An average of the weights, which the network has when `fit` ends: see `WeightAverage`.
+    microbatch : int, optional
+        Batches are computed in pieces of so many samples, one after the other, and the pieces' gradients added in their order: a
+        step needs the memory of a piece. Random draws are keyed by the piece, batch normalization takes the statistics of each
+        piece (see `fastnet.distributed.OneProcess`), and running statistics the mean of the pieces'.
+    distributed : fastnet.distributed.MPI, optional
+        The processes that train together; `batch_size` is then that of all of them. See the page "Training on several machines".
 
     Attributes
     ----------
@@ -111,7 +120,8 @@ class Trainer:
 
     def __init__(self, net: Network, *, loss: LossLike, optimizer: OptimizerLike, metrics: Metrics = (),
                  clip_norm: float | None = None, clip_parameter_norm: float | None = None,
-                 clip_value: float | None = None, accumulate: int = 1, average: Average | None = None) -> None:  # fmt: skip
+                 clip_value: float | None = None, accumulate: int = 1, average: Average | None = None,
+                 microbatch: int | None = None, distributed: Ranks | None = None) -> None:  # fmt: skip
         self.net = net
         self.loss = losses.get(loss)
         self.loss.check_output(net.graph.output_shape)
@@ -122,6 +132,8 @@ class Trainer:
             self.optimizer, net.graph, Clipping.of(clip_norm, clip_parameter_norm, clip_value),
             checks.whole_number("accumulate", accumulate, least=1), averages.get(average),
         )  # fmt: skip
+        self.microbatch = None if microbatch is None else checks.whole_number("microbatch", microbatch, least=1)
+        self.distributed = _ranks(distributed, self.microbatch)
         self.history = History()
         self.control = ControlBlock()
         self.workspace = Workspace()
@@ -131,8 +143,7 @@ class Trainer:
         self._rates = np.frombuffer(self.learning_rates.block, np.float64).reshape(self.most_steps, sources)
         self.sums = Sums(self.metrics, net.graph.output_shape)
         self._programs = Programs()
-        self._kept = KeptPlans()
-        self._kept_for = None  # what they depend on: the configuration, and the block they work in
+        self._single = SingleBatches(self)
         self._states: dict[int, tuple] = {}
         self._rate_factor = 1.0
         self.fault: Fault | None = None
@@ -141,7 +152,15 @@ class Trainer:
         self.running: Fit | None = None
         self.unfinished: Unfinished | None = None
         self.resumed_from: str | None = None
-        self.run_id = os.urandom(8).hex()  # which its checkpoints have
+        self._gradients_of_pieces: dict[Segment, tuple[int, Memory]] = {}
+        self.run_id = self.distributed.from_first(os.urandom(8).hex())  # which its checkpoints have
+        begin_alike(self)
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether a step is recorded in pieces: with a `microbatch`, or several ranks."""
+        ranks = self.distributed
+        return self.microbatch is not None or ranks.size > 1 or ranks.batch_norm == "synchronized"
 
     @property
     def step(self) -> int:
@@ -210,8 +229,8 @@ class Trainer:
         checkpoint.save(self, path)
 
     @classmethod
-    def resume(cls, path: Path, *, custom_objects: Mapping[str, type] | None = None,
-               callbacks: Callbacks = ()) -> Trainer:  # fmt: skip
+    def resume(cls, path: Path, *, custom_objects: Mapping[str, type] | None = None, callbacks: Callbacks = (),
+               distributed: Ranks | None = None) -> Trainer:  # fmt: skip
         """The Trainer of a checkpoint, with its network, in the state that it was saved in.
 
         If a `fit` was running then, ``trainer.fit(x, y)`` goes on with it: the data are given again, and settings and callbacks are
@@ -228,6 +247,8 @@ class Trainer:
         callbacks : list of Callback, optional
             What takes the place of the fit's callbacks of the same class and gets their state: needed for those without
             ``config()``. The others are made anew; what is of a class that the fit had not comes behind them and begins.
+        distributed : fastnet.distributed.MPI, optional
+            As for the Trainer, of as many ranks as there are now; rank 0 reads the file. By default one process goes on.
 
         Raises
         ------
@@ -256,7 +277,7 @@ class Trainer:
         ...     print(trainer.unfinished)
         <fit of 5 epochs, interrupted behind sample 8 in epoch 2>
         """
-        return checkpoint.resume(cls, path, custom_objects, callbacks)
+        return checkpoint.resume(cls, path, custom_objects, callbacks, distributed)
 
     # One step at a time
 
@@ -275,52 +296,7 @@ class Trainer:
         FloatingPointError
             The loss or a gradient is not finite; nothing has changed.
         """
-        control = self.control
-        if not isinstance(x, np.ndarray):
-            containers.check_order("x", x, "y", y)
-        with self.net.lock:
-            control.cursor, control.samples = 0, sys.maxsize
-            if self.metrics:
-                self.sums.clear()
-            if sample_weight is not None or not self._repeat(x, y):
-                program = self._batch_program(x, y, sample_weight)
-                self.run(program, 1)
-            if control.status:
-                self.refuse(self._batch_program(x, y, sample_weight))
-            return self.sums.result() if self.metrics else {"loss": control.loss}
-
-    def _repeat(self, x, y) -> bool:
-        """Run the step that is kept for arrays of this form, if there is one; its gather checks their values."""
-        control, network = self.control, self.net.executor.control
-        self._fill_rates(1)
-        control.begin(network.forward)
-        try:
-            found = self._kept.run((Clock.time, self.workspace.block), (x, y), 2)
-        except (BufferError, TypeError, ValueError):
-            return False  # not arrays that a gather takes as they are: the checks say what is wrong
-        network.forward = control.forward
-        return found
-
-    def _batch_program(self, x, y, sample_weight) -> Program:
-        net = self.net
-        checked_x = labels.check_inputs("x", x, net.graph.input_shape)
-        targets = labels.form_of(self.loss, y, net.graph.output_shape)
-        labels.check_length("y", targets.array, "x", len(checked_x))
-        for metric in self.metrics:
-            metric.check(targets, net.graph.output_shape)
-        weights = None if sample_weight is None else labels.weights(sample_weight, len(checked_x), net.dtype)
-        feed = Feed(checked_x, targets, weights, ordered=False, checked=True)
-        program = self.program(feed, len(checked_x))
-        feed.bind(program)
-        if weights is None and checked_x is x and (targets.array is y or targets.array.base is y):
-            plan = program.replayable([program.feed.memories[name] for name in "xy"])
-            if plan is not None:
-                state = Clock.time, self.workspace.block
-                if state != self._kept_for:
-                    self._kept.clear()
-                    self._kept_for = state
-                self._kept.keep(state, (x, y), 2, *plan)
-        return program
+        return self._single.train(x, y, sample_weight)
 
     def apply_gradients(self) -> None:
         """One update from the gradients that `net.backward` left in the parameters, with clipping.
@@ -329,7 +305,11 @@ class Trainer:
         ------
         FloatingPointError
             A gradient is not finite; nothing has changed.
+        RuntimeError
+            The Trainer trains with other processes, whose gradients `net.backward` does not have.
         """
+        if self.distributed.size > 1:
+            raise RuntimeError("apply_gradients updates one process alone: with several ranks use train_on_batch")
         with self.net.lock:
             program = self._programs.get("apply", self._record_apply)
             # The forward count is the network's: its own forward has counted already.
@@ -353,24 +333,32 @@ class Trainer:
 
     # Programs
 
-    def program(self, feed: Feed, batch: int, probes=()) -> Program:
+    def program(self, feed: Feed, batch: int, probes=(), shares: tuple[int, ...] | None = None) -> Program:
         def make():
             with self.net.lock.recording:
-                return training_step(self, feed, batch, probes)
+                return training_step(self, feed, batch, probes, shares)
 
-        return self._programs.get((batch, feed.key(), probes), make)
+        return self._programs.get((batch, feed.key(), probes, shares), make)
+
+    def gradients_of_pieces(self, segment: Segment, pieces: int) -> Memory:
+        """Memory for the gradients of so many pieces of a batch, which all programs share."""
+        most, memory = self._gradients_of_pieces.get(segment, (-1, None))
+        if most < pieces:
+            memory = Memory("gradients of pieces", Block(pieces * segment.gradients.block.size))
+            self._gradients_of_pieces[segment] = pieces, memory
+        return memory
 
     def run(self, program: Program, steps: int) -> None:
         """Replay `steps` steps; the network's count of training forwards goes in and comes out."""
         control, network = self.control, self.net.executor.control
-        self._fill_rates(steps)
+        self.fill_rates(steps)
         control.begin(network.forward)
         try:
             program.run(n_steps=steps)
         finally:
             network.forward = control.forward
 
-    def _fill_rates(self, steps: int) -> None:
+    def fill_rates(self, steps: int) -> None:
         """Put the rates of the next steps where `step_begin` reads them."""
         for column, source in enumerate(self.update.sources):
             rates = source.learning_rate
@@ -386,9 +374,15 @@ class Trainer:
         if status in BAD_DATA:
             before = f" (the {self.step:,} updates before it stay)" if found and self.step else ""
             raise ValueError(f"{found or BAD_DATA[status]}; no weight has changed by this batch{before}")
-        error = FloatingPointError(str(find_fault(program, self.control)))
+        error = FloatingPointError(str(self.find_fault(program)))
         error.history = self.history
         raise error
+
+    def find_fault(self, program: Program) -> Fault:
+        """What was not finite in the step that has failed, on the first rank that finds it."""
+        fault = find_fault(program, self.control)
+        place = self.distributed.someone(None if fault.layer is None else (fault.layer, fault.kernel))
+        return fault if place is None else replace(fault, layer=place[0], kernel=place[1])
 
     # Many steps
 
@@ -434,20 +428,26 @@ class Trainer:
                 )
             callbacks = unfinished.callbacks
             validation = settings.validation if validation is None else validation
-        self.running = Fit(
-            self,
-            settings,
-            x,
-            y,
-            validation,
-            sample_weight,
-            callbacks,
-            verbose,
-            unfinished,
-            checks.flag("prefetch", prefetch),
-        )
         try:
-            self.running.run()
+            with self.distributed.together():
+                with self.distributed.agreeing():
+                    self.running = Fit(
+                        self, settings, x, y, validation, sample_weight, callbacks, verbose, unfinished,
+                        checks.flag("prefetch", prefetch),
+                    )  # fmt: skip
+                self.running.run()
         finally:
             self.running = None
         return self.history
+
+
+def _ranks(distributed: Ranks | None, microbatch: int | None) -> Ranks:
+    if distributed is None:
+        return OneProcess()
+    if not isinstance(distributed, Ranks):
+        raise TypeError(f"distributed must be fn.distributed.MPI() or OneProcess(); got {checks.describe(distributed)}")
+    if distributed.reduction == "exact" and distributed.size > 1 and microbatch is None:
+        raise ValueError(
+            'reduction="exact" adds the gradients of pieces of the batch: say their samples, microbatch=...'
+        )
+    return distributed
