@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastnet import checks, containers
-from fastnet.datasets.arrays import check_unpacked
 from fastnet.datasets.formats import first_bytes
-from fastnet.files import existing_file
+from fastnet.files import check_claim, existing_file
 
 if TYPE_CHECKING:
     from fastnet.types import Path
@@ -152,7 +151,7 @@ def _records(path: str, delimiter: str):
         try:
             for number, cells in enumerate(reader):
                 if is_gzipped and number % ROWS_PER_BLOCK == 0:
-                    check_unpacked(path, raw.tell(), packed)
+                    check_claim(path, raw.tell(), packed)
                 if cells and (len(cells) > 1 or cells[0].strip()):
                     yield reader.line_num, cells
         except csv.Error as error:

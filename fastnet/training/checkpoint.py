@@ -99,7 +99,7 @@ def resume(make, path, custom_objects, callbacks):
         content = {name: files.unpack(value, tensors) for name, value in document.items()}
         trainer = _trainer(make, content, custom_objects)
         unfinished = None if content["fit"] is None else _unfinished(content["fit"])
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) and error.args else error
         raise ValueError(f"{path}: cannot be read as a checkpoint: {reason}") from error
     if unfinished is not None:
@@ -127,8 +127,7 @@ def _check_kind(path: str, document: dict) -> None:
 
 
 def _trainer(make, content: dict, custom_objects):
-    net = files.find_class("Network").from_description(content["network"], custom_objects)
-    net.load_state_dict(content["weights"])
+    net = files.find_class("Network").from_description(content["network"], content["weights"], custom_objects)
     settings = content["trainer"]
     objects = {
         name: None if settings[name] is None else files.from_config(settings[name], custom_objects)

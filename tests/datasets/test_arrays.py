@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from fastnet.datasets import arrays, read_idx, read_idx_folder, read_npz
+from fastnet.datasets import read_idx, read_idx_folder, read_npz
 
 CODES = {"uint8": 0x08, "int8": 0x09, "int16": 0x0B, "int32": 0x0C, "float32": 0x0D, "float64": 0x0E}
 
@@ -76,7 +76,7 @@ def test_idx_headers_that_claim_too_much(tmp_path, packed):
 
 
 def test_bombs_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(arrays, "UNPACKED_BYTES", 100_000)
+    monkeypatch.setattr("fastnet.files.limits.FLOOR", 100_000)
     zeros = np.zeros(1_000_000, "uint8")
     (tmp_path / "a").write_bytes(gzip.compress(idx_bytes(zeros)))
     with pytest.raises(ValueError, match="store it without compression"):
