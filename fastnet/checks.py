@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-
 # A comparison takes time in proportion to the product of the lengths, and both names may come from a file.
 LONGEST_NAME, MOST_NAMES = 100, 1000
 

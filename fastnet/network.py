@@ -652,14 +652,11 @@ def load(path: Path, *, custom_objects: Mapping[str, type] | None = None) -> Net
         The file is damaged, foreign, of a newer format, or needs a class that is not known.
     """
     tensors, data = files.read_safetensors(path)
-    try:
+    with files.taken_up(f"{path}: cannot be read as a fastnet network"):
         if data.get("kind") != network_data.KIND:
             hint = "; fn.Trainer.resume reads it" if data.get("kind") == "checkpoint" else ""
             raise ValueError(f"it holds a {data.get('kind')!r}, not a network{hint}")
-        net = Network.from_description(data, tensors, custom_objects)
-    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-        raise ValueError(f"{path}: cannot be read as a fastnet network: {error}") from error
-    return net
+        return Network.from_description(data, tensors, custom_objects)
 
 
 def _run_alone(layer: Layer, x: Any) -> Network:

@@ -18,7 +18,7 @@ import numpy as np
 
 from fastnet import checks
 from fastnet.datasets.npy_header import read_npy_header
-from fastnet.files import check_claim, existing_file, missing_file, opened_archive
+from fastnet.files import check_claim, check_inside, existing_file, missing_file, opened_archive
 
 if TYPE_CHECKING:
     from fastnet.types import Array, Path
@@ -180,7 +180,7 @@ def read_idx_folder(path: Path) -> dict[str, Array]:
             raise ValueError(f"{path} is a folder without a file such as {kind}; it must hold images and labels")
     if ("x_test" in files) != ("y_test" in files):
         raise ValueError(f"{path} has only half of a test part: {files.get('x_test') or files.get('y_test')}")
-    return {key: read_idx(os.path.join(path, name)) for key, name in files.items()}
+    return {key: read_idx(check_inside(path, name, f"{path} has a link to")) for key, name in files.items()}
 
 
 def _is_test(name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.files import check_claim, existing_file, missing_file
+from fastnet.files import check_claim, check_inside, existing_file, missing_file
 
 __all__ = ["EXTENSIONS", "decode", "find_classes", "find_images", "find_parts", "read_header"]
 
@@ -40,19 +40,24 @@ def pillow():
 def subfolders(path: str) -> list[str]:
     """Names, sorted; hidden ones are left out."""
     with os.scandir(path) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        found = sorted((entry.name, entry.is_symlink()) for entry in entries if entry.is_dir() and entry.name[0] != ".")
+    for name in (name for name, is_link in found if is_link):
+        check_inside(path, name, f"{path} has a link to")
+    return [name for name, _ in found]
 
 
 def find_images(path: str) -> list[str]:
     """Files with the extension of an image in a folder and those below it, sorted; hidden ones are left out."""
     found = []
-    for folder, below, names in os.walk(path):
+    for folder, below, names in os.walk(path):  # which does not follow links to folders
         below[:] = sorted(name for name in below if not name.startswith("."))
         found += [
             os.path.join(folder, name)
             for name in sorted(names)
             if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
         ]
+    for file in filter(os.path.islink, found):
+        check_inside(path, os.path.abspath(file), f"{path} has a link to")
     return found
 
 

@@ -19,7 +19,7 @@ from fastnet.datasets.images import Images
 from fastnet.datasets.inputs import ArrayInputs, TableInputs, raw_array
 from fastnet.datasets.split import split_rows
 from fastnet.datasets.table import Table, read_csv
-from fastnet.files import existing_file
+from fastnet.files import check_claim, existing_file
 
 if TYPE_CHECKING:
     from fastnet.types import Array, Path
@@ -237,6 +237,9 @@ def _from_table(table: Table, target, task, missing, test, seed) -> Dataset:
     names = [name for name in table if name != target]
     encoder_target = TARGETS[task].fit(target, y)
     encoder = Encoder(TableInputs.fit(table, names, train_rows, missing), encoder_target)
+    if table.path is not None:
+        claimed = 4 * table.length * encoder.inputs.width()
+        check_claim(table.path, claimed, os.path.getsize(table.path), "leave out columns with many categories")
     x = encoder.transform(table)
     y = encoder.encode_target(y)
     if test_rows is None:

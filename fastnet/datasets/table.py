@@ -10,6 +10,7 @@ import itertools
 import os
 import re
 import zlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -173,12 +174,13 @@ def _delimiter(path: str) -> str:
 
 def _header(path: str, cells: list[str]) -> list[str]:
     names = [cell.strip() for cell in cells]
+    counts = Counter(names)
     for position, name in enumerate(names, 1):
         if not name:
             raise ValueError(
                 f"{path}: column {position} has no name in the header (pandas writes its index so; leave it out)"
             )
-        if names.count(name) > 1:
+        if counts[name] > 1:
             raise ValueError(f"{path}: the header has two columns {name!r}")
     if all(_is_number(name) for name in names):
         raise ValueError(f"{path} has no header: its first line must name the columns; got {', '.join(names[:5])}")

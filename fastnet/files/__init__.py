@@ -13,7 +13,7 @@ from fastnet.files.atomic import (
     write_csv,
 )
 from fastnet.files.documents import parse_json, plain, read_json, read_rows, write_json
-from fastnet.files.limits import allowed, check_claim, check_inside
+from fastnet.files.limits import allowed, check_claim, check_inside, taken_up
 from fastnet.files.registry import class_name, find_class, from_config, register, to_config
 from fastnet.files.tensors import read_metadata, read_safetensors, write_safetensors
 from fastnet.files.values import pack, unpack
@@ -41,6 +41,7 @@ __all__ = [
     "read_rows",
     "read_safetensors",
     "register",
+    "taken_up",
     "to_config",
     "unpack",
     "write_bytes",

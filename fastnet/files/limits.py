@@ -5,13 +5,15 @@ All readers of files ask here, so that a file that comes from a stranger is boun
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fastnet.types import Path
 
-__all__ = ["allowed", "check_claim", "check_inside"]
+__all__ = ["allowed", "check_claim", "check_inside", "taken_up"]
 
 # What the content of a file may take in memory: this many bytes, which are as many colours as Pillow takes for no
 # bomb (89 million pixels), or this many times the file's size. Real data packs 2 to 50 times.
@@ -55,3 +57,24 @@ def check_inside(directory: Path, path: Path, what: str) -> str:
     if not inside:
         raise ValueError(f"{what} {os.fspath(path)!r}, which is not in the directory {directory}")
     return real
+
+
+@contextlib.contextmanager
+def taken_up(what: str) -> Iterator[None]:
+    """Where objects are made of what a file says: whatever they find wrong with it becomes one error that names the file.
+
+    Parameters
+    ----------
+    what : str
+        The file, and what is wrong then: "a.safetensors cannot be read as a checkpoint".
+
+    Raises
+    ------
+    ValueError
+        In the place of errors about missing keys, types, numbers out of range.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) and error.args else error
+        raise ValueError(f"{what}: {reason}") from error

@@ -95,13 +95,10 @@ def resume(make, path, custom_objects, callbacks):
     else:
         tensors, document = files.read_safetensors(path)
     _check_kind(path, document)
-    try:
+    with files.taken_up(f"{path}: cannot be read as a checkpoint"):
         content = {name: files.unpack(value, tensors) for name, value in document.items()}
         trainer = _trainer(make, content, custom_objects)
         unfinished = None if content["fit"] is None else _unfinished(content["fit"])
-    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) and error.args else error
-        raise ValueError(f"{path}: cannot be read as a checkpoint: {reason}") from error
     if unfinished is not None:
         unfinished.callbacks, unfinished.states = _callbacks(content["fit"], custom_objects, callbacks)
         place, before = unfinished.place, len(unfinished.states)

@@ -99,7 +99,7 @@ def _other(rng: random.Random, value: Any) -> Any:
     if isinstance(value, int):
         return rng.choice([mutate_number(rng, value), mutate_number(rng, value), float(value % 1000), None, [value]])
     if isinstance(value, float):
-        return rng.choice([*FLOATS, int(value), None])
+        return rng.choice([*FLOATS, value * 2, None])
     if isinstance(value, str):
         return rng.choice([value + "1", value[:-1], value * 2, rng.choice(TEXTS), None, 0, [value]])
     if isinstance(value, list):

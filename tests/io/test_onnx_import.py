@@ -11,7 +11,7 @@ import onnx_networks  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 import fastnet as fn  # noqa: E402
-from fastnet.io.onnx.importing import folding  # noqa: E402
+from fastnet.io.onnx.importing.graph import SHARE  # noqa: E402
 
 WEIGHT = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
 
@@ -360,7 +360,7 @@ def test_many_constants_together_are_not_computed_either():
     model = graph(nodes, ("n", 4), {"one": np.ones(1, "f"), "shape": np.int64([60_000])})
     with pytest.raises(ValueError, match="too large for a file of this size"):
         fn.io.onnx.load(model)
-    assert count > folding.SHARE
+    assert count > SHARE
 
 
 def test_an_input_that_claims_to_be_huge_takes_no_memory():

@@ -214,8 +214,8 @@ def _read_safetensors(path: str) -> tuple[dict[str, Stored], list[str] | None]:
 
 def _order(text: str | None) -> list[str] | None:
     try:
-        order = json.loads(text or "null")
-    except (ValueError, RecursionError):
+        order = files.parse_json(text or "null")
+    except ValueError:
         return None
     return order if isinstance(order, list) and all(isinstance(name, str) for name in order) else None
 
