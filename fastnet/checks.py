@@ -8,11 +8,13 @@ import math
 import numbers
 import operator
 import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+PLAIN_DTYPE = re.compile(r"[<>=|]?[?A-Za-z][A-Za-z0-9]{0,20}", re.ASCII)
 # A comparison takes time in proportion to the product of the lengths, and both names may come from a file.
 LONGEST_NAME, MOST_NAMES = 100, 1000
 
@@ -102,10 +104,23 @@ def path(argument: str, value: Any) -> str:
     return text
 
 
+def plain_dtype(value: Any) -> np.dtype:
+    """NumPy's dtype of a type, or of a name such as "float32" or "<f4".
+
+    Raises
+    ------
+    TypeError
+        There is none. In texts with commas and brackets, which stand for several fields, NumPy evaluates numbers.
+    """
+    if isinstance(value, str) and not PLAIN_DTYPE.fullmatch(value):
+        raise TypeError(f"{value!r} is not the name of a dtype")
+    return np.dtype(value)
+
+
 def dtype_name(argument: str, value: Any) -> str:
     """ "float32" or "float64" for what NumPy takes as that dtype."""
     try:
-        name = np.dtype(value).name
+        name = plain_dtype(value).name
     except TypeError:
         raise TypeError(f"{argument} must be 'float32' or 'float64'; got {describe(value)}") from None
     if name not in ("float32", "float64"):

@@ -148,7 +148,9 @@ def _read_idx(path: str, file, packed: int, is_gzipped: bool) -> np.ndarray:
     try:
         array = np.frombuffer(content, dtype).reshape(shape)
     except ValueError:
-        raise ValueError(f"{path} is damaged: no array can have the {axes} axes that its header says, {shape}") from None
+        raise ValueError(
+            f"{path} is damaged: no array can have the {axes} axes that its header says, {shape}"
+        ) from None
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 

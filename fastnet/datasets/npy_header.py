@@ -54,7 +54,9 @@ def _items(text: str) -> dict[str, str]:
         item = ITEM.match(text, at)
         if item is None:
             raise ValueError("its header has something else than shape, order and dtype")
-        name = "descr" if item["structured"] else next(key for key in ("descr", "order", "shape") if item[key] is not None)
+        name = (
+            "descr" if item["structured"] else next(key for key in ("descr", "order", "shape") if item[key] is not None)
+        )
         if name in found:
             raise ValueError("its header says something twice")
         found[name] = item["structured"] or item[name]

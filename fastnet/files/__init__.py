@@ -1,6 +1,6 @@
 """Files: atomic writing, safetensors with one JSON document, and the classes that files may name."""
 
-from fastnet.files.archives import opened_archive
+from fastnet.files.archives import is_archive, opened_archive
 from fastnet.files.atomic import (
     append_bytes,
     csv_text,
@@ -30,6 +30,7 @@ __all__ = [
     "find_class",
     "from_config",
     "holds_something",
+    "is_archive",
     "make_directory",
     "missing_file",
     "opened_archive",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from fastnet.files.limits import check_claim
 
-__all__ = ["opened_archive"]
+__all__ = ["is_archive", "opened_archive"]
 
 # What zipfile raises for archives that are none; OSError for offsets before the file's start, RuntimeError for
 # encrypted members, and the others for fields of headers that make no sense.
@@ -28,6 +28,14 @@ DAMAGED = (
     IndexError,
 )
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def is_archive(path: str) -> bool:
+    """Whether a file ends as zip archives do, one that nobody can open among them."""
+    try:
+        return zipfile.is_zipfile(path)
+    except DAMAGED:
+        return True
 
 
 @contextlib.contextmanager
@@ -51,7 +59,9 @@ def opened_archive(path: str, what: str) -> Iterator[zipfile.ZipFile]:
             check_claim(path, sum(member.file_size for member in members), os.path.getsize(path))
             for member in members:
                 if member.compress_type not in PACKINGS:
-                    raise zipfile.BadZipFile(f"the member {member.filename!r} is packed in a way that is not used there")
+                    raise zipfile.BadZipFile(
+                        f"the member {member.filename!r} is packed in a way that is not used there"
+                    )
             yield archive
     except DAMAGED as error:
         raise ValueError(f"{path} is not {what}, or damaged or cut short: {error}") from None

@@ -26,7 +26,9 @@ def allowed(size: int) -> int:
     return max(FLOOR, RATIO * size)
 
 
-def check_claim(path: Path, claimed: int, size: int, hint: str = "if it is right, store it without compression") -> None:
+def check_claim(
+    path: Path, claimed: int, size: int, hint: str = "if it is right, store it without compression"
+) -> None:
     """Refuse a file that claims to hold more than its size bears out, before memory is taken for it.
 
     Raises

@@ -140,7 +140,8 @@ def _table(path: str) -> dict[str, np.ndarray]:
     if rows and not set(COLUMNS) <= set(texts):
         raise ValueError(f"{path} is damaged: it has no column {sorted(set(COLUMNS) - set(texts))[0]!r}")
     return {
-        name: np.array(values, object) if name in ("name", "kind") else _numbers(path, values) for name, values in texts.items()
+        name: np.array(values, object) if name in ("name", "kind") else _numbers(path, values)
+        for name, values in texts.items()
     }
 
 

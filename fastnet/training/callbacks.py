@@ -31,6 +31,8 @@ class Callback:
 
     #: Settings that `Trainer.resume` may be given others of, as they don't decide what is learned.
     may_differ: tuple[str, ...] = ()
+    #: Attributes that say where it writes: made anew by `Trainer.resume`, it may do so beside the checkpoint alone.
+    writes_to: tuple[str, ...] = ()
 
     def on_train_begin(self, trainer: Trainer, logs: Figures) -> None:
         """Before the first epoch; in a training that goes on from a checkpoint, too, before `restore_state`."""

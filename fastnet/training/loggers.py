@@ -27,6 +27,7 @@ class _EpochLogger(Callback):
     """
 
     may_differ = ("path", "append")
+    writes_to = ("path",)
 
     def __init__(self, path: Path, *, append: bool = False) -> None:
         self.path = checks.path("path", path)

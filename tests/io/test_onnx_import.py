@@ -297,10 +297,10 @@ def test_no_file_outside_of_the_directory_is_read(location, tmp_path):
     (tmp_path / "secret.bin").write_bytes(WEIGHT.tobytes())
     path = external(tmp_path, location=location)
     os.symlink(tmp_path / "secret.bin", tmp_path / "model" / "link.bin")
-    with pytest.raises(ValueError, match="which is not in the model's directory"):
+    with pytest.raises(ValueError, match="which is not in the (model's )?directory"):
         fn.io.onnx.load(path)
     path = external(tmp_path, location=str(tmp_path / "secret.bin"))
-    with pytest.raises(ValueError, match="which is not in the model's directory"):
+    with pytest.raises(ValueError, match="which is not in the (model's )?directory"):
         fn.io.onnx.load(path)
 
 

@@ -75,7 +75,9 @@ def read(path: str):
     try:
         root = _inside(h5py, file, "model_weights") if "model_weights" in file else file
         if "layer_names" in root.attrs or "layer_names0" in root.attrs:
-            description = description or _parsed(_attribute(file.attrs, "model_config") if "model_config" in file.attrs else None)
+            description = description or _parsed(
+                _attribute(file.attrs, "model_config") if "model_config" in file.attrs else None
+            )
             return file, _by_names(h5py, root, description)
         return file, _by_classes(h5py, file, description)
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, OSError) as error:
@@ -229,7 +231,10 @@ def _inside(h5py, group, path: str):
 
 def _stored(h5py, name: str, item) -> Stored:
     fault = ""
-    bfloat16 = _text(_attribute(item.attrs, "dtype") if "dtype" in item.attrs else "") == "bfloat16" and item.dtype.itemsize == 2
+    bfloat16 = (
+        _text(_attribute(item.attrs, "dtype") if "dtype" in item.attrs else "") == "bfloat16"
+        and item.dtype.itemsize == 2
+    )
     if item.shape is None or item.is_virtual or item.external:
         fault = "an array that lies elsewhere"
     elif item.chunks and math.prod(item.chunks) > math.prod(item.shape) + SMALL_CHUNK:

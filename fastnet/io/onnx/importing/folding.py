@@ -42,7 +42,13 @@ def fold(graph: Graph, operation: Operation) -> bool:
             graph.spend(sum(array.size for array in arrays if array is not None))
         result = _numbers(function(_Limited(graph, operation), *map(_numbers, arrays)))
         graph.spend(result.size)
-    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:  # of None, where an input is missing
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        AttributeError,
+    ) as error:  # of None, where an input is missing
         raise ValueError(f"{operation.title()} can't be computed: {error}") from None
     graph.constants[operation.outputs[0]] = result
     return True
