@@ -12,15 +12,24 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from fastnet.files import limits
 
+try:
+    import resource
+except ModuleNotFoundError:  # on Windows
+    resource = None
+
 #: What a loader may raise for a file: all else is a fault of the loader. (UnsupportedError is a ValueError.)
 DOCUMENTED = (ValueError, OSError)
-SECONDS = 10.0  # for inputs of at most `LARGEST` bytes, on a busy machine
-LARGEST = 1 << 16
+SECONDS = 10.0  # for inputs of some KB, on a busy machine
+SMALL = 128 << 20  # bytes: while a process never had more memory, an input has not taken more
 #: Files of tests are in memory where there is such a place, so that a disk has no part in it.
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+REFUSED = object()
 
 
 class Broken(Exception):  # noqa: N818
@@ -44,8 +53,8 @@ def write(path: str, data: bytes) -> str:
     return path
 
 
-def load(loader: Callable[..., object], size: int, *arguments, **settings) -> object | None:
-    """What a loader makes of a file of `size` bytes; None where it refuses it as it may.
+def load(loader: Callable[..., Any], size: int, *arguments, **settings) -> Any:
+    """What a loader makes of a file of `size` bytes; `REFUSED` where it raises what it may.
 
     Raises
     ------
@@ -59,14 +68,16 @@ def load(loader: Callable[..., object], size: int, *arguments, **settings) -> ob
         except DOCUMENTED as error:
             if not str(error):
                 raise Broken(f"{type(error).__name__} without a message") from error
-            return None
+            return REFUSED
         except Exception as error:
             raise Broken(f"{type(error).__name__} is no documented error: {error}") from error
 
 
 @contextlib.contextmanager
 def _bounded(size: int) -> Iterator[None]:
-    before = _reset_peak()
+    if _peak() > SMALL:
+        _reset_peak()
+    before = _peak()
     began = time.perf_counter()
     yield
     seconds = time.perf_counter() - began
@@ -77,24 +88,16 @@ def _bounded(size: int) -> Iterator[None]:
         raise Broken(f"it took {taken:,} bytes of memory for a file of {size:,}")
 
 
-# Linux counts the most memory that a process had since a number was written to a file; elsewhere nothing is measured.
+def _peak() -> int:
+    """The most bytes of memory that the process has had, since `_reset_peak` where that can be; 0 where it is not known."""
+    return 0 if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _reset_peak() -> int:
-    """Begin to count the most memory anew; returns what is in use."""
+def _reset_peak() -> bool:
+    """Begin to count the most memory anew, which takes Linux a while; whether it can be."""
     try:
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")
     except OSError:
-        return 0
-    return _peak()
-
-
-def _peak() -> int:
-    try:
-        with open("/proc/self/status", "rb") as file:
-            status = file.read()
-    except OSError:
-        return 0
-    place = status.find(b"VmHWM:")
-    return int(status[place + 6 : status.index(b"kB", place)]) * 1024 if place >= 0 else 0
+        return False
+    return True

@@ -1,13 +1,27 @@
 """A module for each kind of file that fastnet reads.
 
-Each has ``seeds() -> list[bytes]`` (files that our own writers, or those of the format's programs, have made), ``check(data)`` (which
-loads them, and raises `harness.Broken` where the loader does not keep its promises), ``mutate(rng, data) -> bytes`` (a change
+Each has ``seeds() -> list[bytes]`` (files that our own writers, or those of the format's programs, have made), ``check(data) -> bool`` (which
+loads one, says whether it was taken, and raises `harness.Broken` where the loader does not keep its promises), ``mutate(rng, data) -> bytes`` (a change
 that keeps the checksums and headers which plain changes of bytes would break), and ``DICTIONARY`` (texts that mean something there).
 """
 
 import importlib
 
-NAMES = ("model", "checkpoint", "onnx_file", "idx", "npz", "npy", "csv_table", "image", "torch_file", "torch_tensors", "keras_file", "run")
+#: The targets, with the package that a target's files need.
+NAMES = {
+    "model": None,
+    "checkpoint": None,
+    "onnx_file": "onnx",
+    "idx": None,
+    "npz": None,
+    "npy": None,
+    "csv_table": None,
+    "image": "PIL",
+    "torch_file": "torch",
+    "torch_tensors": None,
+    "keras_file": "h5py",
+    "run": None,
+}
 
 
 def target(name: str):

@@ -9,7 +9,18 @@ from fuzz import harness, tensor_files
 
 import fastnet as fn
 
-DICTIONARY = [b'"optimizer"', b'"average"', b'"fit"', b'"callbacks"', b'"array"', b'"scalar"', b'"tuple"', b'"set"', b'"dict"', b'"float"']
+DICTIONARY = [
+    b'"optimizer"',
+    b'"average"',
+    b'"fit"',
+    b'"callbacks"',
+    b'"array"',
+    b'"scalar"',
+    b'"tuple"',
+    b'"set"',
+    b'"dict"',
+    b'"float"',
+]
 mutate = tensor_files.mutate
 PATH = os.path.join(harness.folder(), "checkpoint.safetensors")
 
@@ -33,7 +44,10 @@ def seeds() -> list[bytes]:
     for settings, inside in (
         ({"optimizer": "sgd"}, False),
         ({"optimizer": fn.Adam(1e-3), "metrics": ["accuracy"], "clip_norm": 1.0}, True),
-        ({"optimizer": fn.SGD(fn.schedules.Cosine(0.1, 10), momentum=0.9), "average": fn.EMA(0.9), "accumulate": 2}, False),
+        (
+            {"optimizer": fn.SGD(fn.schedules.Cosine(0.1, 10), momentum=0.9), "average": fn.EMA(0.9), "accumulate": 2},
+            False,
+        ),
     ):
         net = fn.Network([fn.Dense(2)], input_shape=(3,), seed=0)
         trainer = fn.Trainer(net, loss="softmax_cross_entropy", **settings)
@@ -46,7 +60,6 @@ def seeds() -> list[bytes]:
     return found
 
 
-def check(data: bytes) -> None:
-    harness.load(
-        fn.Trainer.resume, len(data), harness.write(PATH, data), custom_objects={"_SaveIn": _SaveIn}
-    )
+def check(data: bytes) -> bool:
+    path = harness.write(PATH, data)
+    return harness.load(fn.Trainer.resume, len(data), path, custom_objects={"_SaveIn": _SaveIn}) is not harness.REFUSED

@@ -19,7 +19,15 @@ from fuzz.mutation import mutate_bytes, mutate_json
 
 import fastnet as fn
 
-DICTIONARY = [b'"vars"', b'"layer_names"', b'"weight_names"', b'"layers/dense/vars/0"', b'"class_name"', b'"epsilon"', b'"float32"']
+DICTIONARY = [
+    b'"vars"',
+    b'"layer_names"',
+    b'"weight_names"',
+    b'"layers/dense/vars/0"',
+    b'"class_name"',
+    b'"epsilon"',
+    b'"float32"',
+]
 NET = fn.Network([fn.Dense(2), fn.BatchNorm()], input_shape=(3,), seed=0)
 FOLDER = harness.folder()
 SHAPES = {"kernel": [3, 2], "bias": [2], "gamma": [2], "beta": [2], "moving_mean": [2], "moving_variance": [2]}
@@ -28,7 +36,10 @@ CONFIG = {
     "config": {
         "layers": [
             {"class_name": "Dense", "config": {"name": "dense", "units": 2}},
-            {"class_name": "BatchNormalization", "config": {"name": "bn", "epsilon": 1e-5, "scale": True, "center": True}},
+            {
+                "class_name": "BatchNormalization",
+                "config": {"name": "bn", "epsilon": 1e-5, "scale": True, "center": True},
+            },
         ]
     }
 }
@@ -38,10 +49,18 @@ MOST = 1 << 20  # elements of an array that is written
 def seeds() -> list[bytes]:
     numbered = {
         f"layers/{layer}/vars/{i}": {"shape": SHAPES[name], "dtype": "float32"}
-        for layer, names in LAYERS.items() for i, name in enumerate(names)
-    }  # fmt: skip
-    named = {f"{layer}/{layer}/{name}:0": {"shape": SHAPES[name], "dtype": "float32"} for layer, names in LAYERS.items() for name in names}
-    attributes = [["", "layer_names", list(LAYERS)], *[[layer, "weight_names", [f"{layer}/{n}:0" for n in names]] for layer, names in LAYERS.items()]]
+        for layer, names in LAYERS.items()
+        for i, name in enumerate(names)
+    }
+    named = {
+        f"{layer}/{layer}/{name}:0": {"shape": SHAPES[name], "dtype": "float32"}
+        for layer, names in LAYERS.items()
+        for name in names
+    }
+    attributes = [
+        ["", "layer_names", list(LAYERS)],
+        *[[layer, "weight_names", [f"{layer}/{n}:0" for n in names]] for layer, names in LAYERS.items()],
+    ]
     attributes.append(["", "model_config", json.dumps(CONFIG)])
     documents = [
         {"arrays": numbered, "attributes": [], "links": [], "config": None},
@@ -82,9 +101,10 @@ def _write(document) -> tuple[str, bytes]:
     return "weights.keras", archive.getvalue()
 
 
-def check(data: bytes) -> None:
+def check(data: bytes) -> bool:
     try:
         name, content = _write(json.loads(data))
     except Exception:
-        return  # h5py does not write that
-    harness.load(fn.io.load_keras_weights, len(content), NET, harness.write(os.path.join(FOLDER, name), content))
+        return False  # h5py does not write that
+    path = harness.write(os.path.join(FOLDER, name), content)
+    return harness.load(fn.io.load_keras_weights, len(content), NET, path) is not harness.REFUSED

@@ -15,7 +15,10 @@ from fastnet.cli.compare import compared
 from fastnet.files.runs import FINDINGS, HEALTH, HISTORY, MARK
 from fastnet.reports.run import read_run
 
-DICTIONARY = [name.encode() for name in (MARK, HISTORY, FINDINGS, HEALTH, "options", "results", "epochs", "evidence", "update_ratio")]
+DICTIONARY = [
+    name.encode()
+    for name in (MARK, HISTORY, FINDINGS, HEALTH, "options", "results", "epochs", "evidence", "update_ratio")
+]
 FOLDER = harness.folder()
 NET = fn.Network([fn.Dense(2)], input_shape=(3,), seed=0)
 
@@ -30,12 +33,26 @@ def seeds() -> list[bytes]:
     for name in (HISTORY, HEALTH):
         with open(os.path.join(FOLDER, name), encoding="utf-8", newline="") as file:
             texts[name] = file.read()
-    finding = {"code": "dead-relu", "severity": "warning", "where": "dense_1", "message": "m", "remedy": "r", "evidence": {"a": 1.0}}
+    finding = {
+        "code": "dead-relu",
+        "severity": "warning",
+        "layer": "dense_1",
+        "step": 3,
+        "evidence": {"a": None},
+        "meaning": "m",
+        "remedy": "r",
+    }
     texts[FINDINGS] = [finding, *[item.to_dict() for item in history.findings]]
     texts[MARK] = {
-        "options": {"data": None, "epochs": 2, "batch_size": 4}, "epochs": 2, "seconds": 1.5, "stopped": None, "samples": {"train": 8, "test": 2},
-        "results": {"loss": 0.5, "accuracy": 0.5}, "learning_rates": [1e-3, 1e-3], "command": "fastnet train",
-    }  # fmt: skip
+        "options": {"data": None, "epochs": 2, "batch_size": 4},
+        "epochs": 2,
+        "seconds": 1.5,
+        "stopped": None,
+        "samples": {"train": 8, "test": 2},
+        "results": {"loss": 0.5, "accuracy": 0.5},
+        "learning_rates": [1e-3, 1e-3],
+        "command": "fastnet train",
+    }
     short = {name: text for name, text in texts.items() if name != HEALTH}
     return [json.dumps(part).encode() for part in (texts, short)]
 
@@ -52,7 +69,9 @@ def mutate(rng: random.Random, data: bytes) -> bytes:
     if isinstance(texts[name], str):
         cells = texts[name].split(",")
         if rng.random() < 0.5:
-            cells[rng.randrange(len(cells))] = rng.choice(["", "nan", "inf", "-1", "1e999", "x", "\n", '"', "\x00", "9" * 400])
+            cells[rng.randrange(len(cells))] = rng.choice(
+                ["", "nan", "inf", "-1", "1e999", "x", "\n", '"', "\x00", "9" * 400]
+            )
             texts[name] = ",".join(cells)
         else:
             texts[name] = mutate_bytes(rng, texts[name].encode("utf-8", "replace")).decode("latin-1")
@@ -61,7 +80,7 @@ def mutate(rng: random.Random, data: bytes) -> bytes:
     return json.dumps(texts).encode()[: 1 << 16]
 
 
-def check(data: bytes) -> None:
+def check(data: bytes) -> bool:
     try:
         texts = json.loads(data)
     except (ValueError, RecursionError):
@@ -75,5 +94,5 @@ def check(data: bytes) -> None:
             harness.write(path, text.encode("utf-8", "surrogatepass"))
         elif os.path.exists(path):
             os.unlink(path)
-    harness.load(read_run, len(data), FOLDER, NET)
-    harness.load(compared, len(data), [FOLDER, FOLDER])
+    found = [harness.load(read_run, len(data), FOLDER, NET), harness.load(compared, len(data), [FOLDER, FOLDER])]
+    return harness.REFUSED not in found

@@ -13,7 +13,16 @@ from fuzz.mutation import mutate_bytes, mutate_json
 
 import fastnet as fn
 
-DICTIONARY = [b'"dtype"', b'"shape"', b'"data_offsets"', b"__metadata__", b'"BF16"', b'"F8_E4M3"', b"0.weight", b"module."]
+DICTIONARY = [
+    b'"dtype"',
+    b'"shape"',
+    b'"data_offsets"',
+    b"__metadata__",
+    b'"BF16"',
+    b'"F8_E4M3"',
+    b"0.weight",
+    b"module.",
+]
 NET = fn.Network([fn.Dense(2), fn.BatchNorm()], input_shape=(3,), seed=0)
 PATH = os.path.join(harness.folder(), "weights.safetensors")
 
@@ -22,8 +31,19 @@ def seeds() -> list[bytes]:
     fn.io.save_torch_state_dict(NET, PATH)
     with open(PATH, "rb") as file:
         found = file.read()
-    header = {"0.weight": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, 12]}, "0.bias": {"dtype": "F16", "shape": [2], "data_offsets": [12, 16]}}
-    return [found, _file(header, np.zeros(8, "<u2").tobytes())]
+    header, end = {}, 0
+    for name, shape in (
+        ("0.weight", [2, 3]),
+        ("0.bias", [2]),
+        *((f"1.{part}", [2]) for part in ("weight", "bias", "running_mean", "running_var")),
+    ):
+        size = 2 * int(np.prod(shape))
+        header[name] = {
+            "dtype": "F16" if name == "0.bias" else "BF16",
+            "shape": shape,
+            "data_offsets": [end, end := end + size],
+        }
+    return [found, _file(header, bytes(end))]
 
 
 def _file(header, content: bytes) -> bytes:
@@ -43,5 +63,5 @@ def mutate(rng: random.Random, data: bytes) -> bytes:
     return _file(mutate_json(rng, header), data[8 + length :])[: 1 << 16]
 
 
-def check(data: bytes) -> None:
-    harness.load(fn.io.load_torch_state_dict, len(data), NET, harness.write(PATH, data))
+def check(data: bytes) -> bool:
+    return harness.load(fn.io.load_torch_state_dict, len(data), NET, harness.write(PATH, data)) is not harness.REFUSED
