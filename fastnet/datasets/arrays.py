@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_idx", "read_idx_folder", "read_npy", "read_npz"]
 
+CHUNK = 1 << 20
 IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -92,6 +93,15 @@ def _check_numbers(dtype: np.dtype, what: str) -> None:
         )
 
 
+def _filled(file, size: int) -> np.ndarray:
+    """Up to `size` bytes of a file, unpacked into their array: memory is taken once, and as there is something for it."""
+    content = np.empty(size, np.uint8)
+    view, at = memoryview(content), 0
+    while at < size and (count := file.readinto(view[at : at + CHUNK])):
+        at += count
+    return content[:at]
+
+
 def _read_member(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     name = info.filename.removesuffix(".npy")
     with archive.open(info) as file:
@@ -99,7 +109,11 @@ def _read_member(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> 
         _check_numbers(dtype, f"{path}: the array {name!r}")
         if math.prod(shape) * dtype.itemsize != info.file_size - file.tell():
             raise ValueError(f"{path} is damaged: the array {name!r} of shape {shape} does not have its bytes")
-        array = np.frombuffer(bytearray(file.read()), dtype)
+        size = info.file_size - file.tell()
+        content = _filled(file, size)
+    if len(content) < size:
+        raise ValueError(f"{path} is damaged: the array {name!r} is cut short")
+    array = content.view(dtype)
     try:
         return array.reshape(shape, order="F" if by_columns else "C")
     except ValueError:
@@ -142,16 +156,16 @@ def _read_idx(path: str, file, packed: int, is_gzipped: bool) -> np.ndarray:
         check_claim(path, claimed, packed)
     elif claimed != packed - 4 - 4 * axes:
         raise ValueError(f"{path} is damaged: its header says {shape}, which its {packed:,} bytes do not hold")
-    content = bytearray(file.read(claimed))
+    content = _filled(file, claimed)
     if len(content) < claimed or file.read(1):
         raise ValueError(f"{path} is damaged: its header says {shape}, which its content does not have")
     try:
-        array = np.frombuffer(content, dtype).reshape(shape)
+        array = content.view(dtype).reshape(shape)
     except ValueError:
         raise ValueError(
             f"{path} is damaged: no array can have the {axes} axes that its header says, {shape}"
         ) from None
-    return array.astype(dtype.newbyteorder("="), copy=False)
+    return array if dtype.isnative else array.byteswap(inplace=True).view(dtype.newbyteorder("="))
 
 
 def read_idx_folder(path: Path) -> dict[str, Array]:

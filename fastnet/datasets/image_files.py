@@ -46,8 +46,11 @@ def subfolders(path: str) -> list[str]:
     return [name for name, _ in found]
 
 
-def find_images(path: str) -> list[str]:
-    """Files with the extension of an image in a folder and those below it, sorted; hidden ones are left out."""
+def find_images(path: str, root: str | None = None) -> list[str]:
+    """Files with the extension of an image in a folder and those below it, sorted; hidden ones are left out.
+
+    Links lead to places in the folder `root`, by default `path`, or are an error.
+    """
     found = []
     for folder, below, names in os.walk(path):  # which does not follow links to folders
         below[:] = sorted(name for name in below if not name.startswith("."))
@@ -57,7 +60,7 @@ def find_images(path: str) -> list[str]:
             if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
         ]
     for file in filter(os.path.islink, found):
-        check_inside(path, os.path.abspath(file), f"{path} has a link to")
+        check_inside(path if root is None else root, os.path.abspath(file), f"{path} has a link to")
     return found
 
 
@@ -73,13 +76,15 @@ def find_parts(path: str) -> tuple[str, str | None]:
     return os.path.join(path, training), None if test is None else os.path.join(path, test)
 
 
-def find_classes(path: str, known=None) -> tuple[list[str], list[str], np.ndarray]:
+def find_classes(path: str, known=None, root: str | None = None) -> tuple[list[str], list[str], np.ndarray]:
     """Files of a folder that has a folder for each class.
 
     Parameters
     ----------
     known : list of str, optional
         The classes of the training part; others are an error.
+    root : str, optional
+        The data set's folder, which links don't leave; `path` by default.
 
     Returns
     -------
@@ -94,7 +99,7 @@ def find_classes(path: str, known=None) -> tuple[list[str], list[str], np.ndarra
         raise ValueError(f"{path} has the class {unknown[0]!r}, which the training part does not have")
     files, labels = [], []
     for name in classes:
-        found = find_images(os.path.join(path, name))
+        found = find_images(os.path.join(path, name), root or path)
         if not found:
             raise ValueError(
                 f"{os.path.join(path, name)} is the folder of a class, but has no images ({', '.join(EXTENSIONS)})"

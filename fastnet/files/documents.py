@@ -49,17 +49,16 @@ def _refuse_constant(text: str) -> NoReturn:
 
 
 def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(DEEPEST + 1):
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(DEEPEST):
         level = [
             inner
             for item in level
-            if isinstance(item, (dict, list))
             for inner in (item.values() if isinstance(item, dict) else item)
+            if isinstance(inner, (dict, list))
         ]
-        if not level:
-            return
-    raise ValueError(f"it is nested more than {DEEPEST} deep")
+    if level:
+        raise ValueError(f"it is nested more than {DEEPEST} deep")
 
 
 def plain(value: Any) -> Any:

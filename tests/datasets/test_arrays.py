@@ -227,3 +227,14 @@ def test_npz_of_other_kinds(tmp_path):
     assert read_npz(tmp_path / "b.npz") == {}
     with pytest.raises(FileNotFoundError, match=r"did you mean 'a\.npz'"):
         read_npz(tmp_path / "aa.npz")
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_arrays_of_every_type_can_be_written_to(tmp_path, code):
+    array = np.arange(6).reshape(2, 3).astype(code)
+    (tmp_path / "a").write_bytes(gzip.compress(idx_bytes(array)))
+    np.savez_compressed(tmp_path / "a.npz", x=array, empty=array[:0])
+    for found in (read_idx(tmp_path / "a"), read_npz(tmp_path / "a.npz")["x"]):
+        assert np.array_equal(found, array) and found.dtype == array.dtype and found.dtype.isnative
+        found += 1
+    assert read_npz(tmp_path / "a.npz")["empty"].shape == (0, 3)

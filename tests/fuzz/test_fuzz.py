@@ -82,6 +82,7 @@ def test_memory_beyond_the_bound_is_seen(monkeypatch):
     if not harness._reset_peak():
         pytest.skip("the system does not count it")
     monkeypatch.setattr(limits, "FLOOR", 10 << 20)
+    monkeypatch.setattr(harness, "SMALL", 0)
     with pytest.raises(harness.Broken, match=r"it took [\d,]+ bytes of memory for a file of 1,000"):
         harness.load(lambda: np.ones(5 << 20).sum(), 1000)
     assert harness.load(lambda: np.ones(1 << 16).sum(), 1000) == 1 << 16

@@ -15,8 +15,8 @@ import numpy as np
 
 from fastnet import checks, files
 from fastnet.io.weights.places import Module, Stored
-from fastnet.io.weights.pytorch_pickles import check_torch_file
 from fastnet.io.weights.pytorch_layers import family
+from fastnet.io.weights.pytorch_pickles import check_torch_file
 
 __all__ = ["SUFFIXES", "format_of", "import_torch", "modules_of", "read", "write"]
 

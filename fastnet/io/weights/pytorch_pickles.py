@@ -18,11 +18,12 @@ __all__ = ["check_torch_file"]
 
 #: What files of tensors name, as "module name"; of torch also its storages and dtypes.
 NAMES = {
-    "collections Counter", "collections OrderedDict", "collections defaultdict", "builtins dict", "builtins set", "torch Size", "torch Tensor",
-    "torch device", "torch._tensor _rebuild_from_type_v2", "torch._utils _rebuild_meta_tensor_no_storage", "torch._utils _rebuild_parameter",
-    "torch._utils _rebuild_parameter_with_state", "torch._utils _rebuild_sparse_tensor", "torch._utils _rebuild_tensor",
-    "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor_v3", "torch.nn.parameter Buffer", "torch.nn.parameter Parameter",
+    "builtins dict", "builtins set", "collections Counter", "collections OrderedDict", "collections defaultdict", "torch Size",
+    "torch Tensor", "torch device", "torch._tensor _rebuild_from_type_v2", "torch.nn.parameter Buffer",
+    "torch.nn.parameter Parameter",
     "torch.serialization _get_layout", "torch.storage TypedStorage", "torch.storage UntypedStorage",
+    *(f"torch._utils _rebuild_{what}" for what in ("meta_tensor_no_storage", "parameter", "parameter_with_state", "sparse_tensor",
+                                                   "tensor", "tensor_v2", "tensor_v3")),
 }  # fmt: skip
 TYPES = re.compile(
     r"torch (\w+Storage|b?float\d+\w*|u?int\d+|complex\d+|bool|float|double|half|int|long|short)", re.ASCII

@@ -1,8 +1,11 @@
 """A module for each kind of file that fastnet reads.
 
-Each has ``seeds() -> list[bytes]`` (files that our own writers, or those of the format's programs, have made), ``check(data) -> bool`` (which
-loads one, says whether it was taken, and raises `harness.Broken` where the loader does not keep its promises), ``mutate(rng, data) -> bytes`` (a change
-that keeps the checksums and headers which plain changes of bytes would break), and ``DICTIONARY`` (texts that mean something there).
+Each has
+
+- ``seeds() -> list[bytes]``: files that our own writers, or those of the format's programs, have made;
+- ``check(data) -> bool``: loads one, says whether it was taken, and raises `harness.Broken` where a promise is not kept;
+- ``mutate(rng, data) -> bytes``: a change that keeps the checksums and headers which plain changes of bytes would break;
+- ``DICTIONARY``: texts that mean something there.
 """
 
 import importlib
