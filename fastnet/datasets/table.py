@@ -30,6 +30,10 @@ ROWS_PER_BLOCK = 4096
 MOST_TEXTS = 10_000
 
 
+class UnreadableError(ValueError):
+    """A line that can't be divided into cells."""
+
+
 class Table(dict):
     """Columns of equal length by name: float64, NaN where a value is missing, or texts (an array of str).
 
@@ -156,19 +160,27 @@ def _records(path: str, delimiter: str):
                 if cells and (len(cells) > 1 or cells[0].strip()):
                     yield reader.line_num, cells
         except csv.Error as error:
-            raise ValueError(f"{path}, line {reader.line_num}: {error} (is a quoted text not closed?)") from None
+            raise UnreadableError(f"{path}, line {reader.line_num}: {error} (is a quoted text not closed?)") from None
 
 
 def _delimiter(path: str) -> str:
     """The one that divides the first records into the most columns, each into as many as the header."""
-    best, most = DELIMITERS[0], (False, 1)
+    best, most = "", (False, 1)
+    problem = None
     for delimiter in DELIMITERS:
-        counts = [len(cells) for _, cells in itertools.islice(_records(path, delimiter), 20)]
+        try:
+            counts = [len(cells) for _, cells in itertools.islice(_records(path, delimiter), 20)]
+        except UnreadableError as error:  # a line of many columns is too long for one cell
+            problem = problem or error
+            continue
         if not counts:
             raise ValueError(f"{path} is empty")
         score = (len(set(counts)) == 1, counts[0])
         if counts[0] > 1 and score > most:
             best, most = delimiter, score
+    if problem and not best:
+        raise problem
+    best = best or DELIMITERS[0]
     return best
 
 

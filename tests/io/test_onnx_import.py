@@ -384,9 +384,7 @@ def test_results_are_bounded_before_they_are_computed(nodes):
         if not any(name in inputs for _, inputs, _, _ in nodes):
             model.graph.initializer.remove(next(t for t in model.graph.initializer if t.name == name))
     began = time.perf_counter()
-    with pytest.raises(
-        ValueError, match="too large for a file of this size"
-    ):
+    with pytest.raises(ValueError, match="too large for a file of this size"):
         fn.io.onnx.load(model)
     assert time.perf_counter() - began < 5
 
