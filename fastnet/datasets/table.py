@@ -180,8 +180,7 @@ def _delimiter(path: str) -> str:
             best, most = delimiter, score
     if problem and not best:
         raise problem
-    best = best or DELIMITERS[0]
-    return best
+    return best or DELIMITERS[0]
 
 
 def _header(path: str, cells: list[str]) -> list[str]:

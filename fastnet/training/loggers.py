@@ -173,7 +173,7 @@ class JSONLogger(_EpochLogger):
         with open(files.existing_file(self.path), encoding="utf-8", errors="replace") as file:
             line = file.readline()
         try:
-            is_object = isinstance(json.loads(line), dict)
+            is_object = isinstance(files.parse_json(line), dict)
         except ValueError:
             is_object = False
         if not is_object:
