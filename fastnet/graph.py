@@ -172,7 +172,8 @@ class Graph:
     def check_layout(self, layout: Sequence[Any], size: int) -> None:
         """Refuse a layout of a file that would take more memory than the file's arrays, of so many bytes, bear out."""
         elements = sum(math.prod(checks.shape("layout", shape)) for rows in layout for _, shape, _ in rows)
-        files.check_claim("its layout", 8 * elements, size, "nothing else is known of them")
+        hint = "they are other networks' parameters, which a copy, net.copy(), is saved without"
+        files.check_claim("its layout", 8 * elements, size, hint)
 
     def allocate(self, dtype: str, seed: int, initialize: bool = True, layout: Sequence[Any] = ()) -> Segment | None:
         """Give the parameters that have no memory yet a segment, and draw their first values.

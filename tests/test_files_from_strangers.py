@@ -370,6 +370,17 @@ def test_attributes_that_claim_too_much_are_not_read(tmp_path):
         fn.io.load_keras_weights(fn.Network([fn.Dense(2)], input_shape=(3,)), tmp_path / "a.h5")
 
 
+def test_attributes_that_name_one_long_text_often_are_not_read(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["padding"] = np.zeros(1 << 20, "f4")
+        file.attrs.create("layer_names", [f"layer_{i}" for i in range(300)], dtype=h5py.string_dtype())
+    with pytest.raises(
+        ValueError, match=r"a.h5 can't be read .*its attribute claims to hold .* with a fixed length, as Keras does"
+    ):
+        fn.io.load_keras_weights(fn.Network([fn.Dense(2)], input_shape=(3,)), tmp_path / "a.h5")
+
+
 def test_gzip_of_text_goes_on_below_the_bound(tmp_path):
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"a,b\n" + b"1,2\n3,4\n" * 10_000))
     assert len(load(tmp_path / "a.csv.gz", target="b", task="classification").x) == 16_000

@@ -26,7 +26,7 @@ __all__ = ["Contents", "import_h5py", "read", "write"]
 
 SKIPPED = ("optimizer", "metrics", "optimizer_weights")
 LARGEST_DESCRIPTION = 64 << 20
-LARGEST_ATTRIBUTE = 1 << 20  # HDF5 itself writes up to 64 KB; texts of any length count as references to them
+LARGEST_ATTRIBUTE = 1 << 20  # bytes; HDF5 itself writes up to 64 KB
 EXPANSION = 32  # of a compressed file in an archive: weights hardly shrink
 SMALL_CHUNK = 1 << 20  # elements that a chunk of an array may have beyond the array itself
 NORMS = ("batch_normalization", "layer_normalization", "group_normalization")
@@ -277,12 +277,16 @@ def _texts(attributes, name: str) -> list[str]:
 
 
 def _attribute(attributes, name: str):
-    """An attribute's value, if it claims no more than `LARGEST_ATTRIBUTE`: HDF5 would take its word for it."""
+    """An attribute's value, if it claims no more than the file bears out: HDF5 would take its word for it."""
+    h5py = import_h5py("reading attributes")
     found = attributes.get_id(name)
-    shape = found.shape
-    size = (0 if shape is None else math.prod(shape)) * found.dtype.itemsize
-    if size > LARGEST_ATTRIBUTE:
-        raise ValueError(f"its attribute {name!r} claims {size:,} bytes")
+    count = 0 if found.shape is None else math.prod(found.shape)
+    if count * found.dtype.itemsize > LARGEST_ATTRIBUTE:
+        raise ValueError(f"its attribute {name!r} claims {count * found.dtype.itemsize:,} bytes")
+    if count > 1 and found.dtype.kind == "O":  # references to texts, each of which may be as long as the file
+        size = h5py.h5i.get_file_id(found).get_filesize()
+        hint = f"store the texts of {name!r} with a fixed length, as Keras does"
+        files.check_claim("its attribute", count * size, size, hint)
     return attributes[name]
 
 
