@@ -123,32 +123,14 @@ class Graph:
 
     def _set_activations_behind(self) -> None:
         """Tell each layer the activation behind it, seen through norms, for its default initialization."""
+        behind: dict[str, str | None] = {}
+        for node in reversed(self.nodes):  # so that what is behind a reader is known already
+            readers = self.readers(node.name)
+            behind[node.name] = _activation_seen(readers[0], behind) if len(readers) == 1 else None
         for node in self.nodes:
-            if node.layer.is_built:
-                continue
-            behind, name = None, node.name
-            while behind is None:
-                readers = self.readers(name)
-                if len(readers) != 1:
-                    break
-                layer, name = readers[0].layer, readers[0].name
-                if type_name(type(layer)) == "prelu":
-                    behind = "leaky_relu"
-                    break
-                activation = getattr(layer, "activation", None)
-                if (
-                    activation is not None
-                    and not layer.parameters()
-                    and type_name(type(layer)) in ("activation", "add")
-                ):
-                    behind = None if activation.name == "linear" else activation.name
-                    if type_name(type(layer)) == "add":
-                        break
-                elif not layer.is_norm:
-                    break
             own = getattr(node.layer, "activation", None)
-            if own is None or own.name == "linear":
-                node.layer.activation_behind = behind
+            if not node.layer.is_built and (own is None or own.name == "linear"):
+                node.layer.activation_behind = behind[node.name]
 
     def _build_layers(self) -> None:
         seen = set()
@@ -292,6 +274,20 @@ class Graph:
         """Those that an update changes now: trainable ones of layers that are not frozen."""
         frozen = {id(p) for node in self.nodes if not node.layer.trainable for p in node.layer.parameters()}
         return [p for p in self.parameters.values() if p.trainable and id(p) not in frozen]
+
+
+def _activation_seen(reader: Node, behind: dict[str, str | None]) -> str | None:
+    """The activation that a node is, or that is behind it where it is a norm."""
+    layer = reader.layer
+    kind = type_name(type(layer))
+    if kind == "prelu":
+        return "leaky_relu"
+    activation = getattr(layer, "activation", None)
+    if activation is not None and not layer.parameters() and kind in ("activation", "add"):
+        if activation.name != "linear":
+            return activation.name
+        return behind[reader.name] if kind == "activation" else None
+    return behind[reader.name] if layer.is_norm else None
 
 
 def draw(parameter: Parameter, key: tuple[int, int], init: Initializer | None = None) -> None:
