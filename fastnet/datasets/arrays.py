@@ -10,6 +10,7 @@ import math
 import os
 import re
 import struct
+import sys
 import zipfile
 import zlib
 from typing import TYPE_CHECKING
@@ -69,9 +70,11 @@ def read_npy(path: Path) -> np.memmap:
     if not math.prod(shape):
         raise ValueError(f"{path} is empty: its array has shape {shape}")
     try:
-        return np.memmap(path, dtype, "r", start, shape, "F" if by_columns else "C")
+        array = np.memmap(path, dtype, "r", start, shape, "F" if by_columns else "C")
     except (ValueError, OverflowError):
         raise ValueError(f"{path} is damaged: no array can have its shape, {shape}") from None
+    _check_texts(path, array.reshape(-1, order="A"))
+    return array
 
 
 def _read_header(path: str, file, what: str) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -91,6 +94,15 @@ def _check_numbers(dtype: np.dtype, what: str) -> None:
             f"{what} has dtype {dtype}; fastnet reads numbers, booleans and text "
             "(arrays of Python objects could run any program)"
         )
+
+
+def _check_texts(what: str, array: np.ndarray) -> None:
+    """Refuse texts with numbers that no character has: NumPy can't make Python's texts of them."""
+    if array.dtype.kind != "U":
+        return
+    characters = array.view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+    if characters.size and characters.max() > sys.maxunicode:
+        raise ValueError(f"{what} is damaged: it holds a text with the character number {characters.max():,}")
 
 
 def _filled(file, size: int) -> np.ndarray:
@@ -114,6 +126,7 @@ def _read_member(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> 
     if len(content) < size:
         raise ValueError(f"{path} is damaged: the array {name!r} is cut short")
     array = content.view(dtype)
+    _check_texts(f"{path}: the array {name!r}", array)
     try:
         return array.reshape(shape, order="F" if by_columns else "C")
     except ValueError:
