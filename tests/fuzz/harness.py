@@ -1,7 +1,7 @@
 """What every loader promises for every file, and the check of one input.
 
-A loader either gives its result or raises one of `DOCUMENTED` errors, within `SECONDS`, and with no more memory than
-`fastnet.files.limits` allows a file of that size.
+A loader either gives its result or raises one of `DOCUMENTED` errors that names the file, within `SECONDS`, and with no more
+memory than `fastnet.files.limits` allows a file of that size.
 """
 
 from __future__ import annotations
@@ -53,8 +53,10 @@ def write(path: str, data: bytes) -> str:
     return path
 
 
-def load(loader: Callable[..., Any], size: int, *arguments, **settings) -> Any:
+def load(loader: Callable[..., Any], size: int, *arguments, named: bool = True, **settings) -> Any:
     """What a loader makes of a file of `size` bytes; `REFUSED` where it raises what it may.
+
+    Errors have to contain one of the paths among the arguments, unless `named` is False.
 
     Raises
     ------
@@ -68,6 +70,12 @@ def load(loader: Callable[..., Any], size: int, *arguments, **settings) -> Any:
         except DOCUMENTED as error:
             if not str(error):
                 raise Broken(f"{type(error).__name__} without a message") from error
+            given = [
+                part for argument in arguments for part in (argument if isinstance(argument, list) else [argument])
+            ]
+            paths = [part for part in given if isinstance(part, str)]
+            if named and paths and not any(path in str(error) for path in paths):
+                raise Broken(f"an error that does not name the file: {error}") from error
             return REFUSED
         except Exception as error:
             raise Broken(f"{type(error).__name__} is no documented error: {error}") from error

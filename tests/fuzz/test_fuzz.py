@@ -65,8 +65,11 @@ def test_errors_that_are_not_documented_are_seen():
     with pytest.raises(harness.Broken, match="RecursionError"):
         harness.load(lambda: nested(0), 10)
     with pytest.raises(harness.Broken, match="ValueError without a message"):
-        harness.load(lambda: int([].__len__() or refuse("")), 10)
-    assert harness.load(refuse, 10, "a is damaged") is harness.REFUSED
+        harness.load(refuse, 10, "")
+    with pytest.raises(harness.Broken, match="does not name the file: it is damaged"):
+        harness.load(lambda path: refuse("it is damaged"), 10, "/tmp/a")
+    assert harness.load(lambda path: refuse(f"{path} is damaged"), 10, "/tmp/a") is harness.REFUSED
+    assert harness.load(lambda path: refuse("it is damaged"), 10, "/tmp/a", named=False) is harness.REFUSED
     assert harness.load(len, 10, "abc") == 3
 
 
