@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 import numbers
 import operator
 import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+PLAIN_DTYPE = re.compile(r"[<>=|]?[?A-Za-z][A-Za-z0-9]{0,20}", re.ASCII)
+# A comparison takes time in proportion to the product of the lengths, and both names may come from a file.
+LONGEST_NAME, MOST_NAMES = 100, 1000
+
 
 def nearest(name: str, known: Iterable[Any]) -> str:
     """`; did you mean 'relu'?` for a name close to a known one, else an empty string."""
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
+    if len(str(name)) > LONGEST_NAME:
+        return ""
+    names = [text for k in itertools.islice(known, MOST_NAMES) if len(text := str(k)) <= LONGEST_NAME]
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
@@ -56,7 +65,10 @@ def real_number(argument: str, value: Any, *, least: float | None = None, above:
     if type(value) is not float:
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.floating, np.integer)):
             raise TypeError(f"{argument} must be a number; got {describe(value)}")
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            raise ValueError(f"{argument} must be finite; got a whole number above all floats") from None
     if not math.isfinite(value):
         raise ValueError(f"{argument} must be finite; got {value}")
     good = (
@@ -92,10 +104,23 @@ def path(argument: str, value: Any) -> str:
     return text
 
 
+def plain_dtype(value: Any) -> np.dtype:
+    """NumPy's dtype of a type, or of a name such as "float32" or "<f4".
+
+    Raises
+    ------
+    TypeError
+        There is none. In texts with commas and brackets, which stand for several fields, NumPy evaluates numbers.
+    """
+    if isinstance(value, str) and not PLAIN_DTYPE.fullmatch(value):
+        raise TypeError(f"{value!r} is not the name of a dtype")
+    return np.dtype(value)
+
+
 def dtype_name(argument: str, value: Any) -> str:
     """ "float32" or "float64" for what NumPy takes as that dtype."""
     try:
-        name = np.dtype(value).name
+        name = plain_dtype(value).name
     except TypeError:
         raise TypeError(f"{argument} must be 'float32' or 'float64'; got {describe(value)}") from None
     if name not in ("float32", "float64"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastnet import checks, initializers
+from fastnet import checks, files, initializers
 from fastnet.graph_pass import INPUT, GraphPass
 from fastnet.kernels import random
 from fastnet.layers.base import Layer, type_name
@@ -87,6 +89,10 @@ class Graph:
         self.by_name = {node.name: node for node in self.nodes}
         if self.output != INPUT and self.output not in self.by_name:
             raise ValueError(f"output {self.output!r} is not a node{checks.nearest(self.output, self.by_name)}")
+        self._readers: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                self._readers.setdefault(name, []).append(node)
         self.parameters: dict[str, Parameter] = {}
         self._set_activations_behind()
         self._build_layers()
@@ -99,7 +105,7 @@ class Graph:
         return self.input_shape if name == INPUT else self.by_name[name].shape
 
     def readers(self, name: str) -> list[Node]:
-        return [node for node in self.nodes if name in node.inputs]
+        return self._readers.get(name, [])
 
     def output_activation(self) -> tuple[Node | None, Any]:
         """The node whose activation makes the network's output, and the activation; (None, None) where it is linear."""
@@ -114,32 +120,14 @@ class Graph:
 
     def _set_activations_behind(self) -> None:
         """Tell each layer the activation behind it, seen through norms, for its default initialization."""
+        behind: dict[str, str | None] = {}
+        for node in reversed(self.nodes):  # so that what is behind a reader is known already
+            readers = self.readers(node.name)
+            behind[node.name] = _activation_seen(readers[0], behind) if len(readers) == 1 else None
         for node in self.nodes:
-            if node.layer.is_built:
-                continue
-            behind, name = None, node.name
-            while behind is None:
-                readers = self.readers(name)
-                if len(readers) != 1:
-                    break
-                layer, name = readers[0].layer, readers[0].name
-                if type_name(type(layer)) == "prelu":
-                    behind = "leaky_relu"
-                    break
-                activation = getattr(layer, "activation", None)
-                if (
-                    activation is not None
-                    and not layer.parameters()
-                    and type_name(type(layer)) in ("activation", "add")
-                ):
-                    behind = None if activation.name == "linear" else activation.name
-                    if type_name(type(layer)) == "add":
-                        break
-                elif not layer.is_norm:
-                    break
             own = getattr(node.layer, "activation", None)
-            if own is None or own.name == "linear":
-                node.layer.activation_behind = behind
+            if not node.layer.is_built and (own is None or own.name == "linear"):
+                node.layer.activation_behind = behind[node.name]
 
     def _build_layers(self) -> None:
         seen = set()
@@ -159,6 +147,12 @@ class Graph:
                     name = f"{node.name}.{parameter.local_name}"
                     parameter.name = name
                     self.parameters[name] = parameter
+
+    def check_layout(self, layout: Sequence[Any], size: int) -> None:
+        """Refuse a layout of a file that would take more memory than the file's arrays, of so many bytes, bear out."""
+        elements = sum(math.prod(checks.shape("layout", shape)) for rows in layout for _, shape, _ in rows)
+        hint = "they are other networks' parameters, which a copy, net.copy(), is saved without"
+        files.check_claim("its layout", 8 * elements, size, hint)
 
     def allocate(self, dtype: str, seed: int, initialize: bool = True, layout: Sequence[Any] = ()) -> Segment | None:
         """Give the parameters that have no memory yet a segment, and draw their first values.
@@ -239,6 +233,20 @@ class Graph:
         return [p for p in self.parameters.values() if p.trainable and id(p) not in frozen]
 
 
+def _activation_seen(reader: Node, behind: dict[str, str | None]) -> str | None:
+    """The activation that a node is, or that is behind it where it is a norm."""
+    layer = reader.layer
+    kind = type_name(type(layer))
+    if kind == "prelu":
+        return "leaky_relu"
+    activation = getattr(layer, "activation", None)
+    if activation is not None and not layer.parameters() and kind in ("activation", "add"):
+        if activation.name != "linear":
+            return activation.name
+        return behind[reader.name] if kind == "activation" else None
+    return behind[reader.name] if layer.is_norm else None
+
+
 def draw(parameter: Parameter, key: tuple[int, int], init: Initializer | None = None) -> None:
     """Fill a parameter with the values of its own initializer, or of another."""
     fan_in, fan_out = parameter.fans or initializers.fans(parameter.shape)
@@ -251,22 +259,31 @@ def draw(parameter: Parameter, key: tuple[int, int], init: Initializer | None = 
 
 def _in_order(nodes: list[Node]) -> list[Node]:
     """Sort the nodes so that each comes after its inputs, else in the order given."""
-    names = [node.name for node in nodes]
-    for name, count in Counter(names).items():
+    for name, count in Counter(node.name for node in nodes).items():
         if count > 1 or name == INPUT:
             raise ValueError(f"node name {name!r} is {'reserved' if name == INPUT else 'used twice'}")
-    for node in nodes:
+    names = {node.name for node in nodes}
+    waiting: list[int] = []  # how many inputs of a node are not there yet
+    readers: dict[str, list[int]] = {}
+    for i, node in enumerate(nodes):
         if not node.inputs:
             raise ValueError(f"node {node.name!r} has no inputs")
         for name in node.inputs:
             if name != INPUT and name not in names:
                 raise ValueError(f"node {node.name!r}: input {name!r} is not a node{checks.nearest(name, names)}")
-    done, order, waiting = {INPUT}, [], list(nodes)
-    while waiting:
-        ready = [node for node in waiting if done.issuperset(node.inputs)]
-        if not ready:
-            raise ValueError(f"the nodes {', '.join(repr(node.name) for node in waiting)} form a cycle")
-        order.append(ready[0])
-        done.add(ready[0].name)
-        waiting.remove(ready[0])
+        before = set(node.inputs) - {INPUT}
+        waiting.append(len(before))
+        for name in before:
+            readers.setdefault(name, []).append(i)
+    ready, order = [i for i, count in enumerate(waiting) if not count], []
+    while ready:
+        i = heapq.heappop(ready)
+        order.append(nodes[i])
+        for reader in readers.get(nodes[i].name, ()):
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                heapq.heappush(ready, reader)
+    if len(order) < len(nodes):
+        left = [repr(node.name) for node, count in zip(nodes, waiting, strict=True) if count]
+        raise ValueError(f"the nodes {', '.join(left)} form a cycle")
     return order

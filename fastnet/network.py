@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Network", "load"]
 
+SHOWN_HINTS = 20  # names that an error has a similar one for: to look for it takes time
+
 
 @files.register
 class Network(Block):
@@ -130,11 +132,15 @@ class Network(Block):
         return net
 
     def _set_up(self, nodes: list[Node], output: str | None, input_shape: Any, dtype: DType, seed: int | None,
-                name: str | None, initialize: bool = True, layout: Sequence[Any] = ()) -> None:  # fmt: skip
+                name: str | None, initialize: bool = True, layout: Sequence[Any] = (),
+                state: Mapping[str, Array] | None = None) -> None:  # fmt: skip
         Layer.__init__(self, name=name)
         self.dtype = checks.dtype_name("dtype", dtype)
         self.seed = secrets.randbits(32) if seed is None else checks.whole_number("seed", seed, least=0)
         self.graph = Graph(nodes, output, checks.shape("input_shape", input_shape))
+        if state is not None:  # before memory is taken for what a file says
+            self._check_state(state)
+            self.graph.check_layout(layout, sum(array.nbytes for array in state.values()))
         self.graph.allocate(self.dtype, self.seed, initialize, layout)
         self.executor = Executor(self.graph, self.dtype, self.seed)
         self.epochs = 0  # shuffled epochs of its life, which the next shuffle is keyed by
@@ -209,17 +215,23 @@ class Network(Block):
         ValueError
             Names or shapes differ: all differences are listed, and nothing has changed.
         """
+        self._check_state(state)
+        with self.lock:
+            for name, array in state.items():
+                self.graph.parameters[name].assign(array)
+
+    def _check_state(self, state: Mapping[str, ArrayLike]) -> None:
+        """Refuse arrays that are not those of the parameters and buffers."""
         mine = self.graph.parameters
         problems = [f"missing: {name}" for name in mine if name not in state]
-        problems += [f"unexpected: {name}{checks.nearest(name, mine)}" for name in state if name not in mine]
+        unexpected = [name for name in state if name not in mine]
+        hinted = unexpected[:SHOWN_HINTS]
+        problems += [f"unexpected: {name}{checks.nearest(name, mine) if name in hinted else ''}" for name in unexpected]
         for name, array in state.items():
             if name in mine and np.shape(array) != mine[name].shape:
                 problems.append(f"shape of {name}: {np.shape(array)} instead of {mine[name].shape}")
         if problems:
             raise ValueError("state does not fit the network:\n  " + "\n  ".join(problems))
-        with self.lock:
-            for name, array in state.items():
-                mine[name].assign(array)
 
     def reinitialize(self, layers: LayerNames | None = None, *, seed: int | None = None) -> None:
         """Draw first values again: weights, biases and running statistics.
@@ -578,10 +590,15 @@ class Network(Block):
         return network_data.description(self)
 
     @classmethod
-    def from_description(cls, data: dict[str, Any], custom_objects: Mapping[str, type] | None = None) -> Network:
-        """The network that `description` described, without values for its parameters."""
+    def from_description(cls, data: dict[str, Any], state: Mapping[str, Array],
+                         custom_objects: Mapping[str, type] | None = None) -> Network:  # fmt: skip
+        """The network that `description` described, with the values of `state_dict`.
+
+        Memory is taken for parameters when these have been found to be those of the state.
+        """
         net = cls.__new__(cls)
-        network_data.build(net, data, custom_objects)
+        network_data.build(net, data, state, custom_objects)
+        net.load_state_dict(state)
         return net
 
     def __getstate__(self) -> dict[str, Any]:
@@ -635,15 +652,11 @@ def load(path: Path, *, custom_objects: Mapping[str, type] | None = None) -> Net
         The file is damaged, foreign, of a newer format, or needs a class that is not known.
     """
     tensors, data = files.read_safetensors(path)
-    try:
+    with files.taken_up(f"{path}: cannot be read as a fastnet network"):
         if data.get("kind") != network_data.KIND:
             hint = "; fn.Trainer.resume reads it" if data.get("kind") == "checkpoint" else ""
             raise ValueError(f"it holds a {data.get('kind')!r}, not a network{hint}")
-        net = Network.from_description(data, custom_objects)
-        net.load_state_dict(tensors)
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path}: cannot be read as a fastnet network: {error}") from error
-    return net
+        return Network.from_description(data, tensors, custom_objects)
 
 
 def _run_alone(layer: Layer, x: Any) -> Network:

@@ -14,6 +14,7 @@ from fastnet.parameters import Parameter
 if TYPE_CHECKING:
     from fastnet.graph import Graph
     from fastnet.network import Network
+    from fastnet.types import Array
 
 __all__ = ["KIND", "build", "description", "pickled", "unpickle"]
 
@@ -60,8 +61,10 @@ def _rules(layers: Iterable[Layer], name: str) -> list[Any]:
     return [[i, files.to_config(getattr(layer, name))] for i, layer in enumerate(layers) if getattr(layer, name)]
 
 
-def build(net: Network, data: dict[str, Any], custom_objects: Mapping[str, type] | None) -> None:
-    """Make an empty network what its description says, without values for its parameters."""
+def build(
+    net: Network, data: dict[str, Any], state: Mapping[str, Array], custom_objects: Mapping[str, type] | None
+) -> None:
+    """Make an empty network what its description says, for parameters of this state, without their values."""
     layers = [files.from_config(item, custom_objects) for item in data["layers"]]
     for i in data["frozen"]:
         layers[i].trainable = False
@@ -70,7 +73,7 @@ def build(net: Network, data: dict[str, Any], custom_objects: Mapping[str, type]
             setattr(layers[i], name, files.from_config(rule, custom_objects))
     nodes = [Node(n["name"], layers[n["layer"]], list(n["inputs"]), n["stream"]) for n in data["nodes"]]
     net._set_up(nodes, data["output"], tuple(data["input_shape"]), data["dtype"], data["seed"], data["name"], False,
-                data.get("layout", ()))  # fmt: skip
+                data.get("layout", ()), state)  # fmt: skip
     net.executor.control.forward = data["forward_count"]
     net.epochs = data["epochs"]
     net.loss = None if data["loss"] is None else files.from_config(data["loss"], custom_objects)

@@ -2,11 +2,13 @@
 
 import copy
 import pickle
+import time
 
 import numpy as np
 import pytest
 
 import fastnet as fn
+from fastnet.graph import Graph
 from fastnet.parameters import Parameter
 
 
@@ -330,3 +332,28 @@ def test_a_built_layer_keeps_its_parameters_in_another_network():
     assert second.parameters()[0] is first.parameters()[0] and isinstance(first.parameters()[0], Parameter)
     with pytest.raises(ValueError, match="was built for inputs of shape"):
         fn.Network([layer], input_shape=(5,), seed=0)
+
+
+# Graphs of many nodes, which a small file may describe, take time in proportion to their number
+
+
+def test_the_activation_behind_many_norms_is_found_at_once():
+    count, norm = 20_000, fn.BatchNorm()
+    nodes = [fn.Node("first", fn.Dense(3), ["input"])]
+    nodes += [fn.Node(f"n{i}", norm, [f"n{i - 1}" if i else "first"]) for i in range(count)]
+    nodes += [fn.Node("last", fn.Activation("tanh"), [f"n{count - 1}"])]
+    began = time.perf_counter()
+    graph = Graph(nodes, None, (3,))
+    assert time.perf_counter() - began < 30
+    assert graph.nodes[0].layer.activation_behind == "tanh"
+
+
+def test_many_nodes_are_put_in_order_at_once():
+    count = 20_000
+    nodes = [fn.Node(f"n{i}", fn.Activation("relu"), [f"n{i - 1}" if i else "input"]) for i in range(count)]
+    began = time.perf_counter()
+    graph = Graph(nodes[::-1], None, (3,))
+    assert time.perf_counter() - began < 30
+    assert [node.name for node in graph.nodes] == [f"n{i}" for i in range(count)]
+    with pytest.raises(ValueError, match="'a', 'b' form a cycle"):
+        Graph([fn.Node("a", fn.Add(), ["b", "input"]), fn.Node("b", fn.Add(), ["a", "a"])], None, (3,))

@@ -15,6 +15,7 @@ DESCRIPTION = (
 )
 
 LINES = 6  # of the losses by epoch
+WIDEST = 60  # characters of a cell
 HEALTH_FIGURES = {  # column of health.csv -> the kind of row that has it, and what it is called here
     "update_ratio": ("update", "update / weights"),
     "norm": ("gradient", "norm of gradient"),
@@ -31,10 +32,22 @@ def add_arguments(parser) -> None:
 
 def run(arguments) -> int:
     """Print the comparison."""
-    runs = [Run(path) for path in arguments.runs]
-    sections = [_options(runs), _results(runs), _losses(runs), _health(runs), _findings(runs)]
-    print("\n\n".join(section for section in sections if section))
+    print(compared(arguments.runs))
     return 0
+
+
+def compared(paths: list[str]) -> str:
+    """Two runs side by side, as text.
+
+    Raises
+    ------
+    OSError, ValueError
+        There is no finished run, or one of its files is damaged.
+    """
+    runs = [Run(path) for path in paths]
+    with files.taken_up(f"{' or '.join(paths)}: a file of the run is damaged"):
+        sections = [_options(runs), _results(runs), _losses(runs), _health(runs), _findings(runs)]
+    return "\n\n".join(section for section in sections if section)
 
 
 class Run:
@@ -76,6 +89,11 @@ def _heads(runs) -> list[str]:
 
 
 def _text(value) -> str:
+    text = _whole_text(value)
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 3]}..."
+
+
+def _whole_text(value) -> str:
     if value is None or value == "":
         return "-"
     try:
@@ -91,13 +109,13 @@ def _options(runs) -> str:
     options = [run.description["options"] for run in runs]
     names = {name: None for given in options for name in given if name != "out"}
     pairs = [(name, [given.get(name) for given in options]) for name in names]
-    rows = [[name, *map(_text, values)] for name, values in pairs if values[0] != values[1]]
+    rows = [[_text(name), *map(_text, values)] for name, values in pairs if values[0] != values[1]]
     return table("Options that differ", _heads(runs), rows) or "Both runs have the same options"
 
 
 def _results(runs) -> str:
     names = {name: None for run in runs for name in run.description["results"]}
-    rows = [[name, *(_text(run.description["results"].get(name)) for run in runs)] for name in names]
+    rows = [[_text(name), *(_text(run.description["results"].get(name)) for run in runs)] for name in names]
     for name in ("epochs", "seconds", "threads", "isa", "fastnet"):
         rows.append([name, *(_text(run.description.get(name)) for run in runs)])
     return table("Results", _heads(runs), rows)
@@ -130,7 +148,7 @@ def _health(runs) -> str:
         ]
         for name in {name: None for figures in last for name in figures}:
             if column in ("dead", "saturated") or not name.endswith(".bias"):
-                rows.append([f"{title}, {name}", *(_text(figures.get(name)) for figures in last)])
+                rows.append([_text(f"{title}, {name}"), *(_text(figures.get(name)) for figures in last)])
     return table("Health at the last look", _heads(runs), rows)
 
 

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import struct
+import sys
 import zipfile
 import zlib
 from typing import TYPE_CHECKING
@@ -17,38 +18,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastnet import checks
-from fastnet.files import existing_file, missing_file
+from fastnet.datasets.npy_header import read_npy_header
+from fastnet.files import check_claim, check_inside, existing_file, missing_file, opened_archive
 
 if TYPE_CHECKING:
     from fastnet.types import Array, Path
 
 __all__ = ["read_idx", "read_idx_folder", "read_npy", "read_npz"]
 
-# What a compressed file may unpack to: this many bytes, or this many times its size. Real data packs 2 to 50 times.
-UNPACKED_BYTES = 256 << 20
-UNPACKED_RATIO = 200
-
-# What zipfile raises for archives that are none; OSError for offsets before the file's start.
-DAMAGED_ZIP = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    OSError,
-    NotImplementedError,
-    RuntimeError,
-    UnicodeDecodeError,
-)
-
+CHUNK = 1 << 20
 IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-
-
-def check_unpacked(path: str, claimed: int, packed: int) -> None:
-    if claimed > max(UNPACKED_BYTES, UNPACKED_RATIO * packed):
-        raise ValueError(
-            f"{path} claims to hold {claimed:,} bytes packed into {packed:,}, which no real data does; "
-            "if it is right, store it without compression"
-        )
 
 
 # npz
@@ -63,16 +42,12 @@ def read_npz(path: Path) -> dict[str, Array]:
         The file is damaged, has arrays of Python objects, or headers that its size does not bear out.
     """
     path = existing_file(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-            check_unpacked(path, sum(info.file_size for info in members), os.path.getsize(path))
-            return {info.filename.removesuffix(".npy"): _read_member(path, archive, info) for info in members}
-    except DAMAGED_ZIP as error:
-        raise ValueError(f"{path} is not an .npz file, or damaged: {error}") from None
+    with opened_archive(path, "an .npz file") as archive:
+        members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+        return {info.filename.removesuffix(".npy"): _read_member(path, archive, info) for info in members}
 
 
-def read_npy(path) -> np.memmap:
+def read_npy(path: Path) -> np.memmap:
     """The array of an .npy file, as a memory map that is read where it is used: it may be larger than the memory.
 
     `fit`, `evaluate` and `predict` read it a block at a time, in a thread, and slices of it are such maps, too.
@@ -94,20 +69,23 @@ def read_npy(path) -> np.memmap:
         )
     if not math.prod(shape):
         raise ValueError(f"{path} is empty: its array has shape {shape}")
-    return np.memmap(path, dtype, "r", start, shape, "F" if by_columns else "C")
+    try:
+        array = np.memmap(path, dtype, "r", start, shape, "F" if by_columns else "C")
+    except (ValueError, OverflowError):
+        raise ValueError(f"{path} is damaged: no array can have its shape, {shape}") from None
+    _check_texts(path, array.reshape(-1, order="A"))
+    return array
 
 
 def _read_header(path: str, file, what: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, order (whether by columns) and dtype of an array in NumPy's format."""
     try:
-        version = np.lib.format.read_magic(file)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        return read(file)
-    except (ValueError, KeyError, TypeError, RecursionError, MemoryError):
-        raise ValueError(f"{path} is damaged: {what} has no readable header of NumPy's format") from None
+        shape, by_columns, dtype = read_npy_header(file)
+        if dtype.itemsize == 0:
+            raise ValueError(f"items of {dtype} have no bytes")
+        return shape, by_columns, dtype
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {what} has no readable header of NumPy's format: {error}") from None
 
 
 def _check_numbers(dtype: np.dtype, what: str) -> None:
@@ -118,16 +96,37 @@ def _check_numbers(dtype: np.dtype, what: str) -> None:
         )
 
 
+def _check_texts(what: str, array: np.ndarray) -> None:
+    """Refuse texts with numbers that no character has: NumPy can't make Python's texts of them."""
+    if array.dtype.kind != "U":
+        return
+    characters = array.view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+    if characters.size and characters.max() > sys.maxunicode:
+        raise ValueError(f"{what} is damaged: it holds a text with the character number {characters.max():,}")
+
+
+def _filled(file, size: int) -> np.ndarray:
+    """Up to `size` bytes of a file, unpacked into their array: memory is taken once, and as there is something for it."""
+    content = np.empty(size, np.uint8)
+    view, at = memoryview(content), 0
+    while at < size and (count := file.readinto(view[at : at + CHUNK])):
+        at += count
+    return content[:at]
+
+
 def _read_member(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     name = info.filename.removesuffix(".npy")
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise zipfile.BadZipFile(f"the array {name!r} is packed in a way that NumPy does not use")
     with archive.open(info) as file:
         shape, by_columns, dtype = _read_header(path, file, f"the array {name!r}")
         _check_numbers(dtype, f"{path}: the array {name!r}")
-        if dtype.itemsize == 0 or math.prod(shape) * dtype.itemsize != info.file_size - file.tell():
+        if math.prod(shape) * dtype.itemsize != info.file_size - file.tell():
             raise ValueError(f"{path} is damaged: the array {name!r} of shape {shape} does not have its bytes")
-        array = np.frombuffer(bytearray(file.read()), dtype)
+        size = info.file_size - file.tell()
+        content = _filled(file, size)
+    if len(content) < size:
+        raise ValueError(f"{path} is damaged: the array {name!r} is cut short")
+    array = content.view(dtype)
+    _check_texts(f"{path}: the array {name!r}", array)
     try:
         return array.reshape(shape, order="F" if by_columns else "C")
     except ValueError:
@@ -167,13 +166,19 @@ def _read_idx(path: str, file, packed: int, is_gzipped: bool) -> np.ndarray:
     shape = struct.unpack(f">{axes}I", sizes)
     claimed = math.prod(shape) * dtype.itemsize
     if is_gzipped:
-        check_unpacked(path, claimed, packed)
+        check_claim(path, claimed, packed)
     elif claimed != packed - 4 - 4 * axes:
         raise ValueError(f"{path} is damaged: its header says {shape}, which its {packed:,} bytes do not hold")
-    content = bytearray(file.read(claimed))
+    content = _filled(file, claimed)
     if len(content) < claimed or file.read(1):
         raise ValueError(f"{path} is damaged: its header says {shape}, which its content does not have")
-    return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+    try:
+        array = content.view(dtype).reshape(shape)
+    except ValueError:
+        raise ValueError(
+            f"{path} is damaged: no array can have the {axes} axes that its header says, {shape}"
+        ) from None
+    return array if dtype.isnative else array.byteswap(inplace=True).view(dtype.newbyteorder("="))
 
 
 def read_idx_folder(path: Path) -> dict[str, Array]:
@@ -204,7 +209,7 @@ def read_idx_folder(path: Path) -> dict[str, Array]:
             raise ValueError(f"{path} is a folder without a file such as {kind}; it must hold images and labels")
     if ("x_test" in files) != ("y_test" in files):
         raise ValueError(f"{path} has only half of a test part: {files.get('x_test') or files.get('y_test')}")
-    return {key: read_idx(os.path.join(path, name)) for key, name in files.items()}
+    return {key: read_idx(check_inside(path, name, f"{path} has a link to")) for key, name in files.items()}
 
 
 def _is_test(name: str) -> bool:

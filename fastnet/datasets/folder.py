@@ -98,12 +98,12 @@ def image_folder(path: Path, *, size: int | tuple[int, int] | None = None, chann
         raise ValueError(f"channels must be 1 (grey), 3 (colours) or 4 (with transparency); got {channels}")
     image_files.pillow()
     training, test_path = image_files.find_parts(path)
-    classes, files, labels = image_files.find_classes(training)
+    classes, files, labels = image_files.find_classes(training, root=path)
     if len(classes) < 2:
         raise ValueError(f"{training} has one class only, {classes[0]!r}; there is nothing to learn")
     parts = [(files, labels)]
     if test_path is not None:
-        parts.append(image_files.find_classes(test_path, classes)[1:])
+        parts.append(image_files.find_classes(test_path, classes, path)[1:])
     if size is None or channels is None:
         parts = [_read_headers(*part, on_error, progress) for part in parts]
         size, channels = _common([header for part in parts for header in part[2].items()], size, channels)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from fastnet.files import missing_file
+from fastnet.files import check_claim, check_inside, existing_file, missing_file
 
 __all__ = ["EXTENSIONS", "decode", "find_classes", "find_images", "find_parts", "read_header"]
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 TRAINING, TEST = ("train", "training"), ("test", "testing", "val", "valid", "validation")
+
+#: Pillow's names of the formats that these are. It knows others, of which some run another program to be read.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 ORIENTATION = 0x0112  # the EXIF tag; from 5 on height and width are exchanged
@@ -34,19 +40,27 @@ def pillow():
 def subfolders(path: str) -> list[str]:
     """Names, sorted; hidden ones are left out."""
     with os.scandir(path) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        found = sorted((entry.name, entry.is_symlink()) for entry in entries if entry.is_dir() and entry.name[0] != ".")
+    for name in (name for name, is_link in found if is_link):
+        check_inside(path, name, f"{path} has a link to")
+    return [name for name, _ in found]
 
 
-def find_images(path: str) -> list[str]:
-    """Files with the extension of an image in a folder and those below it, sorted; hidden ones are left out."""
+def find_images(path: str, root: str | None = None) -> list[str]:
+    """Files with the extension of an image in a folder and those below it, sorted; hidden ones are left out.
+
+    Links lead to places in the folder `root`, by default `path`, or are an error.
+    """
     found = []
-    for folder, below, names in os.walk(path):
+    for folder, below, names in os.walk(path):  # which does not follow links to folders
         below[:] = sorted(name for name in below if not name.startswith("."))
         found += [
             os.path.join(folder, name)
             for name in sorted(names)
             if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
         ]
+    for file in filter(os.path.islink, found):
+        check_inside(path if root is None else root, os.path.abspath(file), f"{path} has a link to")
     return found
 
 
@@ -62,13 +76,15 @@ def find_parts(path: str) -> tuple[str, str | None]:
     return os.path.join(path, training), None if test is None else os.path.join(path, test)
 
 
-def find_classes(path: str, known=None) -> tuple[list[str], list[str], np.ndarray]:
+def find_classes(path: str, known=None, root: str | None = None) -> tuple[list[str], list[str], np.ndarray]:
     """Files of a folder that has a folder for each class.
 
     Parameters
     ----------
     known : list of str, optional
         The classes of the training part; others are an error.
+    root : str, optional
+        The data set's folder, which links don't leave; `path` by default.
 
     Returns
     -------
@@ -83,7 +99,7 @@ def find_classes(path: str, known=None) -> tuple[list[str], list[str], np.ndarra
         raise ValueError(f"{path} has the class {unknown[0]!r}, which the training part does not have")
     files, labels = [], []
     for name in classes:
-        found = find_images(os.path.join(path, name))
+        found = find_images(os.path.join(path, name), root or path)
         if not found:
             raise ValueError(
                 f"{os.path.join(path, name)} is the folder of a class, but has no images ({', '.join(EXTENSIONS)})"
@@ -105,38 +121,56 @@ def unreadable(path: str, error: Exception) -> ValueError:
     return ValueError(f"{path} cannot be read as an image: {reason.replace(repr(path), 'it')}")
 
 
-def read_header(path: str) -> tuple[int, int, int]:
-    """Height, width (as the image is to be looked at) and channels: 1 for grey, 3 for colours, 4 with transparency."""
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[Any]:
+    """An image whose pixels have not been decoded; what is wrong with it, there or later, becomes one sentence."""
     image_module, _ = pillow()
     try:
-        with image_module.open(path) as image:
-            width, height = image.size
-            # Of a PNG without the tag in its header, getexif would decode the pixels to look for it behind them.
-            has_exif = image.format != "PNG" or "exif" in image.info
-            if has_exif and image.getexif().get(ORIENTATION, 1) >= 5:
-                width, height = height, width
-            if image.mode in ALPHA or "transparency" in image.info:
-                return height, width, 4
-            return height, width, 1 if image.mode[0] in "1LIF" and image.mode != "LAB" else 3
+        with image_module.open(existing_file(path), formats=FORMATS) as image:
+            yield image
     except Exception as error:  # Pillow's plugins raise all kinds for damaged files
         raise unreadable(path, error) from None
+
+
+def _check_size(path: str, image: Any, converted: bool) -> None:
+    """Refuse pixels that take much more memory than the file: Pillow has 4 bytes for one of several channels."""
+    channels = len(image.getbands())
+    stored = 4 if channels > 1 or image.mode[0] in "IF" else 1
+    copies = 1 + (_has_exif(image) and image.getexif().get(ORIENTATION, 1) > 1)
+    width, height = image.size
+    claimed = width * height * (stored * copies + 4 * converted)
+    check_claim(path, claimed, os.path.getsize(path), "if it is right, store it with fewer pixels")
+
+
+def _has_exif(image: Any) -> bool:
+    """Of a PNG without the tag in its header, getexif would decode the pixels to look for it behind them."""
+    return image.format != "PNG" or "exif" in image.info
+
+
+def read_header(path: str) -> tuple[int, int, int]:
+    """Height, width (as the image is to be looked at) and channels: 1 for grey, 3 for colours, 4 with transparency."""
+    with _opened(path) as image:
+        width, height = image.size
+        if _has_exif(image) and image.getexif().get(ORIENTATION, 1) >= 5:
+            width, height = height, width
+        if image.mode in ALPHA or "transparency" in image.info:
+            return height, width, 4
+        return height, width, 1 if image.mode[0] in "1LIF" and image.mode != "LAB" else 3
 
 
 def decode(path: str, out: np.ndarray) -> None:
     """The pixels of a file, upright, in an array of uint8 (height, width, channels); resized where the sizes differ."""
     image_module, image_ops = pillow()
     height, width, channels = out.shape
-    try:
-        with image_module.open(path) as image:
-            most = 2 * max(height, width)
-            image.draft(None, (most, most))  # a JPEG much larger than wanted is decoded at a fraction of its size
-            image_ops.exif_transpose(image, in_place=True)
-            pixels = _bytes_of(image_module, image, MODES[channels])
-            if pixels.size != (width, height):
-                pixels = pixels.resize((width, height), image_module.Resampling.BILINEAR)
-            out[...] = np.asarray(pixels).reshape(out.shape)
-    except Exception as error:
-        raise unreadable(path, error) from None
+    with _opened(path) as image:
+        most = 2 * max(height, width)
+        image.draft(None, (most, most))  # a JPEG much larger than wanted is decoded at a fraction of its size
+        _check_size(path, image, image.mode != MODES[channels])
+        image_ops.exif_transpose(image, in_place=True)
+        pixels = _bytes_of(image_module, image, MODES[channels])
+        if pixels.size != (width, height):
+            pixels = pixels.resize((width, height), image_module.Resampling.BILINEAR)
+        out[...] = np.asarray(pixels).reshape(out.shape)
 
 
 def _bytes_of(image_module, image, mode: str):

@@ -184,6 +184,10 @@ class TableInputs:
         """ "number" or "text" for each column."""
         return {column["name"]: "text" if "categories" in column else "number" for column in self.columns}
 
+    def width(self) -> int:
+        """How many inputs the columns become."""
+        return sum(len(column.get("categories", (1,))) for column in self.columns)
+
     def transform(self, table) -> np.ndarray:
         """A table (a `Table`, a dict of columns or a DataFrame), or an array with the columns in order, as float32."""
         table = self._as_table(table)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,7 +18,7 @@ from fastnet.datasets.images import Images
 from fastnet.datasets.inputs import ArrayInputs, TableInputs, raw_array
 from fastnet.datasets.split import split_rows
 from fastnet.datasets.table import Table, read_csv
-from fastnet.files import existing_file
+from fastnet.files import check_claim, existing_file, is_archive
 
 if TYPE_CHECKING:
     from fastnet.types import Array, Path
@@ -113,7 +112,7 @@ def load(source: Any, *, target: str | None = None, task: Literal["classificatio
         return _from_arrays(path, read_idx_folder(path), target, task, test, seed)
     if foreign := other_format(path):
         raise ValueError(foreign)
-    if zipfile.is_zipfile(path):
+    if is_archive(path):
         return _from_arrays(path, named_parts(path, read_npz(path)), target, task, test, seed)
     kind = kind_of(path)
     if kind == "npy":
@@ -145,7 +144,7 @@ def read_inputs(path: Path, encoder: Encoder) -> Any:
         raise IsADirectoryError(f"{path} is a directory; name its file of images")
     if foreign := other_format(path):
         raise ValueError(foreign)
-    if zipfile.is_zipfile(path):
+    if is_archive(path):
         arrays = read_npz(path)
         return arrays["x_test"] if "x_test" in arrays and "x" not in arrays else named_parts(path, arrays)["x"]
     if encoder.inputs.kind == "table":
@@ -237,6 +236,9 @@ def _from_table(table: Table, target, task, missing, test, seed) -> Dataset:
     names = [name for name in table if name != target]
     encoder_target = TARGETS[task].fit(target, y)
     encoder = Encoder(TableInputs.fit(table, names, train_rows, missing), encoder_target)
+    if table.path is not None:
+        claimed = 4 * table.length * encoder.inputs.width()
+        check_claim(table.path, claimed, os.path.getsize(table.path), "leave out columns with many categories")
     x = encoder.transform(table)
     y = encoder.encode_target(y)
     if test_rows is None:

@@ -10,14 +10,14 @@ import itertools
 import os
 import re
 import zlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnet import checks, containers
-from fastnet.datasets.arrays import check_unpacked
 from fastnet.datasets.formats import first_bytes
-from fastnet.files import existing_file
+from fastnet.files import check_claim, existing_file
 
 if TYPE_CHECKING:
     from fastnet.types import Path
@@ -28,6 +28,10 @@ MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 DELIMITERS = ",;\t|"
 ROWS_PER_BLOCK = 4096
 MOST_TEXTS = 10_000
+
+
+class UnreadableError(ValueError):
+    """A line that can't be divided into cells."""
 
 
 class Table(dict):
@@ -152,34 +156,42 @@ def _records(path: str, delimiter: str):
         try:
             for number, cells in enumerate(reader):
                 if is_gzipped and number % ROWS_PER_BLOCK == 0:
-                    check_unpacked(path, raw.tell(), packed)
+                    check_claim(path, raw.tell(), packed)
                 if cells and (len(cells) > 1 or cells[0].strip()):
                     yield reader.line_num, cells
         except csv.Error as error:
-            raise ValueError(f"{path}, line {reader.line_num}: {error} (is a quoted text not closed?)") from None
+            raise UnreadableError(f"{path}, line {reader.line_num}: {error} (is a quoted text not closed?)") from None
 
 
 def _delimiter(path: str) -> str:
     """The one that divides the first records into the most columns, each into as many as the header."""
-    best, most = DELIMITERS[0], (False, 1)
+    best, most = "", (False, 1)
+    problem = None
     for delimiter in DELIMITERS:
-        counts = [len(cells) for _, cells in itertools.islice(_records(path, delimiter), 20)]
+        try:
+            counts = [len(cells) for _, cells in itertools.islice(_records(path, delimiter), 20)]
+        except UnreadableError as error:  # a line of many columns is too long for one cell
+            problem = problem or error
+            continue
         if not counts:
             raise ValueError(f"{path} is empty")
         score = (len(set(counts)) == 1, counts[0])
         if counts[0] > 1 and score > most:
             best, most = delimiter, score
-    return best
+    if problem and not best:
+        raise problem
+    return best or DELIMITERS[0]
 
 
 def _header(path: str, cells: list[str]) -> list[str]:
     names = [cell.strip() for cell in cells]
+    counts = Counter(names)
     for position, name in enumerate(names, 1):
         if not name:
             raise ValueError(
                 f"{path}: column {position} has no name in the header (pandas writes its index so; leave it out)"
             )
-        if names.count(name) > 1:
+        if counts[name] > 1:
             raise ValueError(f"{path}: the header has two columns {name!r}")
     if all(_is_number(name) for name in names):
         raise ValueError(f"{path} has no header: its first line must name the columns; got {', '.join(names[:5])}")

@@ -237,12 +237,12 @@ def find_class(name: str, custom_objects: Mapping[str, type] | None = None) -> t
 
 def _array_from_config(data: dict[str, Any]) -> np.ndarray:
     try:
-        dtype = np.dtype(data["dtype"])
+        dtype = checks.plain_dtype(data["dtype"])
         if dtype.kind not in "fiub":
             raise ValueError(f"dtype {dtype}")
         content = base64.b64decode(data["array"], validate=True)
         return np.frombuffer(content, dtype.newbyteorder("<")).astype(dtype).reshape(data["shape"])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"the file's configuration is damaged: it holds an array that can't be read ({error})"
         ) from None

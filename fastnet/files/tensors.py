@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 
 from fastnet import checks
 from fastnet.files.atomic import clear_error, existing_file, write_bytes
+from fastnet.files.documents import parse_json
 
 if TYPE_CHECKING:
     from fastnet.types import Path
@@ -144,7 +146,7 @@ def _json_document(metadata: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"metadata must not have the key {min(reserved)!r}, which the format uses")
     try:
         # What comes back is what a reader will see: lists for tuples, texts as keys.
-        document = json.loads(json.dumps(metadata, allow_nan=False))
+        document = parse_json(json.dumps(metadata, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"metadata can't be written as JSON: {error}") from None
     return {"format": FORMAT, "version": VERSION, **document}
@@ -155,9 +157,9 @@ def _checked_document(path: str, metadata: dict[str, Any] | None) -> dict[str, A
     if text is None:
         raise ValueError(f"{path} is a safetensors file of another program: it has no fastnet metadata")
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ValueError(f"{path} is damaged: its fastnet metadata is not JSON") from None
+        document = parse_json(text)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: its fastnet metadata is not JSON that fastnet reads: {error}") from None
     version = document.get("version") if isinstance(document, dict) else None
     if not isinstance(version, int) or version < 1 or document.get("format") != FORMAT:
         raise ValueError(f"{path} is damaged: its fastnet metadata names no format version")
@@ -168,12 +170,17 @@ def _checked_document(path: str, metadata: dict[str, Any] | None) -> dict[str, A
     return document
 
 
+@functools.cache
+def _dtype_name(dtype: np.dtype) -> str:
+    return dtype.name
+
+
 def _checksum(tensors: dict[str, np.ndarray], document: dict[str, Any]) -> int:
     """CRC-32 of the document and of every tensor's name, dtype, shape and bytes, in the order of names."""
     crc = zlib.crc32(json.dumps(document, sort_keys=True).encode())
     for name in sorted(tensors):
         array = tensors[name]
-        crc = zlib.crc32(f"{name} {array.dtype.name} {array.shape}".encode("utf-8", "surrogatepass"), crc)
+        crc = zlib.crc32(f"{name} {_dtype_name(array.dtype)} {array.shape}".encode("utf-8", "surrogatepass"), crc)
         if sys.byteorder == "big":
             array = array.byteswap()
         crc = zlib.crc32(array.reshape(-1).view(np.uint8), crc)

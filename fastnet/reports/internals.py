@@ -46,9 +46,7 @@ def internals_of(columns, histograms=None) -> dict:
     if not columns or not len(columns["step"]):
         return {"looks": 0, "figures": figures, "histograms": {}}
     for kind, shown in SHOWN.items():
-        of_kind = columns["kind"] == kind
-        for name in dict.fromkeys(columns["name"][of_kind].tolist()):
-            rows = of_kind & (columns["name"] == name)
+        for name, rows in _rows_by_name(columns, kind).items():
             values = {column: columns[column][rows] for column in shown}
             values = {column: v.tolist() for column, v in values.items() if np.isfinite(v).any()}
             figures[kind][name] = {"step": columns["step"][rows].astype(int).tolist(), **values}
@@ -56,12 +54,20 @@ def internals_of(columns, histograms=None) -> dict:
     if histograms is not None:
         for kind in ("weight", "gradient"):
             distributions[kind] = {}
-            for name in filter(is_weight, figures[kind]):
-                rows = (columns["kind"] == kind) & (columns["name"] == name)
+            for name, rows in _rows_by_name(columns, kind).items():
+                if not is_weight(name):
+                    continue
                 found = _distribution({column: values[rows] for column, values in columns.items()}, histograms[rows])
                 if found is not None:
                     distributions[kind][name] = found
     return {"looks": len(np.unique(columns["step"])), "figures": figures, "histograms": distributions}
+
+
+def _rows_by_name(columns, kind: str) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for row in np.flatnonzero(columns["kind"] == kind).tolist():
+        found.setdefault(str(columns["name"][row]), []).append(row)
+    return found
 
 
 def _distribution(columns, histograms) -> dict | None:

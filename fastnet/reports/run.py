@@ -44,8 +44,15 @@ def read_run(path, net=None, data=None, class_names=None) -> dict:
     if not os.path.exists(os.path.join(path, MARK)):
         raise FileNotFoundError(f"{path} is not the directory of a finished run: it has no {MARK}")
     description = files.read_json(os.path.join(path, MARK), dict)
-    options = description.get("options", {})
     net = load(os.path.join(path, MODEL)) if net is None else net
+    with files.taken_up(f"{path}: a file of the run is damaged"):
+        return _contents(path, description, net, data, class_names)
+
+
+def _contents(path: str, description: dict, net, data, class_names) -> dict:
+    options = description.get("options", {})
+    if not isinstance(options, dict):
+        raise ValueError(f"{MARK} has {options!r} for options")
     config = net.extra.get("encoder") if isinstance(net.extra, dict) else None
     encoder = None if config is None else datasets.Encoder.from_config(config)
     reason = None
@@ -133,7 +140,8 @@ def _table(path: str) -> dict[str, np.ndarray]:
     if rows and not set(COLUMNS) <= set(texts):
         raise ValueError(f"{path} is damaged: it has no column {sorted(set(COLUMNS) - set(texts))[0]!r}")
     return {
-        name: np.array(values) if name in ("name", "kind") else _numbers(path, values) for name, values in texts.items()
+        name: np.array(values, object) if name in ("name", "kind") else _numbers(path, values)
+        for name, values in texts.items()
     }
 
 

@@ -33,6 +33,8 @@ class Callback:
     may_differ: tuple[str, ...] = ()
     #: Whether, of several ranks, only the first calls it: because it writes or shows something, and changes nothing.
     on_one_rank = False
+    #: Attributes that say where it writes: made anew by `Trainer.resume`, it may do so beside the checkpoint alone.
+    writes_to: tuple[str, ...] = ()
 
     def on_train_begin(self, trainer: Trainer, logs: Figures) -> None:
         """Before the first epoch; in a training that goes on from a checkpoint, too, before `restore_state`."""

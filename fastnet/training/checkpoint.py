@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import string
 from dataclasses import asdict, fields
 
 import numpy as np
@@ -20,6 +22,7 @@ __all__ = ["KIND", "VERSION", "resume", "save"]
 
 KIND = "checkpoint"
 VERSION = 1  # of what is in the document and how the arrays are called
+FIELD = re.compile(r"[A-Za-z_]\w*:0?\d{0,3}(\.\d{1,3})?[defg]?")  # of a path with figures, with its format
 COUNTS = ("step", "batches", "gathered", "loss", "weight", "gradient_norm")  # of the control block
 
 
@@ -103,15 +106,14 @@ def resume(make, path, custom_objects, callbacks, ranks=None):
             with ranks.agreeing():
                 read = _read(path) if ranks.writes else None
             path, tensors, document = ranks.from_first(read)
-    try:
+    with files.taken_up(f"{path}: cannot be read as a checkpoint"):
         content = {name: files.unpack(value, tensors) for name, value in document.items()}
         trainer = _trainer(make, content, custom_objects, ranks)
         unfinished = None if content["fit"] is None else _unfinished(content["fit"])
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) and error.args else error
-        raise ValueError(f"{path}: cannot be read as a checkpoint: {reason}") from error
     if unfinished is not None:
-        unfinished.callbacks, unfinished.states = _callbacks(content["fit"], custom_objects, callbacks)
+        directory = os.path.dirname(os.path.realpath(path))
+        with files.taken_up(f"{path}: its fit can't go on"):
+            unfinished.callbacks, unfinished.states = _callbacks(content["fit"], custom_objects, callbacks, directory)
         place, before = unfinished.place, len(unfinished.states)
         if place.called and place.called >= before:  # all have had the call: new ones don't get it alone
             place.called = len(unfinished.callbacks)
@@ -156,8 +158,7 @@ def _ranks(settings: dict, ranks):
 
 
 def _trainer(make, content: dict, custom_objects, ranks):
-    net = files.find_class("Network").from_description(content["network"], custom_objects)
-    net.load_state_dict(content["weights"])
+    net = files.find_class("Network").from_description(content["network"], content["weights"], custom_objects)
     settings = content["trainer"]
     objects = {
         name: None if settings[name] is None else files.from_config(settings[name], custom_objects)
@@ -192,7 +193,7 @@ def _unfinished(data: dict) -> Unfinished:
     )
 
 
-def _callbacks(data: dict, custom_objects, given: list) -> tuple[list, list]:
+def _callbacks(data: dict, custom_objects, given: list, directory: str) -> tuple[list, list]:
     """The callbacks of the fit, given or made anew, those behind them that it had not, and what the former have saved."""
     given = list(given)
     found = []
@@ -209,8 +210,31 @@ def _callbacks(data: dict, custom_objects, given: list) -> tuple[list, list]:
             )
         else:
             callback = files.from_config({"class": name, "config": config}, custom_objects)
+            _check_writes(callback, directory)
         found.append(callback)
     return callback_module.listed([*found, *given]), [item["state"] for item in data["callbacks"]]
+
+
+def _check_writes(callback, directory: str) -> None:
+    """Refuse a callback of a file's that would write elsewhere than beside the file, which may be a stranger's."""
+    for name in getattr(callback, "writes_to", ()):
+        path = os.fspath(getattr(callback, name))
+        title = f"{type(callback).__name__}({name}={path!r})"
+        fields = string.Formatter().parse(path)
+        if any(
+            field is not None and (kind or not FIELD.fullmatch(f"{field}:{form}")) for _, field, form, kind in fields
+        ):
+            problem = "has more than names and widths of figures in its path"
+        else:
+            try:
+                files.check_inside(directory, os.path.abspath(path), "it writes to")
+                continue
+            except ValueError:
+                problem = f"writes to another place than the checkpoint's directory, {directory}"
+        raise ValueError(
+            f"the fit had the callback {title}, which {problem}; files don't choose where is written: "
+            f"give it, Trainer.resume(..., callbacks=[fn.{title}])"
+        )
 
 
 def _check_same(callback, config: dict | None) -> None:

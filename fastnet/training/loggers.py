@@ -28,6 +28,7 @@ class _EpochLogger(Callback):
 
     on_one_rank = True
     may_differ = ("path", "append")
+    writes_to = ("path",)
 
     def __init__(self, path: Path, *, append: bool = False) -> None:
         self.path = checks.path("path", path)
@@ -173,7 +174,7 @@ class JSONLogger(_EpochLogger):
         with open(files.existing_file(self.path), encoding="utf-8", errors="replace") as file:
             line = file.readline()
         try:
-            is_object = isinstance(json.loads(line), dict)
+            is_object = isinstance(files.parse_json(line), dict)
         except ValueError:
             is_object = False
         if not is_object:

@@ -73,6 +73,7 @@ class ModelCheckpoint(Monitor):
     """
 
     may_differ = ("path", "every", "keep", "on_save_error")
+    writes_to = ("path",)
 
     def __init__(self, path: Path, monitor: str | None = None, *, best_only: bool | None = None,
                  mode: Literal["auto", "min", "max"] = "auto", min_delta: float = 0.0, every: int | str | None = None,

@@ -68,6 +68,7 @@ class TensorBoard(Callback):
 
     on_one_rank = True
     may_differ = ("directory", "histograms", "graph")
+    writes_to = ("directory",)
 
     def __init__(self, directory: Path, *, histograms: int = 1, graph: bool = True) -> None:
         self.directory = checks.path("directory", directory)
@@ -136,7 +137,10 @@ class TensorBoard(Callback):
         writer = RecordWriter(records)
         for event in events:
             writer.write(Event(wall_time=now, **event).SerializeToString())
-        files.append_bytes(paths[run], records.getvalue())
+        # A path may come from a checkpoint.
+        files.append_bytes(
+            files.check_inside(self.directory, os.path.abspath(paths[run]), "the events go to"), records.getvalue()
+        )
 
 
 def _require_tensorboard() -> None:

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from fastnet.datasets import arrays, read_idx, read_idx_folder, read_npz
+from fastnet.datasets import read_idx, read_idx_folder, read_npz
 
 CODES = {"uint8": 0x08, "int8": 0x09, "int16": 0x0B, "int32": 0x0C, "float32": 0x0D, "float64": 0x0E}
 
@@ -76,7 +76,7 @@ def test_idx_headers_that_claim_too_much(tmp_path, packed):
 
 
 def test_bombs_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(arrays, "UNPACKED_BYTES", 100_000)
+    monkeypatch.setattr("fastnet.files.limits.FLOOR", 100_000)
     zeros = np.zeros(1_000_000, "uint8")
     (tmp_path / "a").write_bytes(gzip.compress(idx_bytes(zeros)))
     with pytest.raises(ValueError, match="store it without compression"):
@@ -227,3 +227,14 @@ def test_npz_of_other_kinds(tmp_path):
     assert read_npz(tmp_path / "b.npz") == {}
     with pytest.raises(FileNotFoundError, match=r"did you mean 'a\.npz'"):
         read_npz(tmp_path / "aa.npz")
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_arrays_of_every_type_can_be_written_to(tmp_path, code):
+    array = np.arange(6).reshape(2, 3).astype(code)
+    (tmp_path / "a").write_bytes(gzip.compress(idx_bytes(array)))
+    np.savez_compressed(tmp_path / "a.npz", x=array, empty=array[:0])
+    for found in (read_idx(tmp_path / "a"), read_npz(tmp_path / "a.npz")["x"]):
+        assert np.array_equal(found, array) and found.dtype == array.dtype and found.dtype.isnative
+        found += 1
+    assert read_npz(tmp_path / "a.npz")["empty"].shape == (0, 3)

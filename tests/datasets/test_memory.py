@@ -120,7 +120,7 @@ def test_csv_gz_that_is_damaged_or_unpacks_without_end(tmp_path, monkeypatch):
     path.write_bytes(gzip.compress(b"a,b\n" + os.urandom(3000).hex().encode() + b",1\n")[:-900])
     with pytest.raises(ValueError, match=r"a.csv.gz is damaged or cut short"):
         read_csv(path)
-    monkeypatch.setattr("fastnet.datasets.arrays.UNPACKED_BYTES", 10_000)
+    monkeypatch.setattr("fastnet.files.limits.FLOOR", 10_000)
     path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 200_000))
     with pytest.raises(ValueError, match=r"claims to hold .* bytes packed into"):
         read_csv(path)

@@ -179,3 +179,16 @@ def test_tables_from_pandas():
 def test_tables_that_make_no_sense(bad, expected):
     with pytest.raises(ValueError, match=expected):
         Table(bad)
+
+
+def test_lines_of_many_columns_are_longer_than_a_cell_may_be(tmp_path):
+    path, count = tmp_path / "a.csv", 30_000
+    path.write_text(
+        "\n".join([",".join(f"c{i}" for i in range(count)), ",".join(["1"] * count), ",".join(["2"] * count)])
+    )
+    assert path.stat().st_size > 200_000
+    table = read_csv(path)
+    assert len(table) == count and table["c29999"].tolist() == [1, 2]
+    path.write_text("a,b\n1," + "x" * 200_000)
+    with pytest.raises(ValueError, match="a.csv, line 2: field larger than field limit"):
+        read_csv(path)

@@ -1,5 +1,6 @@
 """State dicts: names and their order, what is said where they don't fit, and their files."""
 
+import builtins
 import io
 import struct
 import sys
@@ -272,6 +273,42 @@ def test_damaged_and_hostile_files(net, tmp_path):
         (tmp_path / "w.pt").write_bytes(data)
         with pytest.raises(ValueError, match=message):
             fn.io.load_torch_state_dict(net, tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("name, arguments", [("bytearray", (1 << 40,)), ("frozenset", ())])
+def test_what_no_state_dict_names_is_not_made(net, tmp_path, old, name, arguments):
+    """torch would make a bytearray, of any length, with weights_only."""
+    torch = pytest.importorskip("torch")
+
+    class Huge:
+        def __reduce__(self):
+            return getattr(builtins, name), arguments
+
+    torch.save({"a": Huge()}, tmp_path / "w.pt", _use_new_zipfile_serialization=not old)
+    with pytest.raises(ValueError, match=rf"holds more than tensors, \w+.{name}, and fastnet runs no code"):
+        fn.io.load_torch_state_dict(net, tmp_path / "w.pt")
+
+
+def test_a_dict_that_holds_itself(net, tmp_path):
+    torch = pytest.importorskip("torch")
+    state: dict = {"epoch": 3}
+    state["model"] = state
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=r"\['model'\] is not a state dict"):
+        fn.io.load_torch_state_dict(net, tmp_path / "w.pt")
+
+
+def test_files_of_old_versions_of_torch(net, tmp_path):
+    torch = pytest.importorskip("torch")
+    fn.io.save_torch_state_dict(net, tmp_path / "w.pt")
+    torch.save(
+        torch.load(tmp_path / "w.pt", weights_only=True), tmp_path / "old.pt", _use_new_zipfile_serialization=False
+    )
+    before = weights(net)
+    net.reinitialize(seed=1)
+    fn.io.load_torch_state_dict(net, tmp_path / "old.pt")
+    assert weights(net) == before
 
 
 def test_paths(net, tmp_path):

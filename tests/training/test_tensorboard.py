@@ -215,6 +215,16 @@ def test_the_state_is_plain_data_and_replay_does_not_return_for_it(tmp_path, mon
     json.dumps(trainer.state(callback))
 
 
+def test_events_go_into_the_directory_alone(tmp_path):
+    """The files' paths are kept in checkpoints, which may be a stranger's."""
+    callback, trainer = fn.TensorBoard(tmp_path / "logs", graph=False), make_trainer()
+    trainer.fit(X, Y, epochs=1, verbose=0, callbacks=[callback])
+    trainer.state(callback)["files"]["train"] = str(tmp_path / "logs" / ".." / "secret")
+    with pytest.raises(ValueError, match="the events go to .*secret', which is not in the directory"):
+        callback.on_epoch_end(trainer, {"loss": 1.0})
+    assert not (tmp_path / "secret").exists()
+
+
 def test_bad_arguments_and_directories(tmp_path):
     (tmp_path / "file").write_text("x")
     trainer = make_trainer()

@@ -11,12 +11,9 @@ the expected one, so that memory is in proportion to the file and the network.
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +26,7 @@ __all__ = ["Contents", "import_h5py", "read", "write"]
 
 SKIPPED = ("optimizer", "metrics", "optimizer_weights")
 LARGEST_DESCRIPTION = 64 << 20
+LARGEST_ATTRIBUTE = 1 << 20  # bytes; HDF5 itself writes up to 64 KB
 EXPANSION = 32  # of a compressed file in an archive: weights hardly shrink
 SMALL_CHUNK = 1 << 20  # elements that a chunk of an array may have beyond the array itself
 NORMS = ("batch_normalization", "layer_normalization", "group_normalization")
@@ -77,7 +75,9 @@ def read(path: str):
     try:
         root = _inside(h5py, file, "model_weights") if "model_weights" in file else file
         if "layer_names" in root.attrs or "layer_names0" in root.attrs:
-            description = description or _parsed(file.attrs.get("model_config"))
+            description = description or _parsed(
+                _attribute(file.attrs, "model_config") if "model_config" in file.attrs else None
+            )
             return file, _by_names(h5py, root, description)
         return file, _by_classes(h5py, file, description)
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, OSError) as error:
@@ -104,26 +104,28 @@ def write(path: str, layers: dict[str, tuple[str, list[np.ndarray]]]) -> None:
 
 def _unpacked(path: str):
     """The weights of a ``.keras`` file, and what it says of the model."""
+    with files.opened_archive(path, "a file of Keras 3") as archive:
+        members = {name: _member(path, archive, name) for name in ("model.weights.h5", "config.json")}
+        weights, config = members["model.weights.h5"], members["config.json"]
+        if weights.file_size > EXPANSION * os.path.getsize(path) + (1 << 20):
+            raise ValueError(f"{path} has weights of {weights.file_size:,} bytes in {os.path.getsize(path):,}")
+        if config.file_size > LARGEST_DESCRIPTION:
+            raise ValueError(f"{path} has a description of {config.file_size:,} bytes")
+        return io.BytesIO(archive.read(weights)), _parsed(archive.read(config))
+
+
+def _member(path: str, archive, name: str):
     try:
-        with zipfile.ZipFile(path) as archive:
-            weights = archive.getinfo("model.weights.h5")
-            if weights.file_size > EXPANSION * os.path.getsize(path) + (1 << 20):
-                raise ValueError(f"{path} has weights of {weights.file_size:,} bytes in {os.path.getsize(path):,}")
-            config = archive.getinfo("config.json")
-            if config.file_size > LARGEST_DESCRIPTION:
-                raise ValueError(f"{path} has a description of {config.file_size:,} bytes")
-            return io.BytesIO(archive.read(weights)), _parsed(archive.read(config))
-    except KeyError as error:
-        raise ValueError(f"{path} is not a file of Keras 3: {error.args[0]}") from None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{path} is not a file of Keras 3, or damaged or cut short ({error})") from None
+        return archive.getinfo(name)
+    except KeyError:
+        raise ValueError(f"{path} is not a file of Keras 3: there is no item named {name!r} in it") from None
 
 
 def _parsed(text) -> list[Described] | None:
     """The layers of a description in the order in which they are computed, or None if it is none of a list of layers."""
     try:
-        return list(_described(json.loads(text), "")) if text is not None else None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return list(_described(files.parse_json(text), "")) if text is not None else None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
 
@@ -178,7 +180,8 @@ def _by_classes(h5py, file, description: list[Described] | None) -> Contents:
         shapes = [item.shape for item in arrays]
         family = _stem(path.rpartition("/")[2])
         if family not in CLASSES and "layers" not in path.split("/")[-2:]:
-            name = file[f"{path}/vars" if path else "vars"].attrs.get("name", "")
+            told_name = file[f"{path}/vars" if path else "vars"].attrs
+            name = _attribute(told_name, "name") if "name" in told_name else ""
             family = _stem(_text(name)) if _stem(_text(name)) in CLASSES else guessed(shapes, names)
         order = "" if certain else "/".join(_stem(part) for part in path.split("/"))
         module = Module(path, family, by_position=names is None, order=order)
@@ -228,7 +231,10 @@ def _inside(h5py, group, path: str):
 
 def _stored(h5py, name: str, item) -> Stored:
     fault = ""
-    bfloat16 = _text(item.attrs.get("dtype", "")) == "bfloat16" and item.dtype.itemsize == 2
+    bfloat16 = (
+        _text(_attribute(item.attrs, "dtype") if "dtype" in item.attrs else "") == "bfloat16"
+        and item.dtype.itemsize == 2
+    )
     if item.shape is None or item.is_virtual or item.external:
         fault = "an array that lies elsewhere"
     elif item.chunks and math.prod(item.chunks) > math.prod(item.shape) + SMALL_CHUNK:
@@ -262,12 +268,26 @@ def _path_key(path: str) -> list[tuple[str, int]]:
 def _texts(attributes, name: str) -> list[str]:
     """A list of texts, which Keras 2 splits into several attributes if it is long."""
     if name in attributes:
-        return [_text(item) for item in attributes[name]]
+        return [_text(item) for item in _attribute(attributes, name)]
     parts, found = 0, []
     while f"{name}{parts}" in attributes:
-        found += [_text(item) for item in attributes[f"{name}{parts}"]]
+        found += [_text(item) for item in _attribute(attributes, f"{name}{parts}")]
         parts += 1
     return found
+
+
+def _attribute(attributes, name: str):
+    """An attribute's value, if it claims no more than the file bears out: HDF5 would take its word for it."""
+    h5py = import_h5py("reading attributes")
+    found = attributes.get_id(name)
+    count = 0 if found.shape is None else math.prod(found.shape)
+    if count * found.dtype.itemsize > LARGEST_ATTRIBUTE:
+        raise ValueError(f"its attribute {name!r} claims {count * found.dtype.itemsize:,} bytes")
+    if count > 1 and found.dtype.kind == "O":  # references to texts, each of which may be as long as the file
+        size = h5py.h5i.get_file_id(found).get_filesize()
+        hint = f"store the texts of {name!r} with a fixed length, as Keras does"
+        files.check_claim("its attribute", count * size, size, hint)
+    return attributes[name]
 
 
 def _text(value) -> str:

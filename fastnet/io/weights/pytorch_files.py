@@ -9,7 +9,6 @@ import io
 import json
 import os
 import re
-import zipfile
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from fastnet import checks, files
 from fastnet.io.weights.places import Module, Stored
 from fastnet.io.weights.pytorch_layers import family
+from fastnet.io.weights.pytorch_pickles import check_torch_file
 
 __all__ = ["SUFFIXES", "format_of", "import_torch", "modules_of", "read", "write"]
 
@@ -116,23 +116,23 @@ def _is_array(value) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
-def _unwrapped(what: str, state: Mapping) -> Mapping:
-    """The state dict in what a training script has saved."""
+def _unwrapped(what: str, state: Mapping, levels: int = 4) -> Mapping:
+    """The state dict in what a training script has saved, that many dicts deep: one may hold itself."""
     if not isinstance(state, Mapping):
         raise ValueError(f"{what} must have a dict of arrays; it has a {type(state).__name__}")
     if all(isinstance(name, str) and _is_array(value) for name, value in state.items()):
         return state
     inside = [key for key in WRAPPERS if isinstance(state.get(key), Mapping)]
-    if len(inside) != 1:
+    if len(inside) != 1 or not levels:
         keys = ", ".join(f"{key!r} ({type(value).__name__})" for key, value in list(state.items())[:10])
         found = f"several: {', '.join(inside)}" if inside else "none of them is a state dict by its name"
         raise ValueError(f"{what} is not a state dict, it has {keys}: {found}; load the right one with torch.load")
-    return _unwrapped(f"{what}[{inside[0]!r}]", state[inside[0]])
+    return _unwrapped(f"{what}[{inside[0]!r}]", state[inside[0]], levels - 1)
 
 
 def _load(path: str):
     torch = import_torch(f"reading {path}")
-    _refuse_compressed(path)
+    check_torch_file(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -144,21 +144,6 @@ def _load(path: str):
                 "save module.state_dict(), not the module"
             ) from None
         raise ValueError(f"{path} can't be read as a file of torch.save: {str(error)[:200]}") from None
-
-
-def _refuse_compressed(path: str) -> None:
-    """torch.save stores all as it is; what is compressed could be of any size."""
-    try:
-        if not zipfile.is_zipfile(path):
-            return
-        with zipfile.ZipFile(path) as archive:
-            items = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
-        raise ValueError(f"{path} can't be read as a file of torch.save: {error}") from None
-    if any(item.compress_type != zipfile.ZIP_STORED for item in items):
-        raise ValueError(f"{path} is compressed, which files of torch.save are not")
-    if sum(item.file_size for item in items) > os.path.getsize(path):
-        raise ValueError(f"{path} claims to hold more than its size")
 
 
 def _stored(state: Mapping) -> dict[str, Stored]:
@@ -214,8 +199,8 @@ def _read_safetensors(path: str) -> tuple[dict[str, Stored], list[str] | None]:
 
 def _order(text: str | None) -> list[str] | None:
     try:
-        order = json.loads(text or "null")
-    except (ValueError, RecursionError):
+        order = files.parse_json(text or "null")
+    except ValueError:
         return None
     return order if isinstance(order, list) and all(isinstance(name, str) for name in order) else None
 

@@ -122,9 +122,9 @@ class Call:
         return None if given is None else [self.axis(axis, rank) for axis in given]
 
     def axis(self, axis: int, rank: int) -> int:
-        if not -rank <= axis < rank:
+        if not -rank <= axis < rank or axis != int(axis):
             raise UnsupportedError(f"axis {axis} of a tensor with {rank} axes")
-        return axis % rank
+        return int(axis) % rank
 
     def row_or_image(self, i: int = 0, ranks=(3, 4)) -> Value:
         """A value with the channels at axis 1, as most of ONNX' operators on images want it."""
@@ -208,12 +208,4 @@ class Call:
 
     def leads_to(self, name: str, wanted, through) -> bool:
         """Whether an operator in `wanted` is the first behind a tensor that is not in `through`."""
-        seen, waiting = set(), [name]
-        while waiting:
-            for reader in self.graph.readers.get(waiting.pop(), []):
-                if reader.operator in wanted:
-                    return True
-                if reader.operator in through and id(reader) not in seen:
-                    seen.add(id(reader))
-                    waiting.extend(reader.outputs)
-        return False
+        return self.graph.leads_to(name, frozenset(wanted), frozenset(through))

@@ -146,7 +146,7 @@ def _add(graph, builder, values, operation, shared) -> None:
         result = rule(call)
     except UnsupportedError as error:
         raise UnsupportedError(f"{operation.title()}: {error}") from None
-    except (ValueError, TypeError, ArithmeticError, LookupError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
         raise UnsupportedError(f"{operation.title()}: {error}") from error
     name = operation.outputs[0]
     if result.node in builder.made:

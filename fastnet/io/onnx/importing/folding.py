@@ -5,6 +5,7 @@ The result of a function may be no larger than a multiple of the file.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -14,7 +15,9 @@ from fastnet.io.onnx.importing.graph import Graph, Operation, UnsupportedError
 
 __all__ = ["FOLDED", "fold", "fold_constants"]
 
-SHARE = 16  # elements that all results together may have, for each byte of the file
+#: Operators whose result has the elements of an input, in the same memory or none.
+VIEWS = frozenset(("Flatten", "Identity", "Reshape", "Shape", "Slice", "Squeeze", "Transpose", "Unsqueeze"))
+PRODUCTS = 256  # multiplications of a matrix product that count as work on one element
 
 
 def fold_constants(graph: Graph) -> None:
@@ -35,14 +38,30 @@ def fold(graph: Graph, operation: Operation) -> bool:
         return False
     arrays = [graph.constants[name] if name else None for name in operation.inputs]
     try:
-        result = np.asarray(function(_Limited(graph, operation), *arrays))
-    except (ValueError, TypeError, IndexError, KeyError, OverflowError, ArithmeticError) as error:
+        if operation.operator not in VIEWS:
+            graph.spend(sum(array.size for array in arrays if array is not None))
+        result = _numbers(function(_Limited(graph, operation), *map(_numbers, arrays)))
+        graph.spend(result.size)
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        AttributeError,
+    ) as error:  # of None, where an input is missing
         raise ValueError(f"{operation.title()} can't be computed: {error}") from None
-    graph.computed += result.size
-    if graph.computed > SHARE * graph.largest:
-        raise ValueError(f"{operation.title()}: what is computed of constants is too large for a file of this size")
     graph.constants[operation.outputs[0]] = result
     return True
+
+
+def _numbers(array):
+    """An array of numbers: texts grow where they are added, and what is done with Python's objects has no bound."""
+    if array is None:
+        return None
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiub":
+        raise UnsupportedError(f"it works on an array of {array.dtype}")
+    return array
 
 
 class _Limited:
@@ -115,6 +134,7 @@ def _cast(node, x):
 
 
 def _concat(node, *parts):
+    node.check((sum(part.size for part in parts),))
     return np.concatenate(parts, axis=node.get("axis", 0))
 
 
@@ -164,8 +184,9 @@ def _tile(node, x, repeats):
 
 
 def _range(node, start, limit, delta):
-    node.check([max(0, math.ceil((limit - start) / delta))])
-    return np.arange(start, limit, delta, dtype=start.dtype)
+    first, end, step = (array.reshape(()).item() for array in (start, limit, delta))  # which don't overflow
+    node.check([max(0, math.ceil((end - first) / step))])
+    return np.arange(first, end, step, dtype=start.dtype)
 
 
 def _reduce(function):
@@ -193,14 +214,20 @@ def _where(node, condition, a, b):
 
 
 def _gemm(node, a, b, c=None):
-    node.check((max(a.shape), max(b.shape)))
-    y = (a.T if node.get("transA", 0) else a) @ (b.T if node.get("transB", 0) else b) * node.get("alpha", 1.0)
-    return (y if c is None else y + node.get("beta", 1.0) * c).astype(a.dtype)
+    y = _matmul(node, a.T if node.get("transA", 0) else a, b.T if node.get("transB", 0) else b) * node.get("alpha", 1.0)
+    if c is None:
+        return y.astype(a.dtype)
+    node.check(np.broadcast_shapes(y.shape, c.shape))
+    return (y + node.get("beta", 1.0) * c).astype(a.dtype)
 
 
 def _matmul(node, a, b):
-    if a.ndim == 2 == b.ndim:
-        node.check((a.shape[0], b.shape[1]))
+    if not a.ndim or not b.ndim:
+        raise ValueError(f"it multiplies arrays of shapes {a.shape} and {b.shape}")
+    columns = b.shape[-1:] if b.ndim > 1 else ()
+    shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), *a.shape[-2:-1], *columns)
+    node.check(shape)
+    node.graph.spend(math.prod(shape) * a.shape[-1] // PRODUCTS)
     return a @ b
 
 
@@ -226,8 +253,8 @@ FOLDED = {
     "Less": _elementwise(np.less),
     "Log": _elementwise(np.log),
     "MatMul": _matmul,
-    "Max": _elementwise(lambda *arrays: np.max(np.broadcast_arrays(*arrays), axis=0)),
-    "Min": _elementwise(lambda *arrays: np.min(np.broadcast_arrays(*arrays), axis=0)),
+    "Max": _elementwise(lambda *arrays: functools.reduce(np.maximum, arrays)),
+    "Min": _elementwise(lambda *arrays: functools.reduce(np.minimum, arrays)),
     "Mod": _mod,
     "Mul": _elementwise(np.multiply),
     "Neg": _elementwise(np.negative),

@@ -9,6 +9,8 @@ import numpy as np
 
 __all__ = ["Graph", "Operation", "UnsupportedError"]
 
+SHARE = 16  # elements that may be worked on before the network is there, for each byte of the file
+
 
 class UnsupportedError(ValueError):
     """What fastnet has no layer for; the message is a sentence about it."""
@@ -50,10 +52,31 @@ class Graph:
     assumed: frozenset[str] = frozenset()
     largest: int = 1 << 16  # elements that a constant which is computed may have
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of tensors, where the file says them
-    computed: int = 0  # elements of the constants that were computed so far
+    computed: int = 0  # elements that were worked on so far
 
     def __post_init__(self):
         self.count_uses()
+
+    def spend(self, elements: int) -> None:
+        """Count work on elements, of constants or of parts of rows, against what a file of this size may ask for."""
+        self.computed += elements
+        if self.computed > SHARE * self.largest:
+            raise ValueError("what is computed of constants is too large for a file of this size")
+
+    def leads_to(self, name: str, wanted: frozenset[str], through: frozenset[str]) -> bool:
+        """Whether an operator in `wanted` is the first behind a tensor that is not in `through`.
+
+        It is found for all tensors at once: many ask, and each may have a long way to go.
+        """
+        key = wanted, through
+        if key not in self._leading:
+            leading: set[str] = set()
+            for operation in reversed(self.operations):
+                passes = operation.operator in through and not leading.isdisjoint(operation.outputs)
+                if operation.operator in wanted or passes:
+                    leading.update(operation.inputs)
+            self._leading[key] = leading
+        return name in self._leading[key]
 
     def count_uses(self) -> None:
         """Who reads a tensor; again after the operations have changed."""
@@ -63,6 +86,7 @@ class Graph:
                 self.readers.setdefault(name, []).append(operation)
         self.uses = Counter(name for operation in self.operations for name in operation.inputs if name)
         self.uses[self.output] += 1
+        self._leading: dict[tuple, set[str]] = {}
 
     def keep_needed(self) -> None:
         """Forget the operations that the output does not depend on."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import onnx
 
-from fastnet import checks
+from fastnet import checks, files
 from fastnet.io.onnx.importing.convert import convert, prepare
 from fastnet.io.onnx.importing.graph import Graph, UnsupportedError
 from fastnet.io.onnx.importing.reader import graph_of, read
@@ -90,7 +90,7 @@ def load(path: Path | ModelProto, *, logits: bool = False, layout: Literal["nhwc
     else:
         model, arrays, size = read(path)
         where = str(path)
-    try:
+    with files.taken_up(f"{where} can't be loaded as a network"):
         graph = graph_of(model, arrays, size=size, output=output)
         if logits:
             _leave_out_head(graph)
@@ -98,8 +98,6 @@ def load(path: Path | ModelProto, *, logits: bool = False, layout: Literal["nhwc
         converted = convert(graph, _orders(graph, layout or _stated_layout(model)), input_shape)
         _check_output(converted.output)
         return converted.builder.network(converted.input.shape, converted.output.node, dtype or graph.dtype, seed, name)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{where} can't be loaded as a network: {error}") from error
 
 
 def _stated_layout(model: ModelProto) -> str | None:

@@ -70,10 +70,9 @@ def _external(tensors, directory: str) -> tuple[dict[str, np.ndarray], int]:
 
 def _inside(directory: str, location: str, name: str) -> str:
     """The file that a tensor names, if it lies in the model's directory."""
-    file = os.path.realpath(os.path.join(directory, location))
-    if not location or os.path.isabs(location) or os.path.commonpath([directory, file]) != directory:
+    if not location or os.path.isabs(location):
         raise ValueError(f"tensor {name!r} lies in {location!r}, which is not in the model's directory")
-    return files.existing_file(file)
+    return files.existing_file(files.check_inside(directory, location, f"tensor {name!r} lies in"))
 
 
 def _natural(text: str, name: str) -> int:

@@ -13,16 +13,16 @@ from fastnet.io.onnx.importing.windows import whole_image
 __all__ = ["CHANNELS_FIRST", "TRANSPARENT"]
 
 #: Operators whose input has the channels at axis 1.
-CHANNELS_FIRST = {
+CHANNELS_FIRST = frozenset({
     "AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "GlobalAveragePool", "GlobalMaxPool", "GroupNormalization",
     "GroupsNormalized", "InstanceNormalization", "MaxPool",
-}  # fmt: skip
+})  # fmt: skip
 #: Operators that say nothing about where the channels are.
-TRANSPARENT = {
+TRANSPARENT = frozenset({
     "Add", "Cast", "Celu", "Clip", "Concat", "Div", "Dropout", "Elu", "Gelu", "HardSwish", "Identity", "LeakyRelu",
     "Mul", "Neg", "PRelu", "Pad", "Relu", "Resize", "Selu", "Sigmoid", "Silu", "Slice", "Softplus", "Sub", "Sum",
     "Swish", "Tanh", "Upsample",
-}  # fmt: skip
+})  # fmt: skip
 
 
 @operator("Transpose")
@@ -212,6 +212,7 @@ def concat(call: Call) -> Value:
         )
     if len(values) == 1:
         return first
+    call.graph.spend(sum(len(value.part()) for value in values))  # which may double with each operator
     made = call.add(layers.Concatenate(), values)
     if first.rank == 2:
         return row(made.name, [part for value in values for part in value.part()])
