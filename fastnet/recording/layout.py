@@ -32,15 +32,13 @@ def lifetimes(recording: Recording, shared: dict[int, Storage]) -> dict[Storage,
 
 
 def shares(recording: Recording, shared: dict[int, Storage]) -> dict[str, int]:
-    """Bytes of the values that each layer makes, in the passes that are recorded, and of its calls' working memory."""
+    """Bytes of the largest value that each layer makes, or of its calls' working memory, in the order in which they come first."""
     found: dict[str, int] = {}
-    seen: set[Storage] = set()
     for index, node in enumerate(recording.nodes):
-        storages = {t.storage.root for t in node.outputs()} | ({shared[index]} if index in shared else set())
-        for storage in storages - seen:
+        storages = [t.storage.root for t in node.outputs()] + ([shared[index]] if index in shared else [])
+        for storage in storages:
             if storage.memory is None and node.place:
-                found[node.place] = found.get(node.place, 0) + storage.nbytes
-        seen |= storages
+                found[node.place] = max(found.get(node.place, 0), storage.nbytes)
     return found
 
 
