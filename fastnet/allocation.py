@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 from fastnet.native.arena import Block
 
-__all__ = ["allocate", "enough_for", "in_bytes", "largest"]
+__all__ = ["allocate", "in_bytes", "largest", "shortage"]
 
 UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
@@ -25,18 +24,15 @@ def in_bytes(n: float) -> str:
 
 def allocate(size: int, purpose: str, remark: Callable[[], str] | None = None) -> Block:
     """A block of `size` bytes, or a MemoryError that says what it was to be for; it may end with a remark."""
-    with enough_for(purpose, size, remark):
-        return Block(size)
-
-
-@contextmanager
-def enough_for(purpose: str, size: int, remark: Callable[[], str] | None = None) -> Iterator[None]:
-    """Say in a MemoryError what `size` bytes were to be for."""
     try:
-        yield
+        return Block(size)
     except MemoryError:
-        more = remark() if remark is not None else ""
-        raise MemoryError(f"cannot allocate {in_bytes(size)} for {purpose}{': ' if more else ''}{more}") from None
+        raise shortage(size, purpose, "" if remark is None else remark()) from None
+
+
+def shortage(size: int, purpose: str, remark: str = "") -> MemoryError:
+    """The error that `size` bytes are not there."""
+    return MemoryError(f"cannot allocate {in_bytes(size)} for {purpose}{': ' if remark else ''}{remark}")
 
 
 def largest(shares: Mapping[str, int], what: str) -> str:

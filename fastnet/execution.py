@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnet import labels
-from fastnet.allocation import enough_for
+from fastnet.allocation import shortage
 from fastnet.graph import Graph
 from fastnet.layers.base import is_numpy_layer
 from fastnet.locks import NetworkLock
@@ -136,16 +136,20 @@ class Executor:
 
     def as_inputs(self, x: np.ndarray) -> np.ndarray:
         """A batch of samples as the first layer reads them."""
-        size = x.size * self.array_dtype.itemsize
-        with enough_for(f"{len(x):,} samples in {self.dtype}, the input of the network", size):
+        try:
             return np.ascontiguousarray(x, self.array_dtype)
+        except MemoryError:
+            size = x.size * self.array_dtype.itemsize
+            raise shortage(size, f"{len(x):,} samples in {self.dtype}, the input of the network") from None
 
     def empty_outputs(self, n: int) -> np.ndarray:
         """An array for the outputs of so many samples."""
         shape = (n, *self.graph.output_shape)
-        size = math.prod(shape) * self.array_dtype.itemsize
-        with enough_for(f"the outputs of {n:,} samples, of layer {self.graph.output!r}", size):
+        try:
             return np.empty(shape, self.array_dtype)
+        except (MemoryError, ValueError):  # more than an array can have, to NumPy
+            size = math.prod(shape) * self.array_dtype.itemsize
+            raise shortage(size, f"the outputs of {n:,} samples, of layer {self.graph.output!r}") from None
 
     def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
         if len(x) == 0:

@@ -11,11 +11,10 @@ SET_HANDLER = 304  # of NumPy's C API: PyDataMem_SetHandler (NEP 49)
 
 def install():
     """For all arrays of this thread from now on; those that are there already stay where they are."""
-    from numpy._core._multiarray_umath import _ARRAY_API
-
+    core = getattr(np, "_core", None) or np.core  # before NumPy 2
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
     pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    functions = ctypes.cast(pointer(_ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
+    functions = ctypes.cast(pointer(core._multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
     set_handler = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(functions[SET_HANDLER])
     set_handler(arena.guarded_numpy_allocator())
     assert is_guarded(np.ones(3))

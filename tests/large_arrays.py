@@ -12,8 +12,9 @@ import weakref
 
 import numpy as np
 
-PERIOD = (16 << 20) + mmap.PAGESIZE
-TAIL = 4 << 20
+HUGE_PAGE = 2 << 20
+PERIOD = 9 * HUGE_PAGE
+TAIL = 2 * HUGE_PAGE
 MAP_FIXED, MADV_HUGEPAGE, FAILED = 0x10, 14, ctypes.c_void_p(-1).value
 SHARED, OWN = mmap.MAP_SHARED | MAP_FIXED, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
@@ -32,8 +33,9 @@ def large(shape, written=False):
     """A float32 array of zeros whose elements before the tail share memory if they are `written`."""
     n = int(np.prod(shape))
     assert n > 2**31
-    size = -(-4 * n // mmap.PAGESIZE) * mmap.PAGESIZE
-    base = _map(None, size, OWN)
+    size = -(-4 * n // HUGE_PAGE) * HUGE_PAGE
+    reserved = _map(None, size + HUGE_PAGE, OWN)
+    base = -(-reserved // HUGE_PAGE) * HUGE_PAGE
     libc = ctypes.CDLL(None)
     if written:
         file = os.memfd_create("fastnet-test")
@@ -41,9 +43,8 @@ def large(shape, written=False):
         for start in range(0, size - TAIL, PERIOD):
             _map(base + start, min(PERIOD, size - TAIL - start), SHARED, file)
         os.close(file)
-    else:
-        libc.madvise(ctypes.c_void_p(base), ctypes.c_size_t(size - TAIL), MADV_HUGEPAGE)
+    libc.madvise(ctypes.c_void_p(base), ctypes.c_size_t(size - TAIL), MADV_HUGEPAGE)
     # The array ends with its last page.
     memory = (ctypes.c_char * size).from_address(base)
-    weakref.finalize(memory, libc.munmap, ctypes.c_void_p(base), ctypes.c_size_t(size))
+    weakref.finalize(memory, libc.munmap, ctypes.c_void_p(reserved), ctypes.c_size_t(size + HUGE_PAGE))
     return np.frombuffer(memory, np.float32)[size // 4 - n :].reshape(shape)

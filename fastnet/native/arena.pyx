@@ -128,5 +128,5 @@ numpy_allocator.release = release_array
 
 
 def guarded_numpy_allocator():
-    """What PyDataMem_SetHandler takes: arrays between guard pages, at the end of theirs without FASTNET_GUARD_PAGES=start."""
+    """What PyDataMem_SetHandler takes: arrays end at a guard page (or begin behind one, with FASTNET_GUARD_PAGES=start)."""
     return PyCapsule_New(&numpy_allocator, "mem_handler", NULL)

@@ -284,7 +284,7 @@ class Fit:
                     looking = self._steps(data, batch)
                 except MemoryError:
                     if not place.done and self.settings.shuffle and self.order is not None:
-                        trainer.net.epochs -= 1  # the order was for nothing
+                        trainer.net.epochs -= 1  # it has not begun
                     raise
                 if looking is None:
                     return False

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet import containers, labels
-from fastnet.allocation import enough_for
+from fastnet.allocation import shortage
 from fastnet.training.ahead import Ahead
 from fastnet.training.passes import Piece
 from fastnet.training.steps import Feed
@@ -40,8 +40,10 @@ class Rows:
         """Memory for `n` rows, in a dtype that kernels take."""
         dtype = self.array.dtype.newbyteorder("=")
         shape = (n, *self.array.shape[1:])
-        with enough_for(f"{n:,} rows that are read ahead", math.prod(shape) * dtype.itemsize):
+        try:
             return np.empty(shape, dtype)
+        except MemoryError:
+            raise shortage(math.prod(shape) * dtype.itemsize, f"{n:,} rows that are read ahead") from None
 
     def read(self, rows, out: np.ndarray) -> None:
         """Copy rows, a slice or an array of their numbers.

@@ -15,6 +15,7 @@ from large_arrays import large
 ROWS, COLUMNS = 65_599, 32_771  # 2^31 and some more
 MANY = 2**31 + 8_221
 ENDING = 2_000
+IMAGES = 8_209, 32_707, 8  # as many, too
 
 
 def rng():
@@ -79,21 +80,35 @@ def test_a_norm():
     assert norm == pytest.approx(np.linalg.norm(g[-ENDING:].astype(np.float64)), rel=1e-6)
 
 
-@pytest.mark.parametrize("filters", [1, 8])
-def test_a_convolution(filters):
-    x = large((1, 8_209, 32_707, 8))
-    ending = values(4, 32_707, 8)
-    x[0, -4:] = ending
-    w = rng().standard_normal((3, 3, 8, filters), dtype=np.float32)
-    y = fn.kernels.conv2d(x, w, padding=1)
-    assert not y[0, : -4 - 6].any()
-    small = np.zeros((1, 12, 32_707, 8), np.float32)
-    small[0, -4:] = ending
+def test_a_convolution():
+    x = large((1, *IMAGES))
+    x[0, -9:] = values(9, *IMAGES[1:])
+    w = values(3, 3, 8, 2)
+    y = fn.kernels.conv2d(x, w, stride=4)
+    assert not y[0, :-2].any()
+    np.testing.assert_array_equal(y[0, -2:], fn.kernels.conv2d(x[:, -9:].copy(), w, stride=4)[0])
+
+
+def test_a_convolution_with_a_large_result():
+    x, w = np.zeros((1, *IMAGES[:2], 1), np.float32), values(1, 1, 1, 8)
+    x[0, -3:] = values(3, IMAGES[1], 1)
+    y = large((1, *IMAGES), written=True)
+    fn.kernels.conv2d(x, w, out=y)
+    np.testing.assert_array_equal(y[0, -3:], x[0, -3:] * w[0, 0])
+
+
+@pytest.mark.slow
+def test_a_convolution_by_winograd():
+    x, y, w = large((1, *IMAGES)), large((1, *IMAGES), written=True), values(3, 3, 8, 8)
+    x[0, -4:] = values(4, *IMAGES[1:])
+    fn.kernels.conv2d(x, w, padding=1, out=y)
+    small = np.zeros((1, 12, *IMAGES[1:]), np.float32)
+    small[0, -4:] = x[0, -4:]
     np.testing.assert_allclose(y[0, -3:], fn.kernels.conv2d(small, w, padding=1)[0, -3:], rtol=0, atol=1e-3)
 
 
 def test_pooling():
-    x = large((1, 8_209, 32_707, 8))
-    x[0, -4:] = values(4, 32_707, 8)
-    y = fn.kernels.max_pool(x[:, 1:], 2)
-    np.testing.assert_array_equal(y[0, -1], fn.kernels.max_pool(x[:, -2:].copy(), 2)[0, 0])
+    x = large((1, *IMAGES))
+    x[0, -8:] = values(8, *IMAGES[1:])
+    y = fn.kernels.max_pool(x[:, 1:], 2, stride=8)
+    np.testing.assert_array_equal(y[0, -1], fn.kernels.max_pool(x[:, -8:].copy(), 2, stride=8)[0, 0])
