@@ -8,7 +8,8 @@ import pytest
 import subprocesses
 
 import fastnet as fn
-from fastnet.allocation import allocate, in_bytes
+from fastnet import allocation
+from fastnet.allocation import allocate, available_memory, in_bytes
 
 limited = pytest.mark.skipif(sys.platform != "linux", reason="the limit of a process's memory is Linux's")
 
@@ -135,3 +136,49 @@ net.fit(x, y, **sgd)
 twin.fit(x, y, **sgd)
 assert state(net)[:4] == state(twin)[:4] != before[:4]
 """)  # fmt: skip
+
+
+def memory_files(folder, available, swap, mount, own):
+    """The files of a process in a control group, in kB of the system's memory."""
+    (folder / "meminfo").write_text(f"MemTotal: 16777216 kB\nMemAvailable: {available} kB\nSwapFree: {swap} kB\n")
+    (folder / "cgroup").write_text(own)
+    (folder / "mountinfo").write_text(mount)
+    return folder, folder / "meminfo"
+
+
+def test_available_memory_is_the_systems_or_the_groups(tmp_path):
+    mount, job = tmp_path / "groups", tmp_path / "groups" / "job"
+    job.mkdir(parents=True)
+    files = memory_files(tmp_path, 4096, 100, f"30 23 0:26 / {mount} rw - cgroup2 cgroup2 rw\n", "0::/job\n")
+    assert available_memory(*files) == 4196 << 10
+    (job / "memory.max").write_text("max\n")
+    assert available_memory(*files) == 4196 << 10
+    (mount / "memory.max").write_text(f"{3 << 20}\n")
+    (mount / "memory.current").write_text(f"{2 << 20}\n")
+    (mount / "memory.stat").write_text("anon 5\ninactive_file 7000\nactive_file 192\ntotal_active_file 9\n")
+    assert available_memory(*files) == (1 << 20) + 7192 + (100 << 10)
+    (mount / "memory.current").write_text(f"{5 << 20}\n")
+    assert available_memory(*files) == 100 << 10
+
+
+def test_available_memory_in_groups_of_version_1(tmp_path):
+    files = memory_files(
+        tmp_path, 4096, 0, f"30 23 0:26 / {tmp_path} rw - cgroup cgroup rw,memory\n", "4:memory:/\n3:cpu:/\n"
+    )
+    (tmp_path / "memory.limit_in_bytes").write_text("2000000\n")
+    (tmp_path / "memory.usage_in_bytes").write_text("1500000\n")
+    (tmp_path / "memory.stat").write_text("inactive_file 3\ntotal_inactive_file 400\ntotal_active_file 20\n")
+    assert available_memory(*files) == 500_420
+    assert available_memory(tmp_path / "nothing", tmp_path / "nothing") == float("inf")
+
+
+def test_memory_that_the_system_would_only_promise(monkeypatch):
+    net = fn.Network([fn.Dense(2**12, name="wide")], input_shape=(1,), seed=0)
+    x = np.ones((2**10, 1), np.float32)
+    before = net.predict(x[:1])
+    monkeypatch.setattr(allocation, "LARGE", 1 << 20)
+    monkeypatch.setattr(allocation, "available_memory", lambda: 10 << 20)
+    message = "16.0 MiB of it for layer 'wide'; a smaller batch needs less; 10.0 MiB are available"
+    with pytest.raises(MemoryError, match=re.escape(f"16.0 MiB for a pass over 1024 samples: {message}")):
+        net.predict(x, batch_size=len(x))
+    np.testing.assert_array_equal(net.predict(x)[:1], before)
