@@ -53,7 +53,9 @@ def test_sizes_in_words():
 
 @pytest.mark.parametrize("size", [1 << 60, 1 << 63, 1 << 80])
 def test_a_block_that_no_machine_has(size):
-    with pytest.raises(MemoryError, match=rf"^cannot allocate {in_bytes(size)} for a test: because(; .* are available)?$"):
+    with pytest.raises(
+        MemoryError, match=rf"^cannot allocate {in_bytes(size)} for a test: because(; .* are available)?$"
+    ):
         allocate(size, "a test", lambda: "because")
 
 
