@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnet import labels
+from fastnet.allocation import shortage
 from fastnet.graph import Graph
 from fastnet.layers.base import is_numpy_layer
 from fastnet.locks import NetworkLock
@@ -78,7 +80,7 @@ class Predictions:
         self.programs = Programs()
 
     def run(self, executor: Executor, x: np.ndarray, names: Sequence[str] = ()) -> Pass:
-        x = np.ascontiguousarray(x, executor.array_dtype)
+        x = executor.as_inputs(x)
         n = len(x)
         run = self.programs.get((n, *names), lambda: Pass(executor, self.workspace, self.control, n, False, names))
         run.program.bind(run.x, x)
@@ -129,8 +131,25 @@ class Executor:
 
     def predict(self, x: np.ndarray, batch_size: int | None, out: np.ndarray | None = None) -> np.ndarray:
         """Outputs of checked samples, a batch at a time."""
-        y = np.empty((len(x), *self.graph.output_shape), self.array_dtype) if out is None else out
+        y = self.empty_outputs(len(x)) if out is None else out
         return self._predict(_write_outputs, x, batch_size or PREDICT_BATCH, y)
+
+    def as_inputs(self, x: np.ndarray) -> np.ndarray:
+        """A batch of samples as the first layer reads them."""
+        try:
+            return np.ascontiguousarray(x, self.array_dtype)
+        except MemoryError:
+            size = x.size * self.array_dtype.itemsize
+            raise shortage(size, f"{len(x):,} samples in {self.dtype}, the input of the network") from None
+
+    def empty_outputs(self, n: int) -> np.ndarray:
+        """An array for the outputs of so many samples."""
+        shape = (n, *self.graph.output_shape)
+        try:
+            return np.empty(shape, self.array_dtype)
+        except (MemoryError, ValueError):  # more than an array can have, to NumPy
+            size = math.prod(shape) * self.array_dtype.itemsize
+            raise shortage(size, f"the outputs of {n:,} samples, of layer {self.graph.output!r}") from None
 
     def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
         if len(x) == 0:
@@ -138,15 +157,19 @@ class Executor:
         if not training:
             return self._predict(_output, x)
         with self.lock:
-            x = np.ascontiguousarray(x, self.dtype)
+            x = self.as_inputs(x)
             run = self.programs.get(
                 (len(x), "training"), lambda: Pass(self, self.training_workspace, self.control, len(x), True)
             )
             run.program.bind(run.x, x)
             self._open = None
-            self.control.forward += 1
             self.control.status = 0
-            run.program.run(stop="backward")
+            self.control.forward += 1
+            try:
+                run.program.run(stop="backward")
+            except BaseException:
+                self.control.forward -= 1
+                raise
             self._open = run
             return run.program.view(run.y).copy()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnet import checks, containers
+from fastnet.allocation import shortage
 from fastnet.kernels.batch import KINDS
 
 #: The same in the machine's order of bytes: to look up a dtype takes a tenth of the time that its name does.
@@ -59,7 +60,10 @@ def rows_contiguous(array: np.ndarray, keep_mapped: bool = False) -> np.ndarray:
     good = good and array.strides[0] % array.itemsize == 0
     if good or (keep_mapped and containers.mapping_of(array) is not None):
         return array
-    return np.ascontiguousarray(array)
+    try:
+        return np.ascontiguousarray(array)
+    except MemoryError:
+        raise shortage(array.nbytes, f"a copy of {len(array):,} rows that are not contiguous") from None
 
 
 def check_inputs(argument: str, x, input_shape, *, may_be_empty: bool = False, keep_mapped: bool = False) -> np.ndarray:

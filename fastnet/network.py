@@ -338,7 +338,7 @@ class Network(Block):
                 f"out must be an array of shape {shape} and dtype {self.dtype}; got {checks.describe(out)}"
             )
         if n > PREDICT_BATCH and containers.mapping_of(x) is not None:
-            out = np.empty(shape, self.dtype) if out is None else out
+            out = self.executor.empty_outputs(n) if out is None else out
             return predict_mapped(self.executor, x, batch_size or PREDICT_BATCH, out)
         return self.executor.predict(x, batch_size, out)
 
@@ -457,17 +457,23 @@ class Network(Block):
         trainer = Trainer(self, loss=loss, optimizer="adam" if optimizer is None else optimizer, metrics=metrics,
                           clip_norm=clip_norm, clip_parameter_norm=clip_parameter_norm, clip_value=clip_value,
                           accumulate=accumulate, average=average)  # fmt: skip
-        self.loss, self.metrics = trainer.loss, trainer.metrics
         if not isinstance(health, (bool, HealthMonitor)):
             raise TypeError(f"health must be True, False or a HealthMonitor; got {checks.describe(health)}")
         if health:
             monitor = HealthMonitor() if health is True else health
             callbacks = [*([callbacks] if isinstance(callbacks, Callback) else callbacks), monitor]
-        return trainer.fit(
-            x, y, epochs=epochs, batch_size=batch_size, steps_per_epoch=steps_per_epoch, validation=validation,
-            sample_weight=sample_weight, class_weight=class_weight, callbacks=callbacks, shuffle=shuffle,
-            drop_last=drop_last, augment=augment, prefetch=prefetch, on_nonfinite=on_nonfinite, verbose=verbose,
-        )  # fmt: skip
+        before = self.loss, self.metrics
+        self.loss, self.metrics = trainer.loss, trainer.metrics
+        try:
+            return trainer.fit(
+                x, y, epochs=epochs, batch_size=batch_size, steps_per_epoch=steps_per_epoch, validation=validation,
+                sample_weight=sample_weight, class_weight=class_weight, callbacks=callbacks, shuffle=shuffle,
+                drop_last=drop_last, augment=augment, prefetch=prefetch, on_nonfinite=on_nonfinite, verbose=verbose,
+            )  # fmt: skip
+        except BaseException:
+            if not trainer.step:
+                self.loss, self.metrics = before
+            raise
 
     def evaluate(self, x: ArrayLike | Batches, y: ArrayLike | None = None, *, loss: LossLike | None = None,
                  metrics: Metrics | None = None, batch_size: int | None = None,

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnet import checks
-from fastnet.native.arena import Block
+from fastnet.allocation import allocate, largest
 from fastnet.recording import Memory
 
 if TYPE_CHECKING:
     from fastnet.initializers.base import Initializer
+    from fastnet.native.arena import Block
     from fastnet.types import Array, ArrayLike, Sizes
 
 __all__ = ["Parameter", "Segment"]
@@ -35,14 +36,25 @@ class Segment:
         self.parameters = sorted(parameters, key=lambda p: not p.trainable)  # stable
         offset = 0
         self.trainable_size = 0
+        offsets = []
         for parameter in self.parameters:
-            parameter.segment = self
-            parameter.offset = offset
+            offsets.append(offset)
             offset += -(-parameter.size * self.dtype.itemsize // ALIGNMENT) * ALIGNMENT
             if parameter.trainable:
                 self.trainable_size = offset // self.dtype.itemsize
-        self.values = Memory("values", Block(offset))
-        self.gradients = Memory("gradients", Block(self.trainable_size * self.dtype.itemsize))
+        self.values = Memory("values", allocate(offset, "the parameters", self.largest_share))
+        self.gradients = Memory("gradients", self.allocate("the gradients"))
+        for parameter, offset in zip(self.parameters, offsets, strict=True):
+            parameter.segment, parameter.offset = self, offset
+
+    def allocate(self, purpose: str) -> Block:
+        """A block for something that is kept of each trainable parameter."""
+        size = self.trainable_size * self.dtype.itemsize
+        return allocate(size, purpose, self.largest_share)
+
+    def largest_share(self) -> str:
+        """Which parameter needs the most memory, for an error."""
+        return largest({p.name: p.size * self.dtype.itemsize for p in self.parameters}, "parameter")
 
 
 class Parameter:

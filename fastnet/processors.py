@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from fastnet.control_groups import PROCESS, groups
+
 __all__ = ["available_cpus", "cgroup_quota", "is_pool_worker"]
 
 
@@ -20,44 +22,10 @@ def available_cpus() -> int:
     return cpus if math.isinf(quota) else max(1, min(cpus, math.ceil(quota)))
 
 
-def cgroup_quota(process: Path = Path("/proc/self")) -> float:
-    """CPUs that the control groups' quotas allow, or infinity.
-
-    The least one counts of the process' group and all groups around it, as far as they are mounted (in a container those
-    outside are not).
-
-    Parameters
-    ----------
-    process : Path
-        The folder with the process' files `cgroup` and `mountinfo`.
-    """
-    try:
-        groups = [line.split(":", 2) for line in (process / "cgroup").read_text().splitlines()]
-        mounts = [line.partition(" - ") for line in (process / "mountinfo").read_text().splitlines()]
-    except OSError:
-        return math.inf
-    least = math.inf
-    for mount, _, system in mounts:
-        kind, _, options = system.partition(" ")
-        if kind == "cgroup2":
-            read, controllers = _quota, {""}
-        elif kind == "cgroup" and "cpu" in options.split()[-1].split(","):
-            read, controllers = _quota_of_version_1, {"cpu"}
-        else:
-            continue
-        root, point = mount.split()[3:5]
-        for _, names, path in groups:
-            if not controllers & set(names.split(",")):
-                continue
-            # A path that does not lead through the mount's root belongs to a group outside, of which the mount shows nothing.
-            inside = os.path.relpath(path, root)
-            folder = Path(point) if inside.startswith("..") else Path(point, inside)
-            while True:
-                least = min(least, read(folder))
-                if folder == Path(point):
-                    break
-                folder = folder.parent
-    return least
+def cgroup_quota(process: Path = PROCESS) -> float:
+    """CPUs that the control groups' quotas allow, the least of all groups around the process, or infinity."""
+    read = {1: _quota_of_version_1, 2: _quota}
+    return min((read[version](folder) for version, folder in groups("cpu", process)), default=math.inf)
 
 
 def _quota(folder: Path) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet.allocation import in_bytes
 from fastnet.graph import Graph
 
 __all__ = ["summarize", "summarize_html"]
@@ -77,10 +78,3 @@ def _totals(graph: Graph, dtype: str, itemsize: int, multiply_adds: int, activat
     return (
         f"{', '.join(parts)}; a sample: multiply-adds {multiply_adds:,}, activations {in_bytes(activations * itemsize)}"
     )
-
-
-def in_bytes(n: int) -> str:
-    """A number of bytes in the unit that suits it."""
-    if n < 1024:
-        return f"{n:,} B"
-    return f"{n / 1024:,.1f} KiB" if n < 1 << 20 else f"{n / (1 << 20):,.1f} MiB"

@@ -10,6 +10,19 @@ os.environ["PYTHONSAFEPATH"] = "1"
 os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ.setdefault("KERAS_HOME", os.devnull)
 
+if os.environ.get("FASTNET_GUARD_PAGES"):  # scripts/test_guard_pages
+    import guarded_arrays
+
+    guarded_arrays.install()
+
+if os.environ.get(
+    "FASTNET_TESTS_PARALLEL"
+):  # scripts/test_threads: every op is divided among the threads, however small
+    from fastnet.kernels import call
+    from fastnet.recording import program
+
+    call.PARALLEL_WORK = program.PARALLEL_OP = program.PARALLEL_PROGRAM = 0
+
 
 @pytest.fixture
 def torch_threads():

@@ -22,11 +22,16 @@ def train(n=512):
 
 def run(code, timeout=120, prefix=(), **environment):
     """What a new Python process prints; it knows nothing of this one's settings of threads."""
-    variables = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "FASTNET_NUM", "FASTNET_SHARE"))}
-    result = subprocess.run([*prefix, sys.executable, "-c", code], env={**variables, **environment}, capture_output=True,
-                            text=True, timeout=timeout, cwd=os.path.dirname(os.path.abspath(__file__)))  # fmt: skip
+    result = finished(code, timeout, prefix, **environment)
     assert result.returncode == 0, result.stderr[-2000:]
     return result.stdout
+
+
+def finished(code, timeout=120, prefix=(), **environment):
+    """The same process, however it ended."""
+    variables = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "FASTNET_NUM", "FASTNET_SHARE"))}
+    return subprocess.run([*prefix, sys.executable, "-c", code], env={**variables, **environment}, capture_output=True,
+                          text=True, timeout=timeout, cwd=os.path.dirname(os.path.abspath(__file__)))  # fmt: skip
 
 
 def mpiexec(ranks, code, *arguments, timeout=120, check=True):

@@ -3,7 +3,7 @@
 import numpy as np
 
 import fastnet as fn
-from fastnet.recording import passes
+from fastnet.recording import layout, passes
 from fastnet.recording.recording import Memory, Recording
 
 
@@ -56,6 +56,6 @@ def test_lifetimes_reach_from_the_first_use_to_the_last():
     for source, target in zip([x, *values], values, strict=False):
         recording.call("activation", reads={"x": source}, writes={"y": target}, n=8, kind=passes.RELU, alpha=0.0)
     recording.keep(values[2])
-    found = passes.lifetimes(recording, {})
+    found = layout.lifetimes(recording, {})
     assert [found[tensor.storage] for tensor in values] == [(0, 1), (1, 2), (2, 3)]
     assert x.storage not in found

@@ -65,10 +65,10 @@ def workspace(setup, training: Training) -> Row:
 
 def most_live(program) -> int:
     """The maximum over the calls of a program of the bytes that a value is kept in: no layout needs less."""
-    from fastnet.recording import passes
+    from fastnet.recording import layout
 
     changes: Counter = Counter()
-    for storage, (first, last) in passes.lifetimes(program.recording, program.shared).items():
+    for storage, (first, last) in layout.lifetimes(program.recording, program.shared).items():
         changes[first] += storage.nbytes
         changes[last + 1] -= storage.nbytes
     return max(accumulate(changes[index] for index in sorted(changes)))

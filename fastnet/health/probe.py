@@ -191,7 +191,7 @@ class AgreementProbe(Probe):
 
 
 def _like(segment, name: str) -> Memory:
-    return Memory(name, Block(segment.trainable_size * segment.dtype.itemsize))
+    return Memory(name, segment.allocate(name))
 
 
 def _copy(recording: Recording, x: Tensor, y: Tensor) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnet import config
-from fastnet.native.arena import Block
+from fastnet.allocation import allocate
 from fastnet.native.calls import KeptPlans
 from fastnet.native.plan import Call, Plan
 
@@ -43,7 +43,7 @@ def _make_plan(name: str, dtype: str, fields: dict[str, Any], numbers: dict[str,
     plan = Plan(len(fields) + 1)
     plan.append(call, present, work >= PARALLEL_WORK, work)
     if call.shared_bytes:
-        plan.bind(1, Block(call.shared_bytes))
+        plan.bind(1, allocate(call.shared_bytes, f"the working memory of kernel {name!r}"))
     return plan
 
 

@@ -16,7 +16,8 @@ cdef struct Relocation:
 cdef class Call:
     cdef readonly Kernel kernel
     cdef Slot* slots
-    cdef readonly Py_ssize_t scratch_bytes, shared_bytes
+    cdef readonly Py_ssize_t scratch_bytes, shared_bytes    # of each thread, with what lies between two; of all
+    cdef Py_ssize_t used_bytes                              # of a thread's scratch
 
 cdef class ControlBlock:
     cdef Control* c
@@ -37,8 +38,10 @@ cdef class Plan:
     cdef bint sealed
     cdef list calls, owners
     cdef Block scratch
+    cdef list guarded                   # between guard pages each call has scratch of its own
     cdef ControlBlock control
     cdef void relocate(self, Slot* slot, Py_ssize_t memory, Py_ssize_t offset) except *
     cdef void seal(self) except *
     cdef void rebase(self, Py_ssize_t memory, char* base) noexcept
     cdef void replay(self, Py_ssize_t n_steps, Py_ssize_t start, Py_ssize_t end) except *
+    cdef void take_scratch(self, int n_threads) except *

@@ -8,10 +8,14 @@
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdlib cimport calloc, free, malloc, realloc
 
+from fastnet.native import arena
 from fastnet.native.abi cimport Control, MAX_PHASES
 from fastnet.native.arena cimport Block
 from fastnet.native.dispatch cimport Kernel
 from fastnet.native.team cimport Op, run_ops, threads_now
+
+cdef Py_ssize_t guard = arena.PAGE if arena.GUARD_PAGES else 0      # bytes of a guard page, where there are any
+cdef bint at_start = arena.GUARD_PAGES == "start"
 
 
 cdef class Call:
@@ -52,7 +56,11 @@ cdef class Call:
         self.shared_bytes = kernel.row.shared(self.slots) if kernel.row.shared != NULL else 0
         # A thread's scratch starts on a cache line, and not on the same set as its neighbour's.
         if self.scratch_bytes:
-            self.scratch_bytes = (self.scratch_bytes + 63) // 64 * 64 + 64
+            self.used_bytes = self.scratch_bytes
+            if guard:
+                self.scratch_bytes = (self.used_bytes + guard - 1) // guard * guard + guard
+            else:
+                self.scratch_bytes = (self.used_bytes + 63) // 64 * 64 + 64
             self.slots[<Py_ssize_t>kernel.slots["scratch_stride"]].integer = self.scratch_bytes
 
     def __dealloc__(self):
@@ -260,11 +268,34 @@ cdef class Plan:
         cdef int n_threads = threads_now() if self.any_parallel else 1
         cdef Control* control = self.control.c if self.control is not None else NULL
         if self.scratch_bytes and (self.scratch is None or self.scratch.size < self.scratch_bytes * n_threads):
-            self.scratch = Block(self.scratch_bytes * n_threads)
-            self.rebase(0, self.scratch.data)
+            self.take_scratch(n_threads)
         if n_steps * self.work < LONG:
             # Letting go of the GIL, and taking it again, would take longer than what other threads gain.
             run_ops(self.ops + start, end - start, n_steps, n_threads, control)
         else:
             with nogil:
                 run_ops(self.ops + start, end - start, n_steps, n_threads, control)
+
+    cdef void take_scratch(self, int n_threads) except *:
+        cdef Call call
+        cdef Block block
+        cdef Py_ssize_t at
+        try:
+            block = Block(self.scratch_bytes * n_threads)
+        except MemoryError as error:
+            call = max(self.calls, key=lambda call: call.scratch_bytes)
+            raise MemoryError(
+                f"{error} for the scratch of {n_threads} threads, of which kernel {call.kernel.name!r} needs most"
+            ) from None
+        if not guard:
+            self.rebase(0, block.data)
+        else:
+            self.guarded = []
+            for call in self.calls:
+                if call.scratch_bytes:
+                    apart = Block(call.scratch_bytes * n_threads)
+                    apart.divide(range(call.scratch_bytes - guard, apart.size, call.scratch_bytes))
+                    at = 0 if at_start else call.scratch_bytes - guard - call.used_bytes
+                    call.slots[<Py_ssize_t>call.kernel.slots["scratch"]].pointer = (<Block>apart).data + at
+                    self.guarded.append(apart)
+        self.scratch = block

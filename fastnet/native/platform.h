@@ -249,4 +249,65 @@ static inline void fn_free(void *p) {
 #endif
 }
 
+/* --- guard pages, a mode for tests ------------------------------------------------
+ * `size` zeroed bytes that end (or begin) where a page does, between two pages whose access is a fault: one byte too far, on that
+ * side, and the process ends. A page in front of the first guard holds the sizes. NULL where there is no memory, or no such pages. */
+
+typedef struct {
+    size_t size;  /* as asked for */
+    size_t total; /* with all pages */
+} fn_guarded;
+
+static inline size_t fn_page_size(void) {
+#if defined(_WIN32)
+    return 0;
+#else
+    return (size_t)sysconf(_SC_PAGESIZE);
+#endif
+}
+
+static inline void *fn_allocate_guarded(size_t size, int at_start) {
+#if defined(_WIN32)
+    (void)size;
+    (void)at_start;
+    return NULL;
+#else
+    size_t page = fn_page_size();
+    if (size > (size_t)PTRDIFF_MAX - 4 * page) return NULL;
+    size_t inside = (size ? size + page - 1 : page) / page * page;
+    char *p = (char *)mmap(NULL, inside + 3 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == (char *)MAP_FAILED) return NULL;
+    if (mprotect(p, page, PROT_READ | PROT_WRITE) || mprotect(p + 2 * page, inside, PROT_READ | PROT_WRITE)) {
+        munmap(p, inside + 3 * page);
+        return NULL;
+    }
+    *(fn_guarded *)p = (fn_guarded){size, inside + 3 * page};
+    /* An empty one lies where it may be touched, so that its page is found by its address. */
+    return p + 2 * page + (at_start || !size ? 0 : inside - size);
+#endif
+}
+
+static inline fn_guarded *fn_guarded_of(void *p) {
+    size_t page = fn_page_size();
+    return (fn_guarded *)((uintptr_t)p / page * page - 2 * page);
+}
+
+static inline void fn_free_guarded(void *p) {
+#if defined(_WIN32)
+    (void)p;
+#else
+    if (p) munmap(fn_guarded_of(p), fn_guarded_of(p)->total);
+#endif
+}
+
+/* Make a page inside of a block a guard, too. */
+static inline int fn_protect_page(void *p) {
+#if defined(_WIN32)
+    (void)p;
+    return -1;
+#else
+    return mprotect(p, fn_page_size(), PROT_NONE);
+#endif
+}
+
 #endif

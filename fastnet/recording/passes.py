@@ -8,7 +8,6 @@ from typing import NamedTuple
 from fastnet.kernels.activation import ACTIVATIONS
 from fastnet.recording.recording import Node, Recording, Storage
 
-ALIGNMENT = 64
 RELU = ACTIVATIONS["relu"].kind
 
 
@@ -309,53 +308,3 @@ def join_in_place(recording: Recording) -> None:
 
 def last_use_of_root(storage: Storage, last_use: dict[Storage, int]) -> int:
     return max(last_use[storage], last_use[storage.root])
-
-
-def lifetimes(recording: Recording, shared: dict[int, Storage]) -> dict[Storage, tuple[int, int]]:
-    """Of each storage in the workspace: the first and the last node that uses it.
-
-    `shared` maps a node's index to the working memory of that call.
-    """
-    found: dict[Storage, tuple[int, int]] = {}
-
-    def use(storage: Storage, index: int) -> None:
-        storage = storage.root
-        if storage.memory is None:
-            first, last = found.get(storage, (index, index))
-            found[storage] = first, max(last, index)
-
-    for index, node in enumerate(recording.nodes):
-        for tensor in (*node.inputs(), *node.outputs()):
-            use(tensor.storage, index)
-        if index in shared:
-            use(shared[index], index)
-    for tensor in recording.kept:
-        use(tensor.storage, len(recording.nodes))
-    return found
-
-
-def lay_out(recording: Recording, shared: dict[int, Storage]) -> int:
-    """Give every workspace storage its offset; storages that are not live together share bytes. Returns the workspace's size.
-
-    Greedy by size (Pisarchyk & Lee 2020): the largest first, each at the lowest place
-    where no storage that is live at the same time lies.
-    """
-    live = lifetimes(recording, shared)
-
-    def together(storage: Storage, other: Storage) -> bool:
-        return live[other][0] <= live[storage][1] and live[storage][0] <= live[other][1]
-
-    placed: list[Storage] = []
-    size = 0
-    for storage in sorted(live, key=lambda s: (-s.nbytes, live[s][0])):
-        beside = sorted((other for other in placed if together(storage, other)), key=lambda s: s.offset)
-        offset = 0
-        for other in beside:
-            if offset + storage.nbytes <= other.offset:
-                break
-            end = other.offset + other.nbytes
-            offset = max(offset, -(-end // ALIGNMENT) * ALIGNMENT)
-        storage.offset = offset
-        placed.append(storage)
-        size = max(size, offset + storage.nbytes)
-    return size

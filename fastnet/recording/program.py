@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnet import config
-from fastnet.native.arena import Block
+from fastnet.allocation import allocate, largest
+from fastnet.native.arena import GUARD_PAGES, Block
 from fastnet.native.plan import Call, ControlBlock, Plan
-from fastnet.recording import passes
+from fastnet.recording import layout, passes
 from fastnet.recording.recording import Memory, Node, Recording, Storage, Tensor
 
 if TYPE_CHECKING:
@@ -27,12 +29,10 @@ class Workspace:
     def __init__(self) -> None:
         self.block = Block(0)
 
-    def require(self, size: int, purpose: str) -> None:
+    def require(self, size: int, purpose: str, shares: Callable[[], dict[str, int]]) -> None:
+        """Have at least `size` bytes; a MemoryError names the purpose, and the layer with the largest of the shares."""
         if self.block.size < size:
-            try:
-                self.block = Block(size)
-            except MemoryError:
-                raise MemoryError(f"cannot allocate the workspace of {purpose}: {size:,} bytes") from None
+            self.block = allocate(size, purpose, lambda: f"{largest(shares(), 'layer')}; a smaller batch needs less")
 
 
 class Program:
@@ -78,9 +78,15 @@ class Program:
             if call.shared_bytes:
                 shared[index] = Storage(call.shared_bytes)
             calls.append(call)
-        self.workspace_bytes = passes.lay_out(recording, shared)
         self.shared = shared  # node -> working memory of its call
-        workspace.require(self.workspace_bytes, purpose)
+        self.workspace_bytes, guards = layout.lay_out(recording, shared), None
+        if GUARD_PAGES:
+            # Guards lie where this program has them: it has a workspace of its own.
+            self.workspace = workspace = Workspace()
+            self.workspace_bytes, guards = layout.lay_out_apart(recording, shared)
+        workspace.require(self.workspace_bytes, purpose, lambda: layout.shares(recording, shared))
+        if guards is not None:
+            workspace.block.divide(guards)
         self._number_memories()
         self._build_plan(calls, shared)
         self._bound_block: Block | None = None

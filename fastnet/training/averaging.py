@@ -17,7 +17,9 @@ class AverageState:
     def __init__(self, rule, graph):
         self.rule = rule
         self.segments = list({p.segment: None for p in graph.parameters.values() if p.trainable})
-        self.arrays = [Memory("averaged weights", Block(self._bytes(segment))) for segment in self.segments]
+        self.arrays = [
+            Memory("averaged weights", segment.allocate("the averaged weights")) for segment in self.segments
+        ]
         self.counts = [Memory("count of averaged weights", Block(8)) for _ in self.segments]
         self.shown = False  # whether the network has the averaged weights, and `arrays` its own
         # Running statistics that the network hasn't at present: the averaged weights', or training's while these are shown.

@@ -228,7 +228,12 @@ class Fit:
             if place.called:
                 self._tell_of_batch()
             while batch := self.joint.upcoming(data):
-                looking = self._steps(data, batch)
+                try:
+                    looking = self._steps(data, batch)
+                except MemoryError:
+                    if not place.done and self.settings.shuffle and self.order is not None:
+                        trainer.net.epochs -= 1  # it has not begun
+                    raise
                 if looking is None:
                     return False
                 for callback in looking:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 from typing import NamedTuple
 
 import numpy as np
 
 from fastnet import containers, labels
+from fastnet.allocation import shortage
 from fastnet.training.ahead import Ahead
 from fastnet.training.passes import Piece
 from fastnet.training.steps import Feed
@@ -37,7 +39,11 @@ class Rows:
     def empty(self, n: int) -> np.ndarray:
         """Memory for `n` rows, in a dtype that kernels take."""
         dtype = self.array.dtype.newbyteorder("=")
-        return np.empty((n, *self.array.shape[1:]), dtype)
+        shape = (n, *self.array.shape[1:])
+        try:
+            return np.empty(shape, dtype)
+        except MemoryError:
+            raise shortage(math.prod(shape) * dtype.itemsize, f"{n:,} rows that are read ahead") from None
 
     def read(self, rows, out: np.ndarray) -> None:
         """Copy rows, a slice or an array of their numbers.

@@ -313,10 +313,14 @@ class Trainer:
         with self.net.lock:
             program = self._programs.get("apply", self._record_apply)
             # The forward count is the network's: its own forward has counted already.
-            self.net.executor.control.forward -= 1
-            self.run(program, 1)
+            network = self.net.executor.control
+            forward = network.forward
+            network.forward -= 1
+            try:
+                self.run(program, 1)
+            finally:
+                network.forward = forward
             if self.control.status:
-                self.net.executor.control.forward += 1
                 raise FloatingPointError("a gradient is not finite; no weight has changed")
 
     def _record_apply(self) -> Program:

@@ -64,16 +64,16 @@ class Update:
 
     def array(self, segment, rule, name: str) -> Memory:
         """One of a rule's arrays, as long as the segment's parameters; zero at first."""
-        return self._state(segment, rule, name, segment.trainable_size * segment.dtype.itemsize)
+        return self._state(segment, rule, name, lambda: segment.allocate(f"the optimizer's {name}"))
 
     def scalar(self, segment, rule, name: str) -> Memory:
         """One of a rule's numbers, float64; zero at first."""
-        return self._state(segment, rule, name, 8)
+        return self._state(segment, rule, name, lambda: Block(8))
 
-    def _state(self, segment, rule, name: str, size: int) -> Memory:
+    def _state(self, segment, rule, name: str, allocate) -> Memory:
         key = segment, rule, name
         if key not in self.states:
-            self.states[key] = Memory(f"optimizer's {name}", Block(size))
+            self.states[key] = Memory(f"optimizer's {name}", allocate())
         return self.states[key]
 
     def parts(self, recording: Recording) -> list[Part]:

@@ -124,7 +124,7 @@ class Stop(fn.Callback):
             raise KeyboardInterrupt
 callbacks = [Stop(), fn.ModelCheckpoint(path, every=1, keep=1), fn.CSVLogger(logs), fn.EarlyStopping("loss", patience=9)]
 if os.path.exists(path):
-    trainer, settings = fn.Trainer.resume(path, callbacks=callbacks[:1], distributed=ranks), {}
+    trainer, settings = fn.Trainer.resume(path, callbacks=[callbacks[0], callbacks[2]], distributed=ranks), {}
 else:
     trainer = fn.Trainer(network(), loss="softmax_cross_entropy", optimizer=fn.Adam(0.01), metrics=["accuracy"],
                          microbatch=MICROBATCH, distributed=ranks)

@@ -8,10 +8,16 @@
 # first one wins, and every op that would change what outlives the step looks at it first: after a bad step weights,
 # optimizer state, running statistics, sums and counters are as before.
 
+cdef extern from * nogil:
+    bint __atomic_compare_exchange_n(Py_ssize_t* p, Py_ssize_t* expected, Py_ssize_t desired, bint weak, int success, int failure)
+    int __ATOMIC_RELAXED
+
+
 cdef inline void report(Control* control, Py_ssize_t code) noexcept nogil:
-    """Make the step a bad one, unless there is no control or an earlier op has found another fault."""
-    if control != NULL and control.status == GOOD:
-        control.status = code
+    """Make the step a bad one, unless there is no control or an earlier op has found another fault; threads may find faults at once."""
+    cdef Py_ssize_t good = GOOD
+    if control != NULL:
+        __atomic_compare_exchange_n(&control.status, &good, code, False, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
 
 
 cdef inline bint is_bad(const Control* control) noexcept nogil:
@@ -29,10 +35,11 @@ cdef struct StepBeginArgs:
 cdef void step_begin(const void* args, int thread, int n_threads) noexcept nogil:
     """Count the step as if it will be good, and take its learning rates. The status must be GOOD."""
     cdef const StepBeginArgs* a = <const StepBeginArgs*>args
-    cdef const double* rates = a.learning_rates + a.control.run_step * a.n_groups
+    cdef const double* rates
     cdef Py_ssize_t i
     if thread:
         return
+    rates = a.learning_rates + a.control.run_step * a.n_groups
     for i in range(a.n_ranges):
         a.ranges[i].learning_rate = rates[a.ranges[i].group]
         a.ranges[i].scale = 1
