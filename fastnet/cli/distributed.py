@@ -24,18 +24,16 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--batch-norm",
         type=named(["local", "synchronized"]),
-        default="local",
         metavar="HOW",
         help="local: batch normalization by the statistics of a process's share of the batch (or piece, with --microbatch); "
-        "synchronized: of the whole batch; default %(default)s",
+        "synchronized: of the whole batch; default local",
     )
     parser.add_argument(
         "--reduction",
         type=named(["mean", "exact"]),
-        default="mean",
         metavar="HOW",
         help="how gradients of several processes are added; exact: the pieces of --microbatch in their order, to the same bits "
-        "for any number of processes; default %(default)s",
+        "for any number of processes; default mean",
     )
     parser.add_argument(
         "--microbatch",
@@ -49,8 +47,9 @@ def ranks_of(arguments):
     """The processes that train together: one, or those of MPI."""
     from fastnet import distributed
 
+    batch_norm, reduction = arguments.batch_norm or "local", arguments.reduction or "mean"
     if arguments.distributed is None:
-        if arguments.reduction == "exact":
+        if reduction == "exact":
             raise ValueError(
                 "--reduction exact is for several processes, --distributed mpi; one adds its pieces in their order"
             )
@@ -58,11 +57,11 @@ def ranks_of(arguments):
             raise ValueError(
                 f"--data {arguments.data}: {PLACE} stands for the number of a process, with --distributed mpi"
             )
-        return distributed.OneProcess(batch_norm=arguments.batch_norm)
-    if arguments.reduction == "exact" and arguments.microbatch is None:
+        return distributed.OneProcess(batch_norm=batch_norm)
+    if reduction == "exact" and arguments.microbatch is None:
         raise ValueError("--reduction exact adds the pieces of a batch: say how many samples one has, --microbatch N")
     data = "shards" if PLACE in arguments.data else "shared"
-    return distributed.MPI(batch_norm=arguments.batch_norm, reduction=arguments.reduction, data=data)
+    return distributed.MPI(batch_norm=batch_norm, reduction=reduction, data=data)
 
 
 def shard_of(path: str, ranks) -> str:

@@ -143,7 +143,7 @@ class Trainer:
         self._rates = np.frombuffer(self.learning_rates.block, np.float64).reshape(self.most_steps, sources)
         self.sums = Sums(self.metrics, net.graph.output_shape)
         self._programs = Programs()
-        self._single = SingleBatches(self)
+        self._single = SingleBatches()
         self._states: dict[int, tuple] = {}
         self._rate_factor = 1.0
         self.fault: Fault | None = None
@@ -296,7 +296,7 @@ class Trainer:
         FloatingPointError
             The loss or a gradient is not finite; nothing has changed.
         """
-        return self._single.train(x, y, sample_weight)
+        return self._single.train(self, x, y, sample_weight)
 
     def apply_gradients(self) -> None:
         """One update from the gradients that `net.backward` left in the parameters, with clipping.
