@@ -23,7 +23,8 @@ __all__ = ["Joint"]
 
 
 class Joint:
-    """
+    """How the ranks of one fit divide its batches, and what they agree on.
+
     Parameters
     ----------
     trainer : Trainer
