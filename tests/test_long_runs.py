@@ -9,7 +9,8 @@ from subprocesses import run
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 long_runs = load_script("measure_long_runs")
-# What a hundredth may leave behind: allocators move some hundred KB around. A hundred bytes of each step, or six KB of a network, would be more.
+# What a hundredth may leave behind: allocators move some hundred KB around. A hundred bytes of each step, or six KB of a
+# network, would be more.
 MOST_BYTES = 512 << 10
 
 # In a process of its own: what other tests have freed would take up what stays.
