@@ -14,4 +14,4 @@ NEEDED = {
 }
 collect_ignore = [path for path, package in NEEDED.items() if not importlib.util.find_spec(package)]
 # It has no doctests, and registers a layer, which it can do once, under the name by which tests import it.
-collect_ignore.append("tests/distributed_trainings.py")
+collect_ignore.append("tests/numpy_layers.py")

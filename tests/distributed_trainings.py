@@ -4,6 +4,7 @@ import json
 import sys
 
 import numpy as np
+from numpy_layers import ScaleChannels
 from small_models import digest
 
 import fastnet as fn
@@ -18,23 +19,6 @@ def data(n=SAMPLES):
     return x, (x.sum(axis=(1, 2, 3)) > 0).astype(np.int64) + (x[:, 0, 0, 0] > 1)
 
 
-@fn.register
-class OwnScale(fn.Layer):
-    """A layer in NumPy."""
-
-    def build(self, shape):
-        self.weight = self.add_parameter("weight", shape, init="ones")
-        return shape
-
-    def forward(self, x, training=False):
-        self.x = x
-        return x * self.weight.value
-
-    def backward(self, dy):
-        self.weight.add_gradient((dy * self.x).sum(axis=0))
-        return dy * self.weight.value
-
-
 def network(dtype="float32"):
     """Both kinds of random draws, batch norms, a layer in NumPy, one that is frozen, and one that is used twice."""
     shared = fn.Dense(6, activation="tanh")
@@ -42,7 +26,7 @@ def network(dtype="float32"):
     frozen.trainable = False
     layers = [
         fn.Conv2D(4, 3, padding="same"), fn.BatchNorm(), fn.Activation("relu"), fn.MaxPool2D(2), fn.Flatten(),
-        fn.Dropout(0.2), fn.Dense(6), fn.BatchNorm(center=False), shared, frozen, shared, OwnScale(), fn.Dense(3),
+        fn.Dropout(0.2), fn.Dense(6), fn.BatchNorm(center=False), shared, frozen, shared, ScaleChannels(), fn.Dense(3),
     ]  # fmt: skip
     return fn.Network(layers, input_shape=(6, 6, 2), seed=1, dtype=dtype, regularizer=fn.L2(1e-3))
 

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from numpy_layers import ScaleChannels
 
 import fastnet as fn
 from fastnet.graph import Graph
@@ -193,21 +194,6 @@ def test_a_network_as_a_layer_of_another():
     before = body.predict(X)
     net.fit(X, Y, epochs=1, verbose=0)
     assert np.array_equal(body.predict(X), before)
-
-
-@fn.register
-class ScaleChannels(fn.Layer):
-    def build(self, shape):
-        self.weight = self.add_parameter("weight", shape, init="ones")
-        return shape
-
-    def forward(self, x, training=False):
-        self.x = x
-        return x * self.weight.value
-
-    def backward(self, dy):
-        self.weight.add_gradient((dy * self.x).sum(axis=0))
-        return dy * self.weight.value
 
 
 def test_layers_in_numpy_train_save_and_may_be_used_twice(tmp_path):

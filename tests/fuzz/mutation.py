@@ -5,10 +5,12 @@ All draw from a `random.Random`, so that a seed says what comes.
 
 from __future__ import annotations
 
+import gzip
 import random
+from collections.abc import Callable
 from typing import Any
 
-__all__ = ["mutate_bytes", "mutate_json", "mutate_number"]
+__all__ = ["mutate_bytes", "mutate_gzip", "mutate_json", "mutate_number"]
 
 #: Numbers at which sizes and counts go wrong.
 NUMBERS = [
@@ -82,6 +84,16 @@ def mutate_bytes(rng: random.Random, data: bytes, most: int = 1 << 16) -> bytes:
         else:
             del content[at:]
     return bytes(content[:most])
+
+
+def mutate_gzip(rng: random.Random, data: bytes, mutate: Callable[[random.Random, bytes], bytes]) -> bytes | None:
+    """Most often a change within the gzip format; None for what is none, and sometimes else."""
+    if data[:2] != b"\x1f\x8b" or rng.random() >= 0.8:
+        return None
+    try:
+        return gzip.compress(mutate(rng, gzip.decompress(data)), 1, mtime=0)
+    except Exception:
+        return mutate_bytes(rng, data)
 
 
 def mutate_json(rng: random.Random, value: Any) -> Any:

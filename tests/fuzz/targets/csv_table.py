@@ -7,7 +7,7 @@ import os
 import random
 
 from fuzz import harness
-from fuzz.mutation import mutate_bytes
+from fuzz.mutation import mutate_bytes, mutate_gzip
 
 from fastnet import datasets
 from fastnet.datasets.table import read_csv
@@ -52,11 +52,8 @@ def seeds() -> list[bytes]:
 
 def mutate(rng: random.Random, data: bytes) -> bytes:
     """Other bytes, cells, rows or columns; also within the gzip format."""
-    if data[:2] == b"\x1f\x8b" and rng.random() < 0.8:
-        try:
-            return gzip.compress(mutate(rng, gzip.decompress(data)), 1, mtime=0)
-        except Exception:
-            return mutate_bytes(rng, data)
+    if (packed := mutate_gzip(rng, data, mutate)) is not None:
+        return packed
     if rng.random() < 0.3:
         return mutate_bytes(rng, data)
     delimiter = max(b",;\t|", key=data.count).to_bytes(1, "little")

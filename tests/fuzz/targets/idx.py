@@ -9,7 +9,7 @@ import struct
 
 import numpy as np
 from fuzz import harness
-from fuzz.mutation import mutate_bytes
+from fuzz.mutation import mutate_bytes, mutate_gzip
 
 from fastnet.datasets import read_idx
 from fastnet.datasets.arrays import IDX_DTYPES
@@ -28,11 +28,8 @@ def seeds() -> list[bytes]:
 
 def mutate(rng: random.Random, data: bytes) -> bytes:
     """Other bytes, also within the gzip format; and headers that go with the content."""
-    if data[:2] == b"\x1f\x8b" and rng.random() < 0.8:
-        try:
-            return gzip.compress(mutate(rng, gzip.decompress(data)), 1, mtime=0)
-        except Exception:
-            return mutate_bytes(rng, data)
+    if (packed := mutate_gzip(rng, data, mutate)) is not None:
+        return packed
     if rng.random() < 0.5 or len(data) < 8:
         return mutate_bytes(rng, data)
     code, axes = rng.choice(list(IDX_DTYPES)), rng.choice([0, 1, 2, 3, 4, 20, 65, 255])
