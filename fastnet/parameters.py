@@ -47,9 +47,9 @@ class Segment:
         for parameter, offset in zip(self.parameters, offsets, strict=True):
             parameter.segment, parameter.offset = self, offset
 
-    def allocate(self, purpose: str) -> Block:
-        """A block for something that is kept of each trainable parameter."""
-        size = self.trainable_size * self.dtype.itemsize
+    def allocate(self, purpose: str, times: int = 1) -> Block:
+        """A block for something that is kept of each trainable parameter, or so many of them."""
+        size = times * self.trainable_size * self.dtype.itemsize
         return allocate(size, purpose, self.largest_share)
 
     def largest_share(self) -> str:

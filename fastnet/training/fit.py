@@ -73,10 +73,10 @@ class Fit:
         check_ranks(self.ranks, self.feed, self.settings, trainer)
         self.joint = Joint(trainer, self.settings, self.order is not None)
         self.place = Place() if unfinished is None else Place(**asdict(unfinished.place))
-        taking_part = [callback for callback in callbacks if self._takes_part(callback)]
-        self.watched = [callback for callback in taking_part if callback_module.watches_batches(callback)]
-        self.lookers = [callback for callback in taking_part if callback_module.looks_inside(callback)]
-        self.pausing = [callback for callback in taking_part if callback_module.pauses(callback)]
+        self.taking_part = [callback for callback in callbacks if self._takes_part(callback)]
+        self.watched = [callback for callback in self.taking_part if callback_module.watches_batches(callback)]
+        self.lookers = [callback for callback in self.taking_part if callback_module.looks_inside(callback)]
+        self.pausing = [callback for callback in self.taking_part if callback_module.pauses(callback)]
         self.pace = Pace()
         self.bar = bar_of(callbacks, verbose)
         self._begun = 0.0  # of the epoch, or when it was taken up again
@@ -153,7 +153,7 @@ class Fit:
         """on_train_begin, and on_train_end whatever happens, of a network with the averaged weights."""
         trainer = self.trainer
         with self.ranks.agreeing():
-            for callback in filter(self._takes_part, self.callbacks):
+            for callback in self.taking_part:
                 callback.on_train_begin(trainer, {})
         if self.unfinished is not None:
             self._take_up(self.unfinished)
@@ -167,7 +167,7 @@ class Fit:
                 self._show_average(True)
                 self._renew_statistics()
             finally:
-                for callback in filter(self._takes_part, self.callbacks):
+                for callback in self.taking_part:
                     callback.on_train_end(trainer, {})
 
     def _take_up(self, unfinished: Unfinished) -> None:

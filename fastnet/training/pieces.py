@@ -20,7 +20,7 @@ from fastnet.graph_pass import GraphPass
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Recording
 from fastnet.training.buckets import Buckets, ranges_of
-from fastnet.training.faults import BAD_GRADIENT, BAD_LOSS
+from fastnet.training.faults import BAD_LOSS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,10 +59,9 @@ class Pieces:
         self.results = np.zeros((len(self.here), 2))  # loss and weight
         self.outputs: list[tuple[Any, Any, Any]] = [None] * len(self.here)  # type: ignore[list-item]
         self.statistics: list[list[Any]] = [[] for _ in self.here]
-        synchronized = self.ranks.batch_norm == "synchronized"
         norms = [node.layer for node in self.graph.nodes if hasattr(node.layer, "synchronize_forward")]
-        self.synchronized = synchronized and any(layer.trainable for layer in norms)
         self.has_norms = any(layer.trainable for layer in norms)
+        self.synchronized = self.has_norms and self.ranks.batch_norm == "synchronized"
         # Pieces that are added on other ranks, or recorded side by side, keep gradients of their own.
         exact = self.ranks.reduction == "exact" and self.ranks.size > 1
         self.apart = exact or (self.synchronized and len(self.here) > 1)
@@ -94,7 +93,7 @@ class Pieces:
             self._record_statistics()
         self._record_agreement()
         self._record_reduction()
-        self._record_rest()
+        self._record_penalties()
         return self.outputs
 
     # The pieces of this rank
@@ -283,8 +282,8 @@ class Pieces:
 
         return reduce
 
-    def _record_rest(self) -> None:
-        """What concerns the batch as a whole: regularizers, and the check that gradients are finite."""
+    def _record_penalties(self) -> None:
+        """Add the regularizers' gradients, which concern the batch as a whole, to the joined ones, which all that follows takes."""
         recording = self.recording
         recording.gradient_homes, recording.gradients, recording.piece_statistics = {}, {}, None
         for parameter in self.updated:
@@ -292,9 +291,3 @@ class Pieces:
                 parameter.segment.gradients, parameter.shape, offset=parameter.offset
             )
         self.graph.record_penalties(recording)
-        for segment in self.memories:
-            for where in ranges_of(segment, self.updated):
-                n = where.stop - where.start
-                gradients = recording.outside(segment.gradients, (n,), offset=where.start * segment.dtype.itemsize)
-                recording.call("check_finite", reads={"x": gradients}, updates={"control": recording.control_field()},
-                               n=n, code=BAD_GRADIENT, work=n)  # fmt: skip

@@ -236,10 +236,10 @@ def training_step(trainer, feed: Feed, batch: int, probes: tuple[Probe, ...] = (
         with recording.at("loss"):
             dy = loss.record(recording, y, target, weights, gradient=True)
         graph.record_backward(recording, dy)
-        record_checks(recording, graph)
         outputs = [(y, target, weights)]
     else:
         outputs = Pieces(trainer, recording, feed, shares).record(probes)
+    record_checks(recording, graph)
     for probe in probes:
         probe.record_gradients(recording, graph)
     trainer.update.record(recording, parts, batch)

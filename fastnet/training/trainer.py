@@ -348,7 +348,7 @@ class Trainer:
         """Memory for the gradients of so many pieces of a batch, which all programs share."""
         most, memory = self._gradients_of_pieces.get(segment, (-1, None))
         if most < pieces:
-            memory = Memory("gradients of pieces", Block(pieces * segment.gradients.block.size))
+            memory = Memory("gradients of pieces", segment.allocate(f"the gradients of {pieces} pieces", pieces))
             self._gradients_of_pieces[segment] = pieces, memory
         return memory
 

@@ -75,9 +75,7 @@ def read(path: str):
     try:
         root = _inside(h5py, file, "model_weights") if "model_weights" in file else file
         if "layer_names" in root.attrs or "layer_names0" in root.attrs:
-            description = description or _parsed(
-                _attribute(file.attrs, "model_config") if "model_config" in file.attrs else None
-            )
+            description = description or _parsed(_attribute(file.attrs, "model_config", None))
             return file, _by_names(h5py, root, description)
         return file, _by_classes(h5py, file, description)
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, OSError) as error:
@@ -180,8 +178,7 @@ def _by_classes(h5py, file, description: list[Described] | None) -> Contents:
         shapes = [item.shape for item in arrays]
         family = _stem(path.rpartition("/")[2])
         if family not in CLASSES and "layers" not in path.split("/")[-2:]:
-            told_name = file[f"{path}/vars" if path else "vars"].attrs
-            name = _attribute(told_name, "name") if "name" in told_name else ""
+            name = _attribute(file[f"{path}/vars" if path else "vars"].attrs, "name", "")
             family = _stem(_text(name)) if _stem(_text(name)) in CLASSES else guessed(shapes, names)
         order = "" if certain else "/".join(_stem(part) for part in path.split("/"))
         module = Module(path, family, by_position=names is None, order=order)
@@ -231,10 +228,7 @@ def _inside(h5py, group, path: str):
 
 def _stored(h5py, name: str, item) -> Stored:
     fault = ""
-    bfloat16 = (
-        _text(_attribute(item.attrs, "dtype") if "dtype" in item.attrs else "") == "bfloat16"
-        and item.dtype.itemsize == 2
-    )
+    bfloat16 = _text(_attribute(item.attrs, "dtype", "")) == "bfloat16" and item.dtype.itemsize == 2
     if item.shape is None or item.is_virtual or item.external:
         fault = "an array that lies elsewhere"
     elif item.chunks and math.prod(item.chunks) > math.prod(item.shape) + SMALL_CHUNK:
@@ -276,8 +270,10 @@ def _texts(attributes, name: str) -> list[str]:
     return found
 
 
-def _attribute(attributes, name: str):
+def _attribute(attributes, name: str, default=None):
     """An attribute's value, if it claims no more than the file bears out: HDF5 would take its word for it."""
+    if name not in attributes:
+        return default
     h5py = import_h5py("reading attributes")
     found = attributes.get_id(name)
     count = 0 if found.shape is None else math.prod(found.shape)
