@@ -55,9 +55,11 @@ def opened_archive(path: str, what: str) -> Iterator[zipfile.ZipFile]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            check_claim(path, sum(member.file_size for member in members), os.path.getsize(path))
+            members, size = archive.infolist(), os.path.getsize(path)
+            check_claim(path, sum(member.file_size for member in members), size)
             for member in members:
+                if not 0 <= member.header_offset < size:
+                    raise zipfile.BadZipFile(f"the member {member.filename!r} would lie outside of the file")
                 if member.compress_type not in PACKINGS:
                     raise zipfile.BadZipFile(
                         f"the member {member.filename!r} is packed in a way that is not used there"
