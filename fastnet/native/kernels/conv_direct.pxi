@@ -62,7 +62,7 @@ cdef inline void window_strip(Py_ssize_t h, Py_ssize_t nv, bint in_patch, const 
         ahead = nv * LANES if panel + 1 < s.panels else beyond + nv * LANES     # to the next results
         for i in range(h):
             for j in range(nv):
-                c[i * nv + j] = vzero() if s.bias == NULL else vload(s.bias + j * LANES)
+                c[i * nv + j] = vload((<const real*>zero_vectors if s.bias == NULL else s.bias) + j * LANES)
                 if in_patch:
                     prefetch(s.y + s.at[i] + ahead + j * LANES)
         pb = s.b
@@ -100,7 +100,7 @@ cdef inline void window_strip(Py_ssize_t h, Py_ssize_t nv, bint in_patch, const 
         for i in range(h):
             for j in range(nv):
                 c[i * nv + j] = vmax(floor, c[i * nv + j])
-        if s.gate != NULL:
+        if s.gate != NULL:      # before the store: the gate's memory may be the result's
             for i in range(h):
                 for j in range(nv):
                     x = vload(s.gate + s.at[i] + j * LANES)

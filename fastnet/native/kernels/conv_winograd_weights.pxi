@@ -131,9 +131,9 @@ cdef void add_products(const WinogradWeights* g, const WeightsShare* share, Py_s
     """S_e += V_e^T D_e, of n tiles."""
     cdef Strip s
     cdef Py_ssize_t e, c, strips, i, h, rows, edge = g.ldd // NR * NR
-    s.bias = s.gate = NULL
+    s.bias = NULL
     s.copy = NULL
-    s.lda, s.ldb, s.ldc, s.ldgate = g.ldv, g.ldd, g.ldd, 0
+    s.lda, s.ldb, s.ldc = g.ldv, g.ldd, g.ldd
     s.K, s.start, s.add, s.check, s.bad = n, FROM_ZERO, not first, False, False
     s.floor = -<real>INFINITY
     s.width = LANES

@@ -187,7 +187,7 @@ cdef bint has_finish(const GemmArgs* g) noexcept nogil:
     """Whether the tiles' registers have no code for what the product ends with."""
     if g.trans_a:
         return g.activation != LINEAR or g.gate != NULL
-    return g.activation > RELU or g.control != NULL or (g.gate != NULL and g.gate_activation != RELU)
+    return g.activation > RELU or g.control != NULL or g.gate != NULL
 
 
 cdef void finish(const GemmArgs* g, Py_ssize_t i0, Py_ssize_t j0, Py_ssize_t h, Py_ssize_t width, bint* bad) noexcept nogil:
@@ -199,7 +199,7 @@ cdef void finish(const GemmArgs* g, Py_ssize_t i0, Py_ssize_t j0, Py_ssize_t h, 
         c = g.c + i * g.ldc + j0
         if g.activation > RELU or g.trans_a:
             activate(g.activation, g.alpha, c, c, width)
-        if g.gate != NULL and (g.trans_a or g.gate_activation != RELU):
+        if g.gate != NULL:
             activate_backward(g.gate_activation, g.gate_alpha, g.gate + i * g.ldgate + j0, c, c, width)
         if g.control != NULL and not g.trans_a:
             for j from 0 <= j < width by LANES:
@@ -276,7 +276,7 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
     cdef Strip s
     if t0 == t1:
         return
-    s.lda, s.ldgate = g.lda, g.ldgate
+    s.lda = g.lda
     s.ldc = whole_vectors(g.N) if second else g.ldc
     s.bad = False
     group = share.p1 - share.p0 if in_place else group_of(g)
@@ -321,9 +321,6 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
                 s.c = c + i0 * s.ldc + j0
                 if g.bias != NULL:
                     s.bias = g.bias + j0
-                s.gate = NULL
-                if last and g.gate != NULL and g.gate_activation == RELU and not g.trans_a:
-                    s.gate = g.gate + i0 * g.ldgate + j0
                 s.panels = whole
                 s.ahead = s.a + h * g.lda if fetching else s.a
                 if fetching and depth < g.lda:
@@ -360,8 +357,7 @@ cdef void gemm_join(const void* args, int thread, int n_threads) noexcept nogil:
     cdef Py_ssize_t i, j
     cdef real* c
     cdef const real* half
-    cdef vf x, y, floor = vset(<real>0 if g.activation == RELU else -<real>INFINITY)
-    cdef bint gated = g.gate != NULL and g.gate_activation == RELU
+    cdef vf x, floor = vset(<real>0 if g.activation == RELU else -<real>INFINITY)
     cdef bint bad = False
     if not may_share_depth(g) or n_threads % 2:
         return
@@ -370,9 +366,6 @@ cdef void gemm_join(const void* args, int thread, int n_threads) noexcept nogil:
         half = g.shared + i * whole_vectors(g.N)
         for j from j0 <= j < j1 by LANES:
             x = vmax(floor, vload_upto(c + j, j1 - j) + vload(half + j))
-            if gated:
-                y = vload_upto(g.gate + i * g.ldgate + j, j1 - j)
-                x = vselect(vle(y, vzero()), vzero(), x)
             vstore_upto(c + j, x, j1 - j)
     if has_finish(g):
         finish(g, 0, j0, g.M, j1 - j0, &bad)

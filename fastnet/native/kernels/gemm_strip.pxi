@@ -21,6 +21,8 @@ cdef enum Start:
     FROM_BIAS
     FROM_C
 
+cdef vf zero_vectors[NV]
+
 # A strip of tiles, one for each of some panels: where the operands of the first are, and how sums start and end.
 cdef struct Strip:
     const real* a
@@ -29,11 +31,9 @@ cdef struct Strip:
     real* copy              # where a copying tile packs B, panel after panel
     real* c
     const real* bias
-    const real* gate        # C becomes 0 where this is at most 0 (the slope of relu), or NULL
     Py_ssize_t lda
     Py_ssize_t ldb
     Py_ssize_t ldc
-    Py_ssize_t ldgate
     Py_ssize_t K
     Py_ssize_t panels
     Py_ssize_t b_step       # elements from one panel of b to the next
@@ -56,7 +56,7 @@ cdef inline vf load_part(const real* p, Py_ssize_t nv, Py_ssize_t width) noexcep
 cdef inline void strip(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, Strip* args) noexcept nogil:
     """Tiles of h x nv vectors. Where `columns`, A holds op(A) transposed: element (i, k) at a[k * lda + i].
 
-    Only tiles along rows have a gate and a floor, only those along columns are checked. (The loop over the panels also
+    Only tiles along rows have a floor, only those along columns are checked. (The loop over the panels also
     makes GCC keep c in registers from its first value to the store: it unrolls early only what is inside of a loop.)
     """
     cdef Strip s = args[0]
@@ -64,23 +64,18 @@ cdef inline void strip(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, 
     cdef vf b[NV]
     cdef vf x, infinite = vzero(), floor = vset(s.floor)
     cdef const real* rows[4]
+    cdef const real* start
     cdef const real* pa
     cdef const real* pb
-    cdef Py_ssize_t p, i, j, k
+    cdef Py_ssize_t p, i, j, k, ldstart
     for p in range(s.panels):
         if s.start == FROM_C:
-            for i in range(h):
-                for j in range(nv):
-                    c[i * nv + j] = load_part(s.c + i * s.ldc + j * LANES, nv, s.width)
-        elif s.start == FROM_BIAS:
-            for i in range(h):
-                for j in range(nv):
-                    c[i * nv + j] = load_part(s.bias + j * LANES, nv, s.width)
-            s.bias += nv * LANES
+            start, ldstart = s.c, s.ldc
         else:
-            for i in range(h):
-                for j in range(nv):
-                    c[i * nv + j] = vzero()
+            start, ldstart = s.bias if s.start == FROM_BIAS else <const real*>zero_vectors, 0
+        for i in range(h):
+            for j in range(nv):
+                c[i * nv + j] = load_part(start + i * ldstart + j * LANES, nv, s.width)
         if not columns and h > 1:
             for i in range(h):
                 for j in range(nv):
@@ -123,18 +118,14 @@ cdef inline void strip(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, 
             for i in range(h):
                 for j in range(nv):
                     c[i * nv + j] = vmax(floor, c[i * nv + j])
-            if s.gate != NULL:
-                for i in range(h):
-                    for j in range(nv):
-                        x = load_part(s.gate + i * s.ldgate + j * LANES, nv, s.width)
-                        c[i * nv + j] = vselect(vle(x, vzero()), vzero(), c[i * nv + j])
-                s.gate += nv * LANES
         for i in range(h):
             for j in range(nv):
                 if nv == 1:
                     vstore_upto(s.c + i * s.ldc, c[i], s.width)
                 else:
                     vstore(s.c + i * s.ldc + j * LANES, c[i * nv + j])
+        if s.start == FROM_BIAS:
+            s.bias += nv * LANES
         s.b += s.b_step
         s.c += nv * LANES
     if columns and vany(visnan(infinite)):
@@ -205,10 +196,7 @@ cdef void strip_of_row(Strip* s) noexcept nogil:
             add_rows(1, s.a + k, s.b + k * s.ldb + first, s.ldb, sums, vectors)
         for j in range(vectors):
             x = vload(s.c + first + j * LANES) + sums[j] if s.add else sums[j]
-            x = vmax(floor, x)
-            if s.gate != NULL:
-                x = vselect(vle(vload(s.gate + first + j * LANES), vzero()), vzero(), x)
-            vstore(s.c + first + j * LANES, x)
+            vstore(s.c + first + j * LANES, vmax(floor, x))
 
 
 cdef void strip_copying(Py_ssize_t h, Strip* s) noexcept nogil:
@@ -235,8 +223,6 @@ cdef void strip_to_edge(Py_ssize_t h, Py_ssize_t width, Strip* s, const real* pa
     last.c += j
     if s.start == FROM_BIAS:
         last.bias += j
-    if s.gate != NULL:
-        last.gate += j
     if width > LANES and width % LANES:
         tile_at_edge(h, width, columns, &last)
     elif columns:
@@ -249,10 +235,8 @@ cdef void strip_to_edge(Py_ssize_t h, Py_ssize_t width, Strip* s, const real* pa
 cdef void tile_at_edge(Py_ssize_t h, Py_ssize_t width, bint columns, Strip* s) noexcept nogil:
     """One tile of several vectors whose last is not whole: on copies that are NR wide."""
     cdef vf c_vectors[MR_NARROW * NV]
-    cdef vf gate_vectors[MR_NARROW * NV]
     cdef vf bias_vectors[NV]
     cdef real* c = <real*>c_vectors
-    cdef real* gate = <real*>gate_vectors
     cdef real* bias = <real*>bias_vectors
     cdef Strip whole = s[0]
     cdef Py_ssize_t i, j
@@ -262,9 +246,6 @@ cdef void tile_at_edge(Py_ssize_t h, Py_ssize_t width, bint columns, Strip* s) n
     elif s.start == FROM_BIAS:
         copy_padded(s.bias, 0, bias, 1, width)
         whole.bias = bias
-    if s.gate != NULL:
-        copy_padded(s.gate, s.ldgate, gate, h, width)
-        whole.gate, whole.ldgate = gate, NR
     if columns:
         strip_along_columns(h, width, &whole)
     else:
