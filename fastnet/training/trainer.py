@@ -25,7 +25,7 @@ from fastnet.training.fit_settings import FitSettings
 from fastnet.training.history import History
 from fastnet.training.place import Unfinished
 from fastnet.training.single_batches import SingleBatches
-from fastnet.training.steps import Feed, Sums, training_step
+from fastnet.training.steps import Feed, Probe, Sums, training_step
 from fastnet.training.together import begin_alike
 from fastnet.training.update import Clipping, Update
 
@@ -337,7 +337,9 @@ class Trainer:
 
     # Programs
 
-    def program(self, feed: Feed, batch: int, probes=(), shares: tuple[int, ...] | None = None) -> Program:
+    def program(
+        self, feed: Feed, batch: int, probes: tuple[Probe, ...] = (), shares: tuple[int, ...] | None = None
+    ) -> Program:
         def make():
             with self.net.lock.recording:
                 return training_step(self, feed, batch, probes, shares)

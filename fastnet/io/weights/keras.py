@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnet import checks, files
 from fastnet.io.weights import keras_files, keras_layers
 from fastnet.io.weights.matching import some, take_over, told_modules
+from fastnet.io.weights.places import Names
 from fastnet.network import Network, check_network
+
+if TYPE_CHECKING:
+    from fastnet.types import Path
 
 __all__ = ["load_keras_weights", "save_keras_weights"]
 
 SUFFIXES = (".weights.h5", ".keras", ".h5", ".hdf5")
 
 
-def load_keras_weights(net: Network, path, *, names=None) -> dict[str, str | None]:
+def load_keras_weights(net: Network, path: Path, *, names: Names | None = None) -> dict[str, str | None]:
     """Load the weights of a Keras model into a network of the same structure.
 
     Layers are matched with those of their class in their order. A ``.keras`` file says the order of all layers; a
@@ -73,7 +79,7 @@ def load_keras_weights(net: Network, path, *, names=None) -> dict[str, str | Non
     return matched
 
 
-def save_keras_weights(net: Network, path, *, names=None) -> None:
+def save_keras_weights(net: Network, path: Path, *, names: Mapping[str, str | None] | None = None) -> None:
     """Write weights for a Keras 3 model of the network's structure: ``model.load_weights(path)``.
 
     Parameters
@@ -118,7 +124,7 @@ def save_keras_weights(net: Network, path, *, names=None) -> None:
     keras_files.write(path, layers)
 
 
-def _compare_epsilons(net: Network, matched, epsilons: dict[str, float], path: str) -> None:
+def _compare_epsilons(net: Network, matched: dict[str, str | None], epsilons: dict[str, float], path: str) -> None:
     different = []
     for module, name in matched.items():
         if name is None or module not in epsilons:

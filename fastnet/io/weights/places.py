@@ -6,15 +6,19 @@ arrays, which are `Stored`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
 from fastnet.layers.base import Layer
 from fastnet.parameters import Parameter
 
-__all__ = ["Module", "Place", "Slot", "Stored", "constant", "own", "rule_for"]
+__all__ = ["Module", "Names", "Place", "Slot", "Stored", "constant", "own", "rule_for"]
+
+#: Which layers another program's modules are, or None for those that are left out.
+Names: TypeAlias = Mapping[str, str | None] | Callable[[str], str | None]
 
 
 def _same(array: np.ndarray) -> np.ndarray:

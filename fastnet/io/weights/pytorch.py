@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
 from fastnet import checks
 from fastnet.io.weights import pytorch_files
 from fastnet.io.weights.matching import match, refuse, take_over, told_modules
-from fastnet.io.weights.places import Place
+from fastnet.io.weights.places import Names, Place
 from fastnet.io.weights.pytorch_layers import places
 from fastnet.network import Network, check_network
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, Path
+
+#: A state dict, or the file of one.
+State: TypeAlias = "Mapping[str, Any] | Path"
 
 __all__ = ["load_torch_state_dict", "save_torch_state_dict", "torch_state_dict"]
 
 
-def load_torch_state_dict(net: Network, source, *, names=None) -> dict[str, str | None]:
+def load_torch_state_dict(net: Network, source: State, *, names: Names | None = None) -> dict[str, str | None]:
     """Load the weights of a PyTorch module into a network of the same structure.
 
     Axes are brought into fastnet's order, and the rows of a `Dense` behind flattened images, too. Modules are matched with
@@ -60,11 +69,13 @@ def load_torch_state_dict(net: Network, source, *, names=None) -> dict[str, str 
     array([ 0.,  4.,  8., 12., 16.,  1.], dtype=float32)
     """
     expected = places(check_network(net).graph)
-    title, *contents = pytorch_files.read(source)
-    return take_over(net, expected, pytorch_files.modules_of(*contents), names, title)
+    title, arrays, order, ordered = pytorch_files.read(source)
+    return take_over(net, expected, pytorch_files.modules_of(arrays, order, ordered), names, title)
 
 
-def torch_state_dict(net: Network, *, names=None, like=None) -> dict:
+def torch_state_dict(
+    net: Network, *, names: Mapping[str, str | None] | None = None, like: State | None = None
+) -> dict[str, Any]:
     """A state dict for a PyTorch module of the network's structure: ``module.load_state_dict(torch_state_dict(net))``.
 
     Parameters
@@ -103,7 +114,9 @@ def torch_state_dict(net: Network, *, names=None, like=None) -> dict:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def save_torch_state_dict(net: Network, path, *, names=None, like=None) -> None:
+def save_torch_state_dict(
+    net: Network, path: Path, *, names: Mapping[str, str | None] | None = None, like: State | None = None
+) -> None:
     """Write a state dict for a PyTorch module of the network's structure, at once or not at all.
 
     Parameters
@@ -136,7 +149,9 @@ def save_torch_state_dict(net: Network, path, *, names=None, like=None) -> None:
     pytorch_files.write(path, arrays, order)
 
 
-def _arrays(net, names, like):
+def _arrays(
+    net: Network, names: Mapping[str, str | None] | None, like: State | None
+) -> tuple[dict[str, Array], list[str]]:
     """Arrays by their names in PyTorch, and the modules' names in their order."""
     found = places(check_network(net).graph)
     if like is not None:
@@ -158,9 +173,9 @@ def _arrays(net, names, like):
     return arrays, modules
 
 
-def _arrays_like(net, found: list[Place], like):
-    title, *contents = pytorch_files.read(like)
-    modules = pytorch_files.modules_of(*contents)
+def _arrays_like(net: Network, found: list[Place], like: State) -> tuple[dict[str, Array], list[str]]:
+    title, stored_arrays, order, ordered = pytorch_files.read(like)
+    modules = pytorch_files.modules_of(stored_arrays, order, ordered)
     pairs, problems, _ = match(found, modules)
     refuse(problems, f"like, {title}, does not fit the network")
     slots = {id(module): {slot.name: slot for slot in place.slots} for place, module in pairs}
