@@ -123,7 +123,7 @@ cdef void convolve_patches(const ConvArgs* g, bint backward, ConvWindows* w, Py_
     s.at, s.runs, s.depth, s.step = w.at, w.down.taps, w.across.taps * w.channels, w.across.move * w.channels
     s.row, s.y_step, s.b_step = w.down.distance * t.row, w.across.step * w.result_channels, panel_step
     s.floor = <real>0 if g.activation == RELU else -<real>INFINITY
-    if c.units == 0:
+    if c.units == 0 or share.p0 == share.p1:    # a thread more than there are panels counts nothing, either
         return
     begin_at_part(&c, share.t0)
     for patch in range(first_unit(&c, share.t0), first_unit(&c, share.t1)):
