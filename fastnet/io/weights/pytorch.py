@@ -15,10 +15,10 @@ from fastnet.network import Network, check_network
 if TYPE_CHECKING:
     from fastnet.types import Array, Path
 
+__all__ = ["load_torch_state_dict", "save_torch_state_dict", "torch_state_dict"]
+
 #: A state dict, or the file of one.
 State: TypeAlias = "Mapping[str, Any] | Path"
-
-__all__ = ["load_torch_state_dict", "save_torch_state_dict", "torch_state_dict"]
 
 
 def load_torch_state_dict(net: Network, source: State, *, names: Names | None = None) -> dict[str, str | None]:
