@@ -94,6 +94,11 @@ DIRECTIVES = {
     "wraparound": False,
     "initializedcheck": False,
     "cdivision": True,
+    # Functions like those of C, with the signatures that inspect reads: a module for Python-like ones would be as large as all others.
+    "binding": False,
+    "embedsignature": True,
+    "embedsignature.format": "clinic",
+    "auto_pickle": False,  # nothing here can be pickled
     "freethreading_compatible": True,
 }
 
@@ -166,19 +171,16 @@ def extensions() -> list[Extension]:
     openmp_compile, openmp_link = OPENMP if WITH_OPENMP else ([], [])
     return [
         extension("team", NATIVE / "team.pyx", ["-O2", *openmp_compile], link=openmp_link),
-        *(extension(name, NATIVE / f"{name}.pyx", ["-O2"]) for name in ("plan", "calls")),
-        *(extension(name, NATIVE / f"{name}.pyx", ["-Os"]) for name in ("dispatch", "arena")),
+        *(extension(name, NATIVE / f"{name}.pyx", ["-Os"]) for name in ("plan", "calls", "dispatch", "arena")),
         *(kernel_extension(row, dtype) for row in chosen_targets() for dtype in targets.DTYPES),
     ]
 
 
 def cythonized() -> list[Extension]:
-    shared = "fastnet.native._cyutil"
     return cythonize(
-        [*extensions(), extension("_cyutil", GENERATED / "_cyutil.c", ["-Os"])],
+        extensions(),
         include_path=[str(NATIVE), "."],
         compiler_directives=DIRECTIVES,
-        shared_utility_qualified_name=shared,
         build_dir="build/cython",
         nthreads=0,
         quiet=True,

@@ -121,7 +121,7 @@ class Encoder:
     target : ClassTarget or ValueTarget
     """
 
-    def __init__(self, inputs, target):
+    def __init__(self, inputs: ArrayInputs | ImageInputs | TableInputs, target: ClassTarget | ValueTarget) -> None:
         self.inputs = inputs
         self.target = target
 

@@ -6,7 +6,7 @@ import os
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from fastnet import checks, config
 from fastnet.datasets import image_files
 
 if TYPE_CHECKING:
-    from fastnet.types import Array
+    from fastnet.types import Array, Path
 
 __all__ = ["Images"]
 
@@ -51,7 +51,7 @@ class Images:
     dtype = np.dtype(np.float32)
     scale = float(SCALE)
 
-    def __init__(self, files, shape, cache=None):
+    def __init__(self, files: Iterable[Path], shape: Sequence[int], cache: Path | None = None) -> None:
         image_files.pillow()
         self.files = [os.fspath(path) for path in files]
         self.cache = cache

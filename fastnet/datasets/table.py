@@ -11,7 +11,8 @@ import os
 import re
 import zlib
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from fastnet.datasets.formats import first_bytes
 from fastnet.files import check_claim, existing_file
 
 if TYPE_CHECKING:
-    from fastnet.types import Path
+    from fastnet.types import ArrayLike, Path
 
 __all__ = ["Table", "read_csv"]
 
@@ -46,7 +47,9 @@ class Table(dict):
         The file it was read from and the line of each row, for messages.
     """
 
-    def __init__(self, columns, *, path: str | None = None, lines: np.ndarray | None = None):
+    def __init__(
+        self, columns: Mapping[str, ArrayLike] | Any, *, path: str | None = None, lines: np.ndarray | None = None
+    ) -> None:
         if containers.is_frame(columns):
             columns = containers.columns_of(columns)
         super().__init__({str(name): _column(str(name), columns[name]) for name in columns})

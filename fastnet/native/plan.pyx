@@ -175,7 +175,7 @@ cdef class Plan:
         self.relocations[self.n_relocations] = Relocation(slot, memory, offset)
         self.n_relocations += 1
 
-    def append(self, Call call, dict pointers, bint parallel=False, double work=LONG):
+    def append(self, Call call, dict pointers, bint parallel=False, double work=1e6):     # (LONG, as inspect can read it)
         cdef Kernel kernel = call.kernel
         cdef Op* op
         cdef int p

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastnet.health import Finding
 
 __all__ = ["COLOURS", "block", "escaped", "lines", "note", "table", "text"]
 
@@ -14,7 +19,7 @@ SEVERITY_NAMES = {"info": "Worth knowing", "warning": "Warning", "problem": "Pro
 RULE = "1px solid rgba(128,128,128,0.5)"
 
 
-def escaped(value) -> str:
+def escaped(value: object) -> str:
     """A text as HTML, also within quotes."""
     return html.escape(str(value))
 
@@ -34,10 +39,10 @@ def text(line: str) -> str:
     return f"<div>{escaped(line)}</div>"
 
 
-def table(headings, rows, left: int) -> str:
+def table(headings: Sequence[object], rows: Iterable[Iterable[object]], left: int) -> str:
     """A table of texts, the first `left` columns to the left and the others, numbers, to the right."""
 
-    def cells(tag: str, row, rule: str) -> str:
+    def cells(tag: str, row: Iterable[object], rule: str) -> str:
         styled = []
         for i, cell in enumerate(row):
             side = "left" if i < left else "right"
@@ -55,7 +60,7 @@ def table(headings, rows, left: int) -> str:
     )
 
 
-def note(finding) -> str:
+def note(finding: Finding) -> str:
     """A finding: what, where and when; what it means, what to do, and the numbers."""
     colour = SEVERITY_COLOURS.get(finding.severity, COLOURS[0])
     where = f" in {finding.layer}" if finding.layer else ""

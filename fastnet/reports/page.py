@@ -5,12 +5,19 @@ from __future__ import annotations
 import html
 import os
 import re
+from collections.abc import Iterable, Sequence
 from importlib import resources
+from typing import TYPE_CHECKING, Any
 
 from fastnet import checks, files
 from fastnet.reports import images
 from fastnet.reports.colours import style_rules
 from fastnet.reports.markup import Markup, as_html, formula, prose
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fastnet.types import Path
 
 __all__ = ["Page"]
 
@@ -44,7 +51,7 @@ class Page:
     True
     """
 
-    def __init__(self, title, summary, *, links=()):
+    def __init__(self, title: str, summary: str, *, links: Iterable[tuple[str, str]] = ()) -> None:
         self.title = _text("title", title)
         self.summary = _text("summary", summary)
         self.links = list(links)
@@ -54,19 +61,19 @@ class Page:
 
     # Headings and text
 
-    def section(self, title) -> None:
+    def section(self, title: str) -> None:
         """Begin a section (h2), which the contents list."""
         anchor = self._anchor(_text("title", title))
         self._sections.append((anchor, title))
         self._parts.append(f'<h2 id="{anchor}">{as_html(title)}</h2>')
 
-    def subsection(self, title) -> None:
+    def subsection(self, title: str) -> None:
         """Begin a part of a section (h3)."""
         if not self._sections:
             raise ValueError(f"subsection {title!r} needs a section before it")
         self._parts.append(f"<h3>{as_html(_text('title', title))}</h3>")
 
-    def paragraph(self, text) -> None:
+    def paragraph(self, text: str) -> None:
         """One paragraph of text."""
         self._parts.append(f"<p>{as_html(text)}</p>")
 
@@ -83,28 +90,28 @@ class Page:
         """Lines of code, as they are."""
         self._parts.append(f'<pre tabindex="0"><code>{html.escape(text.strip())}</code></pre>')
 
-    def note(self, text, kind: str = "info") -> None:
+    def note(self, text: str, kind: str = "info") -> None:
         """A paragraph that stands out; `kind` is "info", "warning" or "problem"."""
         checks.choice("kind", kind, NOTES)
         self._parts.append(f'<p class="note{NOTES[kind]}">{as_html(text)}</p>')
 
-    def items(self, items) -> None:
+    def items(self, items: Iterable[str]) -> None:
         """A list, one item a text."""
         self._parts.append("<ul>" + "".join(f"<li>{as_html(item)}</li>" for item in items) + "</ul>")
 
-    def tiles(self, pairs) -> None:
+    def tiles(self, pairs: Iterable[tuple[str, object]]) -> None:
         """The few numbers that matter most, (name, number), large, side by side, under the title."""
         inside = "".join(f"<div><dt>{as_html(name)}</dt><dd>{as_html(number)}</dd></div>" for name, number in pairs)
         self._tiles = f'<dl class="tiles">{inside}</dl>'
 
-    def definitions(self, pairs) -> None:
+    def definitions(self, pairs: Iterable[tuple[str, str]]) -> None:
         """A list of (term, text)."""
         inside = "".join(f"<dt>{as_html(term)}</dt><dd>{as_html(text)}</dd>" for term, text in pairs)
         self._parts.append(f"<dl>{inside}</dl>")
 
     # Tables and figures
 
-    def table(self, caption, header, rows) -> None:
+    def table(self, caption: str, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
         """A table; the first cell of each row names it.
 
         Parameters
@@ -119,18 +126,18 @@ class Page:
         ValueError
             A row has another length, or the caption is empty.
         """
-        rows = [list(row) for row in rows]
-        for row in rows:
+        cells = [list(row) for row in rows]
+        for row in cells:
             if len(row) != len(header):
                 raise ValueError(f"rows must have {len(header)} cells, as the header has; got {len(row)}: {row}")
-        right = [bool(rows) and all(_is_number(row[i]) for row in rows) and i > 0 for i in range(len(header))]
+        right = [bool(cells) and all(_is_number(row[i]) for row in cells) and i > 0 for i in range(len(header))]
         head = "".join(
             f'<th scope="col"{NUMBER * is_right}>{as_html(cell)}</th>'
             for cell, is_right in zip(header, right, strict=True)
         )
         body = "".join(
             f'<tr><th scope="row">{as_html(first)}</th>' + "".join(map(_cell, rest, right[1:])) + "</tr>"
-            for first, *rest in rows
+            for first, *rest in cells
         )
         self._parts.append(
             f'<div class="table" role="region" tabindex="0" aria-label="{html.escape(_plain(caption))}"><table>'
@@ -138,7 +145,9 @@ class Page:
             f"<tbody>{body}</tbody></table></div>"
         )
 
-    def figure(self, panels, caption, *, form="svg") -> None:
+    def figure(
+        self, panels: tuple[Figure, str] | Iterable[tuple[Figure, str]], caption: str, *, form: str = "svg"
+    ) -> None:
         """One or several matplotlib figures side by side, over one caption.
 
         Parameters
@@ -190,11 +199,11 @@ class Page:
         body = "\n".join([navigation[0], "<main>", top + self._tiles, contents, *self._parts, "</main>", navigation[1]])
         return f"{head}\n<body>\n{body}\n</body></html>\n"
 
-    def write(self, path) -> None:
+    def write(self, path: Path) -> None:
         """Write the page to a file, at once or not at all."""
         files.write_bytes(os.fspath(path), self.html().encode())
 
-    def _anchor(self, title) -> str:
+    def _anchor(self, title: str) -> str:
         base = re.sub(r"[^a-z0-9]+", "-", _plain(title).lower()).strip("-") or "section"
         taken = {anchor for anchor, _ in self._sections}
         return next(name for name in (base, *(f"{base}-{i}" for i in range(2, len(taken) + 3))) if name not in taken)
@@ -204,7 +213,7 @@ def _stylesheet() -> str:
     return resources.files("fastnet.reports").joinpath("page.css").read_text(encoding="utf-8")
 
 
-def _text(argument: str, text):
+def _text(argument: str, text: Any) -> str:
     if not isinstance(text, str):
         raise TypeError(f"{argument} must be a text; got {type(text).__name__}")
     if not text.strip():
@@ -217,9 +226,9 @@ def _plain(text: str) -> str:
     return html.unescape(re.sub(r"<[^>]*>", "", text)) if isinstance(text, Markup) else text
 
 
-def _is_number(value) -> bool:
+def _is_number(value: object) -> bool:
     return not isinstance(value, str) or re.match(r"[-−+±≈<>]?\s?\d|–$", value) is not None
 
 
-def _cell(value, is_right: bool) -> str:
+def _cell(value: object, is_right: bool) -> str:
     return f"<td{NUMBER * is_right}>{as_html(value)}</td>"

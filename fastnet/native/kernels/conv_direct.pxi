@@ -201,9 +201,13 @@ cdef void window_tile_at_edge(const ConvArgs* g, Py_ssize_t h, Py_ssize_t width,
 cdef inline void strip_at_channel(const ConvArgs* g, Py_ssize_t j, bint finishing, WindowStrip* s) noexcept nogil:
     """The strip's results begin with channel j of the pixels."""
     s.y = g.y + j
-    s.bias = NULL if g.bias == NULL else g.bias + j
-    s.added = NULL if g.added == NULL else g.added + j
-    s.gate = g.gate + j if g.gate != NULL and not finishing else NULL
+    s.bias = s.added = s.gate = NULL
+    if g.bias != NULL:
+        s.bias = g.bias + j
+    if g.added != NULL:
+        s.added = g.added + j
+    if g.gate != NULL and not finishing:
+        s.gate = g.gate + j
 
 
 cdef void convolve_group(const ConvArgs* g, const ConvWindows* w, Py_ssize_t h, Py_ssize_t group, Py_ssize_t width,

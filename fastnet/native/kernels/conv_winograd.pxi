@@ -240,27 +240,10 @@ cdef struct TileResults:
     vf floor
 
 
-cdef inline void output_column(Py_ssize_t t, Py_ssize_t n, bint odd, const real* products, Py_ssize_t apart, vf* first,
-                               vf* second) noexcept nogil:
-    """Of A^T M, a column's first two even, or odd, rows."""
-    cdef vf m[MOST_POINTS]
-    cdef vf sums[3]
-    cdef Py_ssize_t i
-    for i in range(t):
-        m[i] = vload(products + i * t * apart)
-    for i in range((t - 2) // 2):
-        sums[i] = m[2 * i + 1] - m[2 * i + 2] if odd else m[2 * i + 1] + m[2 * i + 2]
-    first[0] = output_value(t, n, odd, m, sums)
-    if n > 2:
-        second[0] = output_value(t, n, odd + 2, m, sums)
-
-
 cdef inline void store_row(Py_ssize_t t, Py_ssize_t n, const TileResults* r, Py_ssize_t i, const vf* half) noexcept nogil:
     cdef vf values[4]
     cdef vf value
     cdef Py_ssize_t j, at = i * r.row
-    if i >= r.rows:
-        return
     output_values(t, n, half, values)
     for j in range(n):
         if j >= r.columns:
@@ -275,24 +258,21 @@ cdef inline void store_row(Py_ssize_t t, Py_ssize_t n, const TileResults* r, Py_
         at += r.pixel
 
 
-cdef inline void output_rows(Py_ssize_t t, Py_ssize_t n, bint odd, const real* products, Py_ssize_t apart,
+cdef inline void output_rows(Py_ssize_t t, Py_ssize_t n, Py_ssize_t columns, const real* products, Py_ssize_t apart,
                              const TileResults* r) noexcept nogil:
-    """The first two even, or odd, rows of a tile."""
-    cdef vf first[MOST_POINTS]
-    cdef vf second[MOST_POINTS]
-    output_column(t, n, odd, products, apart, first, second)
-    output_column(t, n, odd, products + apart, apart, first + 1, second + 1)
-    output_column(t, n, odd, products + 2 * apart, apart, first + 2, second + 2)
-    output_column(t, n, odd, products + 3 * apart, apart, first + 3, second + 3)
-    if t >= 6:
-        output_column(t, n, odd, products + 4 * apart, apart, first + 4, second + 4)
-        output_column(t, n, odd, products + 5 * apart, apart, first + 5, second + 5)
-    if t >= 8:
-        output_column(t, n, odd, products + 6 * apart, apart, first + 6, second + 6)
-        output_column(t, n, odd, products + 7 * apart, apart, first + 7, second + 7)
-    store_row(t, n, r, odd, first)
-    if n > 2:
-        store_row(t, n, r, odd + 2, second)
+    """Columns, t of them (which the compiler shall not know, or it would unroll them), and then rows."""
+    cdef vf m[MOST_POINTS]
+    cdef vf values[4]
+    cdef vf half[4 * MOST_POINTS]
+    cdef Py_ssize_t i, j
+    for j in range(columns):
+        for i in range(t):
+            m[i] = vload(products + (i * t + j) * apart)
+        output_values(t, n, m, values)
+        for i in range(n):
+            half[i * t + j] = values[i]
+    for i in range(r.rows):
+        store_row(t, n, r, i, half + i * t)
 
 
 cdef void copy_pixels(const TileResults* r, Py_ssize_t n, const real* source, Py_ssize_t row, Py_ssize_t pixel, real* to,
@@ -317,8 +297,11 @@ cdef inline void transform_output(Py_ssize_t t, Py_ssize_t n, const Winograd* g,
     r.bias = vload_upto(a.bias + k, lanes) if a.bias != NULL else vzero()
     r.row, r.pixel = a.Q * a.K, a.K
     r.y = a.y + at
-    r.added = NULL if a.added == NULL else a.added + at
-    r.gate = a.gate + at if slope else NULL
+    r.added = r.gate = NULL
+    if a.added != NULL:
+        r.added = a.added + at
+    if slope:
+        r.gate = a.gate + at
     if lanes < LANES:
         r.y, r.row, r.pixel = copy, n * LANES, LANES
         if r.added != NULL:
@@ -327,8 +310,7 @@ cdef inline void transform_output(Py_ssize_t t, Py_ssize_t n, const Winograd* g,
         if slope:
             copy_pixels(r, lanes, r.gate, a.Q * a.K, a.K, copy + 32 * LANES, r.row, LANES)
             r.gate = copy + 32 * LANES
-    output_rows(t, n, False, products, g.m_matrix, r)
-    output_rows(t, n, True, products, g.m_matrix, r)
+    output_rows(t, n, g.t, products, g.m_matrix, r)
     if lanes < LANES:
         copy_pixels(r, lanes, copy, r.row, LANES, a.y + at, a.Q * a.K, a.K)
         r.row, r.pixel = a.Q * a.K, a.K

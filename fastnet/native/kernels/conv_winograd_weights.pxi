@@ -17,6 +17,7 @@ cdef enum:
     LEAST_CHUNK = 24        # tiles
     MOST_CHUNK = 96
     HALVES_BYTES = 4 << 20  # of the sums of both halves
+    SUMS_IN_L2 = 1 << 20    # beyond it a strip's sums are fetched before it
 
 cdef struct ConvWinogradWeightsArgs:
     const real* x
@@ -130,7 +131,8 @@ cdef void add_products(const WinogradWeights* g, const WeightsShare* share, Py_s
                        real* sums) noexcept nogil:
     """S_e += V_e^T D_e, of n tiles."""
     cdef Strip s
-    cdef Py_ssize_t e, c, strips, i, h, rows, edge = g.ldd // NR * NR
+    cdef Py_ssize_t e, c, strips, i, j, h, rows, edge = g.ldd // NR * NR
+    cdef bint fetching = g.half_sums * <Py_ssize_t>sizeof(real) > SUMS_IN_L2
     s.bias = NULL
     s.copy = NULL
     s.lda, s.ldb, s.ldc = g.ldv, g.ldd, g.ldd
@@ -149,6 +151,9 @@ cdef void add_products(const WinogradWeights* g, const WeightsShare* share, Py_s
             s.b = d + e * g.d_matrix
             s.c = sums + e * g.s_matrix + c * g.ldd
             s.panels = edge // NR
+            if fetching:
+                for j in range(h):
+                    prefetch_elements(s.c + j * g.ldd, g.ldd)
             if edge:
                 strip_along_columns(h, NR, &s)
             if g.ldd > edge:

@@ -159,11 +159,11 @@ cdef inline void max_rows(int kind, const MaxPoolArgs* args, Py_ssize_t first, P
     for row in range(first, end):
         for q in range(a.windows.Q):
             t = window_at(&a.windows, row // a.windows.P, row % a.windows.P, q)
-            if two and is_whole(&t, 2):
+            if kind != ARGMAX_INTS and two and is_whole(&t, 2):
                 a.windows.S = 2
                 u = unrolled(&t, 2)
                 max_window(1, kind, &a, &u)
-            elif three and is_whole(&t, 3):
+            elif kind != ARGMAX_INTS and three and is_whole(&t, 3):
                 a.windows.S = 3
                 u = unrolled(&t, 3)
                 max_window(1, kind, &a, &u)
