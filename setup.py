@@ -94,7 +94,7 @@ DIRECTIVES = {
     "wraparound": False,
     "initializedcheck": False,
     "cdivision": True,
-    # Functions like those of C, with the signatures that inspect reads: a module for Python-like ones would be as large as all others.
+    # Functions as C modules have them, with signatures for inspect: what Python-like ones need is as large as three modules.
     "binding": False,
     "embedsignature": True,
     "embedsignature.format": "clinic",
