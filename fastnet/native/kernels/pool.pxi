@@ -8,7 +8,8 @@
 # sh sw      stride                            ph pw   padding above and to the left
 # HP WP      height and width of x with all of its padding
 # x y        NHWC, contiguous. Taps outside of the image don't count; every window has at least one inside
-# argmax     out [N, P, Q, C], or NULL: the tap r S + s of the maximum; uint8, or int32 if `wide`
+# argmax     out [N, P, Q, C], or NULL: the tap r S + s of the maximum; uint8, or int32 if `wide`,
+#            as windows of more than 256 taps need it: the unrolled small ones have no code for it
 # divisor    DIVISOR_IMAGE: taps inside of the image; DIVISOR_PADDED: inside of the padded image; DIVISOR_ONE: 1, a sum
 #
 # The first of equal maxima wins. A NaN wins over all numbers, and the last NaN over others, as in PyTorch.
