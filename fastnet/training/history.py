@@ -64,7 +64,9 @@ class History(Mapping[str, list[float]]):
         self.learning_rates.append(float(learning_rate))
         self.seconds.append(float(seconds))
         for name, value in figures.items():
-            self._values.setdefault(name, [float("nan")] * self.epochs).append(float(value))
+            if name not in self._values:
+                self._values[name] = [float("nan")] * self.epochs
+            self._values[name].append(float(value))
         self.epochs += 1
         for values in self._values.values():
             if len(values) < self.epochs:
