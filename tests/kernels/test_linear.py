@@ -109,7 +109,8 @@ def test_an_element_does_not_depend_on_the_others(m, n, k, dtype):
     whole, _ = run_gemm(a, b)
     i, j = m // 2, n // 2
     np.testing.assert_array_equal(run_gemm(a[i : i + 1], b)[0][0], whole[i])
-    np.testing.assert_array_equal(run_gemm(a, b[:, j : j + 1])[0][:, 0], whole[:, j])
+    for trans_a in (False, True):
+        np.testing.assert_array_equal(run_gemm(a, b[:, j : j + 1], trans_a=trans_a)[0][:, 0], whole[:, j])
     for trans_a, trans_b in ((True, False), (False, True), (True, True)):
         np.testing.assert_array_equal(run_gemm(a, b, trans_a=trans_a, trans_b=trans_b)[0], whole)
 
@@ -133,8 +134,31 @@ def test_a_batch_of_one(n, k, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("m", [1, 96, 255, 777])
+@pytest.mark.parametrize("k", [1, 40, 300, 1100])
+def test_the_weight_gradient_of_one_unit(m, k, dtype):
+    """One column with a transposed A is a row to the kernel, and has the bits of a column among others."""
+    rng = np.random.default_rng(m)
+    a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, 9)).astype(dtype)
+    gate, sums = rng.standard_normal((m, 9)).astype(dtype), rng.standard_normal(9).astype(dtype)
+    for options in ({}, {"gate": gate}, {"c": gate}, {"activation": "relu"}):
+        whole, whole_sums = run_gemm(a, b, trans_a=True, column_sums=sums, accumulate_sums=True, **options)
+        column = {name: value[:, 4:5] if name in ("gate", "c") else value for name, value in options.items()}
+        for gaps in ((0, 0, 0, 0), (5, 0, 0, 0), (3, 5, 7, 1)):
+            for threads in (1, 2, 3):
+                with fn.threads(threads):
+                    y, found = run_gemm(
+                        a, b[:, 4:5], trans_a=True, column_sums=sums[4:5], accumulate_sums=True, gaps=gaps, **column
+                    )
+                np.testing.assert_array_equal(y, whole[:, 4:5])
+                np.testing.assert_array_equal(found, whole_sums[4:5])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("trans_a", [False, True])
-@pytest.mark.parametrize(("m", "n", "k"), [(13, 70, 5), (64, 128, 32), (5, 10, 1100), (30, 27, 33)])
+@pytest.mark.parametrize(
+    ("m", "n", "k"), [(13, 70, 5), (64, 128, 32), (5, 10, 1100), (30, 27, 33), (70, 1, 33), (9, 1, 300)]
+)
 def test_what_is_not_finite_makes_the_step_a_bad_one(m, n, k, trans_a, dtype):
     rng = np.random.default_rng(0)
     a, b, c = (rng.standard_normal(s).astype(dtype) for s in ((m, k), (k, n), (m, n)))

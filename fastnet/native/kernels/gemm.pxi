@@ -19,8 +19,9 @@
 # it computes, which costs nothing. With few rows, and where it stays in L1, B is read in place, but for a panel
 # that is not whole. A is read in place, along its rows or, where it is transposed, along h neighbours of a row.
 # A strip of tiles, one for each panel of the group, is one call; a row alone (batch 1) has its sums in L1
-# and streams B. Threads divide tiles and panels: rows first for a transposed A, a weight gradient, so that a thread
-# updates the weights whose gradients it has computed.
+# and streams B. A column alone whose A is transposed (the weight gradient of one unit) is computed as its transpose, such a row.
+# Threads divide tiles and panels: rows first for a transposed A, a weight gradient, so that a thread updates the weights
+# whose gradients it has computed.
 #
 # Order of summation: k ascending within a block, starting from the bias (or from C). A depth from LEAST_HALVED to 2 KC
 # has two blocks, its halves, of which the second starts from zero and is added to the first; others have blocks of KC, each
@@ -250,13 +251,40 @@ cdef void pack_panel(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py_ssiz
         pack_rows(g, k0, depth, p * NR, width, panel)
 
 
+cdef bint is_column(const GemmArgs* g) noexcept nogil:
+    """Whether C is one column, op(A) is transposed, and all that belongs to C lies as a row would."""
+    return (g.N == 1 and g.trans_a and g.ldb == 1 and g.ldc == 1 and g.bias == NULL
+            and (g.gate == NULL or g.ldgate == 1))
+
+
+cdef GemmArgs transposed(const GemmArgs* g) noexcept nogil:
+    """A column as its transpose, the row B^T A, without the column sum."""
+    cdef GemmArgs row = g[0]
+    row.a, row.lda, row.b, row.ldb = g.b, g.K, g.a, g.lda
+    row.M, row.N, row.ldc, row.ldgate = 1, g.M, g.M, g.M
+    row.trans_a = row.trans_b = 0
+    row.column_sums = row.shared = NULL
+    return row
+
+
 cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
-    """The product; but where threads share the depth, the first half in C, and the second in `shared`."""
     cdef const GemmArgs* g = <const GemmArgs*>args
+    cdef GemmArgs row
+    if not is_column(g):
+        product(g, thread, n_threads)
+        return
+    if g.column_sums != NULL and thread == 0:
+        add_column_sums(g, 0, g.K, 0, 1)
+    row = transposed(g)
+    product(&row, thread, n_threads)
+
+
+cdef void product(const GemmArgs* g, int thread, int n_threads) noexcept nogil:
+    """The product; but where threads share the depth, the first half in C, and the second in `shared`."""
     cdef Py_ssize_t most = MR_NARROW if g.N <= 2 * LANES else MR
     cdef Py_ssize_t tiles = (g.M + most - 1) // most
     cdef Py_ssize_t height = g.M // tiles, higher = g.M % tiles     # the first tiles are one row higher
-    cdef bint shares_depth = may_share_depth(g) and n_threads % 2 == 0
+    cdef bint shares_depth = g.shared != NULL and may_share_depth(g) and n_threads % 2 == 0
     cdef int beside = n_threads // 2 if shares_depth else n_threads     # threads that share one part of the depth
     cdef bint second = thread >= beside
     cdef Collector all_parts = collector_of(g.c, g.N, g.statistics, g.statistics_x, g.statistics_mean, g.parts)
