@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from fastnet import checks
@@ -106,19 +106,21 @@ class Ranks:
 
     # What all of them do or don't
 
-    @contextmanager
-    def agreeing(self) -> Iterator[None]:
+    def agreeing(self) -> AbstractContextManager[None]:
         """An error inside of one rank's block is raised by all of them, behind the block."""
+        return nullcontext() if self.size == 1 else self._telling_of_errors()
+
+    @contextmanager
+    def _telling_of_errors(self) -> Iterator[None]:
         error = None
         try:
             yield
         except Exception as found:
             error = found
-        if self.size > 1:
-            told = self.gather_objects(None if error is None else (type(error).__name__, str(error)))
-            first = next(((rank, *text) for rank, text in enumerate(told) if text is not None), None)
-            if error is None and first is not None:
-                error = _same_error(*first)
+        told = self.gather_objects(None if error is None else (type(error).__name__, str(error)))
+        first = next(((rank, *text) for rank, text in enumerate(told) if text is not None), None)
+        if error is None and first is not None:
+            error = _same_error(*first)
         if error is not None:
             raise error
 

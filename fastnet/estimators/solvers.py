@@ -38,9 +38,7 @@ class EstimatorTrainer(fn.Trainer):
     random_state = None
 
     def shuffle(self, order):
-        places = np.arange(len(order))
-        self.random_state.shuffle(places)
-        order[:] = order[places]
+        self.random_state.shuffle(order)
 
     def set_rate(self, rate: float) -> None:
         """Change SGD's learning rate as if it had been part of the momentum, where scikit-learn keeps it."""

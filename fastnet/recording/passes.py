@@ -37,7 +37,9 @@ def eliminate(recording: Recording) -> None:
 
 def _readers(recording: Recording) -> Counter[Storage]:
     """Of each storage: how many fields read it, and who keeps it."""
-    return Counter(t.storage for t in [*(t for node in recording.nodes for t in node.inputs()), *recording.kept])
+    readers = Counter([t.storage for node in recording.nodes for t in node.inputs()])
+    readers.update([t.storage for t in recording.kept])
+    return readers
 
 
 def exchange(recording: Recording) -> None:
@@ -260,6 +262,8 @@ def _parts(call: Node, rows: int) -> int:
 
 def _replace(recording: Recording, inserted: dict[int, list[Node]], dropped: set[int]) -> None:
     """Drop the nodes of some indices; and insert before others."""
+    if not (inserted or dropped):
+        return
     recording.marks = {
         name: at + sum(len(new) for i, new in inserted.items() if i < at) - sum(i < at for i in dropped)
         for name, at in recording.marks.items()
@@ -289,10 +293,8 @@ def watch(recording: Recording) -> None:
 
 def join_in_place(recording: Recording) -> None:
     """Let a call that may work in place write over an input that nobody reads afterwards."""
-    last_use: dict[Storage, int] = {t.storage: len(recording.nodes) for t in recording.kept}
-    for index, node in enumerate(recording.nodes):
-        for tensor in (*node.inputs(), *node.outputs()):
-            last_use[tensor.storage] = max(last_use.get(tensor.storage, -1), index)
+    last_use = {t.storage: i for i, node in enumerate(recording.nodes) for t in node.inputs() + node.outputs()}
+    last_use.update((t.storage, len(recording.nodes)) for t in recording.kept)
     for index, node in enumerate(recording.nodes):
         if node.in_place is None or node.in_place[0] not in node.reads or node.in_place[1] not in node.writes:
             continue

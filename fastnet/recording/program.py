@@ -130,6 +130,8 @@ class Program:
 
     def bind(self, memory: Memory, array: Array, writable: bool = False) -> None:
         """Lead a memory's pointers, if any call has one, to an array."""
+        if self._arrays.get(memory) is array:
+            return
         index = self._indices.get(memory)
         if index is not None:
             self.plan.bind_buffer(index, array, writable)

@@ -274,10 +274,11 @@ class Fit:
             trainer.run(program, piece.steps)
         good = (control.cursor - piece.cursor) // batch
         bad = control.status
-        with trainer.net.lock:
-            found = self.joint.first_fault(data.fault(piece, bad, good)) if bad in BAD_DATA else None
-            if bad and not self._after_bad_step(program, found):
-                return None
+        if bad:
+            with trainer.net.lock:
+                found = self.joint.first_fault(data.fault(piece, bad, good)) if bad in BAD_DATA else None
+                if not self._after_bad_step(program, found):
+                    return None
         ran = good + (1 if bad else 0)
         data.advance(ran)
         place.done += ran * whole

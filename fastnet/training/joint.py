@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,13 +104,13 @@ class Joint:
                 self.ranks.gather(np.array([self.signals.waiting], np.float64))[:, 0].astype(int).tolist()
             )
 
-    @contextmanager
-    def metrics_of_all(self, sums: Sums) -> Iterator[None]:
+    def metrics_of_all(self, sums: Sums) -> AbstractContextManager[None]:
         """What the block adds to the sums of metrics is what all ranks' samples add; the loss is that of all already."""
         mine = sums.array[2:]
-        if self.ranks.size == 1 or not len(mine):
-            yield
-            return
+        return nullcontext() if self.ranks.size == 1 or not len(mine) else self._gathering(mine)
+
+    @contextmanager
+    def _gathering(self, mine: Array) -> Iterator[None]:
         before = mine.copy()
         mine[:] = 0
         yield

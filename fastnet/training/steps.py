@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from fastnet import labels
@@ -70,11 +72,15 @@ class Feed:
 
     def key(self) -> tuple:
         """What a recording depends on: forms, not contents."""
+        augmentation = None if self.augmentation is None else self.augmentation.key()
+        return self._forms, self.checked, augmentation, self.scale
+
+    @cached_property
+    def _forms(self) -> tuple:
         x, y = self.x, self.targets.array
         return (
             x.dtype, x.shape[1:], x.strides[0], y.dtype, y.shape[1:], y.strides[0], self.targets.classes,
-            None if self.weights is None else self.weights.strides[0], self.ordered, self.checked,
-            None if self.augmentation is None else self.augmentation.key(), self.scale,
+            None if self.weights is None else self.weights.strides[0], self.ordered,
         )  # fmt: skip
 
     def record(self, recording: Recording, batch: int, start: int = 0, piece: int = 0):
@@ -180,8 +186,8 @@ class Sums:
             start += count
 
     def result(self) -> dict[str, float]:
-        loss, weight = self.array[:2]
-        figures = {"loss": float(loss / weight) if weight else float("nan")}
+        loss, weight = self.array[:2].tolist()
+        figures = {"loss": loss / weight if weight else float("nan")}
         start = 2
         for metric, count in zip(self.metrics, self.counts[1:], strict=True):
             figures[metric.name] = metric.result(self.array[start : start + count])
