@@ -132,22 +132,22 @@ class Loss:
         recording = Recording(dtype)
         p, t = Memory("prediction"), Memory("target")
         target = recording.outside(t, targets.shape, targets.dtype)
-        weights = None
+        weights = given = None
         if sample_weight is not None:
-            sample_weight = labels.weights(sample_weight, len(prediction), dtype)
+            given = labels.weights(sample_weight, len(prediction), dtype)
             w = Memory("weights")
-            weights = recording.outside(w, sample_weight.shape)
+            weights = recording.outside(w, given.shape)
         dy = self.record(recording, recording.outside(p, prediction.shape), target, weights, gradient)
         control = ControlBlock()
-        if gradient:
+        if dy is not None:
             recording.keep(dy)
         program = Program(recording, Workspace(), control, "a loss")
         program.bind(p, prediction)
         program.bind(t, targets)
-        if weights is not None:
-            program.bind(w, sample_weight)
+        if given is not None:
+            program.bind(w, given)
         program.run()
-        return control.loss, (program.view(dy).copy() if gradient else None)
+        return control.loss, None if dy is None else program.view(dy).copy()
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items())

@@ -80,7 +80,7 @@ class Parameter:
         self.init = init
         self.trainable = trainable
         self.fans = fans
-        self.segment: Segment | None = None
+        self.segment: Segment | Any = None  # Any: None only before a network has been built with it
         self.offset = 0
         self._gradient_is_set = False
 
@@ -98,7 +98,7 @@ class Parameter:
         return self.segment
 
     def _view(self, memory: Memory) -> Array:
-        return np.frombuffer(memory.block, self.dtype, self.size, self.offset).reshape(self.shape)
+        return memory.array(self.dtype, self.size, self.offset).reshape(self.shape)
 
     @property
     def value(self) -> Array:

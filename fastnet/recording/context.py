@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from fastnet.kernels.activation import SLOPE
 from fastnet.native.plan import ControlBlock
@@ -45,13 +45,21 @@ class Context:
 
     # Where values live
 
-    def value(self, parameter: Parameter | None) -> Tensor | None:
+    @overload
+    def value(self, parameter: Parameter | Tensor) -> Tensor: ...
+    @overload
+    def value(self, parameter: None) -> None: ...
+    def value(self, parameter: Parameter | Tensor | None) -> Tensor | None:
         """A parameter's value as a tensor (a tensor or None is passed through)."""
         if parameter is None or isinstance(parameter, Tensor):
             return parameter
         segment, offset = parameter.segment, parameter.offset
         return self.recording.outside(segment.values, parameter.shape, offset=offset)
 
+    @overload
+    def grad(self, parameter: Parameter) -> Tensor: ...
+    @overload
+    def grad(self, parameter: None) -> None: ...
     def grad(self, parameter: Parameter | None) -> Tensor | None:
         """Where a parameter's gradient goes; what a frozen layer writes there is left out later."""
         if parameter is None:
@@ -127,7 +135,7 @@ class Context:
         self._pass(convolution.backward_data(), {"dy": dy, "w": weight, "bias": bias}, {"dx": dx})
         return dx
 
-    def conv_weights(self, convolution: Convolution, x: Tensor, dy: Tensor, into: Tensor | None,
+    def conv_weights(self, convolution: Convolution, x: Tensor, dy: Tensor, into: Tensor,
                      bias_into: Tensor | None = None) -> None:  # fmt: skip
         """The gradients of `conv` at its weights and bias, set or added in tensors from `grad`."""
         chosen = convolution.backward_weights()

@@ -124,8 +124,9 @@ def fold(recording: Recording) -> None:
         if node.kernel in FOLDABLE:
             made[node.writes[STORES[node.kernel].output].storage] = index
         x = node.reads["x"] if node.kernel == "batch_norm_inference" else None
-        at = None if x is None else made.get(x.storage)
-        if at is None or readers[x.storage] != 1 or x.storage.memory is not None:
+        if x is None or (at := made.get(x.storage)) is None:
+            continue
+        if readers[x.storage] != 1 or x.storage.memory is not None:
             continue
         product = recording.nodes[at]
         weights, channels = product.reads[FOLDABLE[product.kernel]], x.columns
@@ -255,7 +256,7 @@ def _parts(call: Node, rows: int) -> int:
     """In how many parts a call collects statistics of so many rows: by the shape alone, enough for threads and for accuracy."""
     parts = max(min(rows // 32, 64), rows // 1024, 1)
     if call.kernel == "conv_direct_data":  # pixels that are reached by the same taps have a section of their own
-        sections = min(call.numbers["sh"], call.numbers["H"]) * min(call.numbers["sw"], call.numbers["W"])
+        sections = int(min(call.numbers["sh"], call.numbers["H"]) * min(call.numbers["sw"], call.numbers["W"]))
         return -(-parts // sections) * sections
     return parts
 
@@ -280,7 +281,7 @@ def watch(recording: Recording) -> None:
 
     They come after all other passes, so that the rest of the step is what it is without them, to the last bit.
     """
-    writers = {}
+    writers: dict[Storage, int] = {}
     for index, node in enumerate(recording.nodes):
         for tensor in node.writes.values():
             writers.setdefault(tensor.storage, index)

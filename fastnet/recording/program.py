@@ -15,6 +15,7 @@ from fastnet.recording import layout, passes
 from fastnet.recording.recording import Memory, Node, Recording, Storage, Tensor
 
 if TYPE_CHECKING:
+    from fastnet.training.steps import Feed
     from fastnet.types import Array
 
 # Multiply-adds from which an op is worth the barriers around it, and a whole program the start
@@ -49,6 +50,8 @@ class Program:
     purpose : str
         What the program does, for an error about memory.
     """
+
+    feed: Feed  # of a step: which arrays its samples come from
 
     def __init__(self, recording: Recording, workspace: Workspace, control: ControlBlock,
                  purpose: str = "a program") -> None:  # fmt: skip
@@ -146,12 +149,12 @@ class Program:
     def view(self, tensor: Tensor) -> np.ndarray:
         """A tensor's bytes as they are now; the view keeps its memory alive."""
         memory, offset = tensor.address
-        block = self.workspace.block if memory is None else memory.block
-        if block is None:
+        if memory is not None and memory.block is None:
             return self._arrays[memory].reshape(tensor.shape)
         count = tensor.size
         if count == 0:
             return np.empty(tensor.shape, tensor.dtype)
+        block: Any = self.workspace.block if memory is None else memory.block
         return np.frombuffer(block, tensor.dtype, count, offset).reshape(tensor.shape)
 
     def run(self, start: str | None = None, stop: str | None = None, n_steps: int = 1) -> None:

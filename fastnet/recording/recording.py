@@ -19,7 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from fastnet.native.arena import Block
     from fastnet.parameters import Parameter
-    from fastnet.types import Shape
+    from fastnet.types import Array, Shape
 
 
 class Memory:
@@ -28,6 +28,11 @@ class Memory:
     def __init__(self, name: str, block: Block | None = None) -> None:
         self.name = name
         self.block = block
+
+    def array(self, dtype: Any, count: int = -1, offset: int = 0) -> Array:
+        """What its block holds, as a flat array."""
+        block: Any = self.block
+        return np.frombuffer(block, dtype, count, offset)
 
     def __repr__(self) -> str:
         return f"<memory {self.name}>"
@@ -42,7 +47,7 @@ class Storage:
         self.nbytes = nbytes
         self.memory = memory
         self.offset = offset
-        self.alias = None
+        self.alias: Storage | None = None
 
     @property
     def root(self) -> Storage:
@@ -104,15 +109,15 @@ class Node:
     """One kernel call, or one call into Python (`function`)."""
 
     kernel: str
-    reads: dict[str, Tensor]
-    writes: dict[str, Tensor]
+    reads: dict[Any, Tensor]
+    writes: dict[Any, Tensor]
     numbers: dict[str, float] = field(default_factory=dict)
     updates: dict[str, Tensor] = field(default_factory=dict)  # read and written
     optional: tuple[str, ...] = ()  # writes that may be left out where nobody reads them
     in_place: tuple[str, str] | None = None  # (read, write) that may share bytes
     work: float = 0.0
     place: str = ""  # path of the layer, for errors
-    function: object = None
+    function: Callable[[list[Array], list[Array]], object] | Any = None
     effects: bool = False  # does something that no tensor shows
     collective: bool = False  # other processes wait for it: it is called after a fault, too
 
