@@ -8,6 +8,7 @@ from __future__ import annotations
 import mmap
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +29,11 @@ __all__ = [
 NUMBERS = "fiub"
 
 
-def _library(value) -> str:
+def _library(value: Any) -> str:
     return type(value).__module__.partition(".")[0]
 
 
-def as_array(argument: str, value) -> np.ndarray:
+def as_array(argument: str, value: Any) -> np.ndarray:
     """`value` as a plain array; what its dtype may be is for others to say.
 
     Raises
@@ -68,11 +69,11 @@ def as_array(argument: str, value) -> np.ndarray:
         raise kind(f"{argument} cannot be made an array: {error}") from error
 
 
-def _has_array(value) -> bool:
+def _has_array(value: Any) -> bool:
     return hasattr(value, "__array__") or hasattr(value, "__array_interface__")
 
 
-def is_array_like(value) -> bool:
+def is_array_like(value: Any) -> bool:
     """Whether `as_array` has to judge it, although it may be an iterable, too."""
     known = _has_array(value) or hasattr(value, "__dlpack__") or is_sparse(value)
     return known or _library(value) in ("pandas", "polars")
@@ -96,7 +97,7 @@ def _unmasked(argument: str, array: np.ma.MaskedArray) -> np.ndarray:
     return np.asarray(array.data)
 
 
-def is_sparse(value) -> bool:
+def is_sparse(value: Any) -> bool:
     """Whether this is a sparse matrix or array of SciPy."""
     return hasattr(value, "toarray") and hasattr(value, "nnz")
 
@@ -104,22 +105,22 @@ def is_sparse(value) -> bool:
 # Tables
 
 
-def is_frame(value) -> bool:
+def is_frame(value: Any) -> bool:
     """Whether this is a DataFrame of pandas or polars."""
     return _library(value) in ("pandas", "polars") and hasattr(value, "to_numpy") and hasattr(value, "columns")
 
 
-def names_of(value) -> list[str] | None:
+def names_of(value: Any) -> list[str] | None:
     """The columns' names of a DataFrame."""
     return [str(name) for name in value.columns] if is_frame(value) else None
 
 
-def is_series(value) -> bool:
+def is_series(value: Any) -> bool:
     """Whether this is a column of pandas or polars."""
     return _library(value) in ("pandas", "polars") and type(value).__name__ == "Series"
 
 
-def columns_of(frame) -> dict[str, np.ndarray]:
+def columns_of(frame: Any) -> dict[str, np.ndarray]:
     """The columns of a DataFrame: float64 with NaN for missing values, or objects with None."""
     names = [str(name) for name in frame.columns]
     for name in names:
@@ -128,19 +129,19 @@ def columns_of(frame) -> dict[str, np.ndarray]:
     return {name: column(series) for name, series in zip(names, _series_of(frame), strict=True)}
 
 
-def _series_of(frame) -> list:
+def _series_of(frame: Any) -> list[Any]:
     if _library(frame) == "polars":
         return frame.get_columns()
     return [frame.iloc[:, i] for i in range(frame.shape[1])]
 
 
-def _is_text(series) -> bool:
+def _is_text(series: Any) -> bool:
     """Whether a column holds texts or categories."""
     kind = str(series.dtype).lower()
     return kind.startswith(("category", "categorical", "enum", "string", "str", "utf8", "large_string"))
 
 
-def column(series) -> np.ndarray:
+def column(series: Any) -> np.ndarray:
     """A column of pandas or polars: numbers as float64, missing ones as NaN; anything else as objects, missing ones as None."""
     missing = _missing(series)
     if not _is_text(series):
@@ -154,11 +155,11 @@ def column(series) -> np.ndarray:
     return values
 
 
-def _missing(series) -> np.ndarray:
+def _missing(series: Any) -> np.ndarray:
     return np.asarray(series.is_null() if _library(series) == "polars" else series.isna(), bool)
 
 
-def _numbers(series, missing: np.ndarray) -> np.ndarray | None:
+def _numbers(series: Any, missing: np.ndarray) -> np.ndarray | None:
     """A column's numbers, NaN where one is missing, or None where it holds something else."""
     if _library(series) == "polars":
         if not (series.dtype.is_numeric() or str(series.dtype) == "Boolean"):
@@ -185,7 +186,7 @@ def _numbers(series, missing: np.ndarray) -> np.ndarray | None:
     return series.to_numpy(dtype=found if isinstance(found, np.dtype) and found.kind in NUMBERS else np.float64)
 
 
-def _from_frame(argument: str, frame) -> np.ndarray:
+def _from_frame(argument: str, frame: Any) -> np.ndarray:
     """The columns beside one another, in a dtype that holds all of them."""
     names = [str(name) for name in frame.columns]
     arrays, texts, gone = [], [], []
@@ -194,7 +195,8 @@ def _from_frame(argument: str, frame) -> np.ndarray:
         numbers = None if _is_text(series) else _numbers(series, missing)
         if numbers is None:
             texts.append(f"{name!r} ({series.dtype})")
-        elif _has_gap(series, missing):
+            continue
+        if _has_gap(series, missing):
             gone.append(f"{name!r} ({int(missing.sum())}, first in row {int(missing.argmax())})")
         arrays.append(numbers)
     if texts:
@@ -222,7 +224,7 @@ def text_hint(argument: str) -> str:
     return "fastnet.datasets.load(frame, target=...) makes inputs of texts and categories"
 
 
-def _has_gap(series, missing: np.ndarray) -> bool:
+def _has_gap(series: Any, missing: np.ndarray) -> bool:
     """Whether values are missing, other than by the NaN of a float column, which is a value of its own."""
     if isinstance(getattr(series, "dtype", None), np.dtype) and series.dtype.kind == "f":
         return False
@@ -233,7 +235,7 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def _from_series(argument: str, series) -> np.ndarray:
+def _from_series(argument: str, series: Any) -> np.ndarray:
     if not hasattr(series, "dtype") or not hasattr(series, "to_list"):  # an array of pandas, without a name
         return _known_dtype(np.asarray(series))
     if type(series).__name__.endswith("Index") or not hasattr(series, "name"):
@@ -255,7 +257,7 @@ def _from_series(argument: str, series) -> np.ndarray:
     return numbers
 
 
-def check_order(x_name: str, x, y_name: str, y) -> None:
+def check_order(x_name: str, x: Any, y_name: str, y: Any) -> None:
     """Refuse x and y of pandas whose indexes have the same labels in another order: they were sorted apart.
 
     Rows belong together by their position, whatever indexes say.
@@ -277,7 +279,7 @@ def check_order(x_name: str, x, y_name: str, y) -> None:
 # Tensors
 
 
-def _from_torch(argument: str, tensor) -> np.ndarray:
+def _from_torch(argument: str, tensor: Any) -> np.ndarray:
     if tensor.device.type != "cpu":
         raise TypeError(f"{argument} is a tensor on {tensor.device}; fastnet computes on CPUs: pass {argument}.cpu()")
     tensor = tensor.detach()
@@ -291,7 +293,7 @@ def _from_torch(argument: str, tensor) -> np.ndarray:
         raise TypeError(f"{argument} is a tensor of dtype {tensor.dtype}, which has no array: {error}") from None
 
 
-def _from_dlpack(argument: str, value) -> np.ndarray:
+def _from_dlpack(argument: str, value: Any) -> np.ndarray:
     """A view where possible; it is only read, so that one that must not be written will do."""
     try:
         return np.from_dlpack(value)
@@ -304,7 +306,7 @@ def _from_dlpack(argument: str, value) -> np.ndarray:
 # Memory maps
 
 
-def mapping_of(array) -> np.memmap | None:
+def mapping_of(array: Any) -> np.memmap | None:
     """The memory map of a file in which an array's bytes are, if they are in one."""
     found = None
     while isinstance(array, np.ndarray):

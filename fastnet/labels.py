@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnet import checks, containers
 from fastnet.allocation import shortage
 from fastnet.kernels.batch import KINDS
+
+if TYPE_CHECKING:
+    from fastnet.losses import Loss
+    from fastnet.types import Array, Shape
 
 #: The same in the machine's order of bytes: to look up a dtype takes a tenth of the time that its name does.
 NATIVE = frozenset(map(np.dtype, KINDS))
@@ -28,7 +34,7 @@ class Targets:
         return self.classes is not None
 
 
-def real_array(argument: str, value) -> np.ndarray:
+def real_array(argument: str, value: Any) -> np.ndarray:
     """`value` as an array of real numbers, of any dtype that can be cast."""
     array = value if type(value) is np.ndarray else containers.as_array(argument, value)
     if array.dtype not in NATIVE and array.dtype.name not in KINDS:
@@ -66,7 +72,8 @@ def rows_contiguous(array: np.ndarray, keep_mapped: bool = False) -> np.ndarray:
         raise shortage(array.nbytes, f"a copy of {len(array):,} rows that are not contiguous") from None
 
 
-def check_inputs(argument: str, x, input_shape, *, may_be_empty: bool = False, keep_mapped: bool = False) -> np.ndarray:
+def check_inputs(argument: str, x: Any, input_shape: Shape, *, may_be_empty: bool = False,
+                 keep_mapped: bool = False) -> np.ndarray:  # fmt: skip
     """`x` as a batch of samples of the network's input shape; `keep_mapped` as for `rows_contiguous`."""
     array = real_array(argument, x)
     if array.ndim == 0 or array.shape[1:] != tuple(input_shape):
@@ -84,14 +91,14 @@ def check_inputs(argument: str, x, input_shape, *, may_be_empty: bool = False, k
     return rows_contiguous(array, keep_mapped)
 
 
-def check_length(argument: str, array, other: str, length: int) -> None:
+def check_length(argument: str, array: Array, other: str, length: int) -> None:
     if len(array) != length:
         raise ValueError(
             f"{argument} and {other} must have the same length; {argument} has {len(array)}, {other} has {length}"
         )
 
 
-def form_of(loss, y, output_shape, argument: str = "y", keep_mapped: bool = False) -> Targets:
+def form_of(loss: Loss, y: Any, output_shape: Shape, argument: str = "y", keep_mapped: bool = False) -> Targets:
     """What `y` is to the loss. Only dtype and shape are looked at; `scan_targets` looks at the values.
 
     `keep_mapped` as for `rows_contiguous`.
@@ -144,7 +151,8 @@ def scan_inputs(argument: str, array: np.ndarray, names: list[str] | None = None
         raise ValueError(f"{argument} has {what}, first at index {tuple(int(i) for i in first)}{column}")
 
 
-def find_fault(x: np.ndarray, targets: Targets, rows, names=("x", "y")) -> str | None:
+def find_fault(x: np.ndarray, targets: Targets, rows: Sequence[int] | Array,
+               names: tuple[str, str] = ("x", "y")) -> str | None:  # fmt: skip
     """What is wrong with the values of a batch whose samples have these numbers, if anything is.
 
     A float64 that is too large for float32 is said to be so.
@@ -155,13 +163,13 @@ def find_fault(x: np.ndarray, targets: Targets, rows, names=("x", "y")) -> str |
             if len(bad):
                 return _label_fault(argument, targets, int(bad[0]), rows[int(bad[0])])
         elif array.dtype.kind == "f":
-            bad = np.argwhere(~np.isfinite(array))
-            if not len(bad):
+            places = np.argwhere(~np.isfinite(array))
+            if not len(places):
                 with np.errstate(over="ignore"):
-                    bad = np.argwhere(~np.isfinite(array.astype(np.float32)))
-            if len(bad):
-                first, *rest = (int(i) for i in bad[0])
-                value = array[tuple(bad[0])]
+                    places = np.argwhere(~np.isfinite(array.astype(np.float32)))
+            if len(places):
+                first, *rest = (int(i) for i in places[0])
+                value = array[tuple(places[0])]
                 what = "NaN" if np.isnan(value) else "Inf" if np.isinf(value) else f"{value:g}, beyond float32,"
                 return f"{argument} has {what} at index {(int(rows[first]), *rest)}"
     return None
@@ -174,9 +182,10 @@ def _outside_classes(targets: Targets) -> np.ndarray:
 
 def _label_fault(argument: str, targets: Targets, place: int, index: int) -> str:
     """That the label at a place is none; `index` is what the user calls it."""
+    classes = targets.classes or 0
     return (
-        f"{argument} has the label {targets.array[place]} at index {index}; the network has {targets.classes} outputs, "
-        f"for labels 0 to {targets.classes - 1}"
+        f"{argument} has the label {targets.array[place]} at index {index}; the network has {classes} outputs, "
+        f"for labels 0 to {classes - 1}"
     )
 
 
@@ -198,7 +207,7 @@ def cast(targets: Targets, dtype: str) -> np.ndarray:
     return np.ascontiguousarray(targets.array, dtype)
 
 
-def weights(sample_weight, length: int, dtype: str, argument: str = "sample_weight") -> np.ndarray:
+def weights(sample_weight: Any, length: int, dtype: str, argument: str = "sample_weight") -> np.ndarray:
     """Sample weights as an array (length,), none negative, not all zero."""
     array = real_array(argument, sample_weight)
     if array.shape not in ((length,), (length, 1)):
@@ -213,7 +222,8 @@ def weights(sample_weight, length: int, dtype: str, argument: str = "sample_weig
     return array
 
 
-def combined_weights(sample_weight, class_weight, targets: Targets, dtype: str, argument="sample_weight"):
+def combined_weights(sample_weight: Any, class_weight: Any, targets: Targets, dtype: str,
+                     argument: str = "sample_weight") -> Array | None:  # fmt: skip
     """Sample weight x class weight as an array, or None where there is neither.
 
     Parameters
@@ -225,9 +235,9 @@ def combined_weights(sample_weight, class_weight, targets: Targets, dtype: str, 
     total = None if sample_weight is None else weights(sample_weight, n, dtype, argument)
     if class_weight is None:
         return total
-    if not targets.is_labels:
-        raise ValueError("class_weight needs targets that are class numbers; give sample_weight instead")
     classes = targets.classes
+    if classes is None:
+        raise ValueError("class_weight needs targets that are class numbers; give sample_weight instead")
     if isinstance(class_weight, str):
         checks.choice("class_weight", class_weight, ["balanced"])
         counts = np.bincount(targets.array.astype(np.int64), minlength=classes)
