@@ -9,7 +9,7 @@ network keeps for life and in its file), and the sample's place in the batch.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -98,7 +98,9 @@ class RandomCrop(Operation):
         checks.choice("mode", self.mode, ["zero", "reflect"])
 
     def check_shape(self, shape: Shape) -> None:
-        for padding, size, axis in zip(self.padding, shape[:2], ("height", "width"), strict=True):
+        for padding, size, axis in zip(
+            cast("tuple[int, int]", self.padding), shape[:2], ("height", "width"), strict=True
+        ):
             if padding >= size:
                 raise ValueError(
                     f"augment: RandomCrop(padding={padding}) would take parts that lie outside of images of {axis} "
@@ -107,7 +109,8 @@ class RandomCrop(Operation):
 
     @property
     def numbers(self) -> dict[str, Any]:
-        return {"pad_y": self.padding[0], "pad_x": self.padding[1], "reflect": int(self.mode == "reflect")}
+        height, width = cast("tuple[int, int]", self.padding)
+        return {"pad_y": height, "pad_x": width, "reflect": int(self.mode == "reflect")}
 
 
 @register(name="augment.Brightness")
@@ -186,13 +189,14 @@ class Cutout(Operation):
         checks.real_number("value", self.value)
 
     def check_shape(self, shape: Shape) -> None:
-        for size, most, axis in zip(self.size, shape[:2], ("height", "width"), strict=True):
+        for size, most, axis in zip(cast("tuple[int, int]", self.size), shape[:2], ("height", "width"), strict=True):
             if size > most:
                 raise ValueError(f"augment: Cutout(size={size}) is larger than the images, whose {axis} is {most}")
 
     @property
     def numbers(self) -> dict[str, Any]:
-        return {"cut_y": self.size[0], "cut_x": self.size[1], "fill": self.value}
+        height, width = cast("tuple[int, int]", self.size)
+        return {"cut_y": height, "cut_x": width, "fill": self.value}
 
 
 @register(name="augment.Mixup")
@@ -266,7 +270,8 @@ class Augmentation:
         batch, height, width, channels = shape
         y = recording.tensor(shape)
         control = recording.control_field()
-        reads, settings = {}, dict(NONE)
+        reads = {}
+        settings: dict[str, Any] = dict(NONE)
         for operation in self.on_images:
             n = batch * operation.words
             words = reads[operation.field] = recording.tensor((n,), np.uint32)

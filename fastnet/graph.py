@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fastnet import checks, files, initializers
 from fastnet.graph_pass import INPUT, GraphPass
@@ -250,7 +250,7 @@ def _activation_seen(reader: Node, behind: dict[str, str | None]) -> str | None:
 def draw(parameter: Parameter, key: tuple[int, int], init: Initializer | None = None) -> None:
     """Fill a parameter with the values of its own initializer, or of another."""
     fan_in, fan_out = parameter.fans or initializers.fans(parameter.shape)
-    init = parameter.init if init is None else init
+    init = cast("Initializer", parameter.init) if init is None else init
     try:
         parameter.assign(init.draw(parameter.shape, parameter.dtype.name, key, fan_in, fan_out))
     except ValueError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fastnet.kernels import random
 from fastnet.layers.base import Layer, is_numpy_layer
-from fastnet.parameters import Parameter, Segment
+from fastnet.parameters import Parameter
 from fastnet.recording import Context, Recording, Tensor
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class GraphPass:
                 continue
             for parameter in node.layer.parameters():
                 if parameter.trainable:
-                    gradient = cast(Tensor, context.grad(parameter))
+                    gradient = context.grad(parameter)
                     if recording.first_write(gradient):
                         recording.call("fill", writes={"y": gradient}, n=gradient.size, value=0.0)
 
@@ -161,10 +161,10 @@ class NumPyPlace:
         dx = [self.recording.tensor(x.shape) for x in self.inputs]
         if self.layer.trainable:
             context = Context(self.recording, self.node.name, True)
-            gradients = [(p, cast(Tensor, context.grad(p))) for p in self.layer.parameters() if p.trainable]
+            gradients = [(p, context.grad(p)) for p in self.layer.parameters() if p.trainable]
             self.starts = [p for p, gradient in gradients if self.recording.first_write(gradient)]
             # The layer's objects write where parameters have their gradients; in a step of several pieces it is copied from there.
-            self.moved = [(p, g) for p, g in gradients if g.storage.memory is not cast(Segment, p.segment).gradients]
+            self.moved = [(p, g) for p, g in gradients if g.storage.memory is not p.segment.gradients]
         # The saved inputs stay live until here, so that what `forward` kept of them is still there.
         self.recording.python(self._backward, [dy, *self.inputs], [*dx, *(gradient for _, gradient in self.moved)])
         return dx if self.layer.many_inputs else dx[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -80,7 +80,7 @@ def lsuv(net: Network, x: ArrayLike, *, tolerance: float = 0.1, iterations: int 
     done, found = set(), []
     try:
         for node in net.graph.nodes:
-            layer = node.layer
+            layer: Any = node.layer
             if id(layer) in done or not layer.trainable or not _has_weight(layer):
                 continue
             done.add(id(layer))
@@ -101,7 +101,8 @@ def _has_weight(layer: Layer) -> bool:
 def _scale(net: Network, node: Node, x: Array, tolerance: float, iterations: int) -> LayerScale:
     """Scale one layer's weights; those before it have been."""
     inputs = x if node.inputs == [INPUT] else net.activations(x, node.inputs)[node.inputs[0]]
-    linear = copy.copy(node.layer)
+    layer: Any = node.layer
+    linear = copy.copy(layer)
     linear.__dict__.pop("_alone", None)
     linear.activation = activations.get(None)
     before = std = float(np.std(linear.forward(inputs), dtype=np.float64))
@@ -111,7 +112,7 @@ def _scale(net: Network, node: Node, x: Array, tolerance: float, iterations: int
             raise ValueError(
                 f"layer {node.name!r}: its outputs are all equal for this x, so no scale of its weights gives them a variance"
             )
-        node.layer.weight.assign(node.layer.weight.value / std)
+        layer.weight.assign(layer.weight.value / std)
         std = float(np.std(linear.forward(inputs), dtype=np.float64))
         count += 1
     return LayerScale(node.name, before, std, count)

@@ -183,5 +183,5 @@ def _checksum(tensors: dict[str, np.ndarray], document: dict[str, Any]) -> int:
         crc = zlib.crc32(f"{name} {_dtype_name(array.dtype)} {array.shape}".encode("utf-8", "surrogatepass"), crc)
         if sys.byteorder == "big":
             array = array.byteswap()
-        crc = zlib.crc32(array.reshape(-1).view(np.uint8), crc)
+        crc = zlib.crc32(array.reshape(-1).view(np.uint8).data, crc)
     return crc

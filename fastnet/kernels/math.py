@@ -56,6 +56,6 @@ def elementary(x: ArrayLike, function: str, *, out: Array | None = None) -> np.n
     if function in _FUNCTIONS:
         name, numbers = "elementary", {"n": x.size, "function": _FUNCTIONS[function]}
     else:
-        name, numbers = "activation", {"n": x.size, "kind": _ACTIVATIONS[function], "alpha": 0.0}
+        name, numbers = "activation", {"n": x.size, "kind": _ACTIVATIONS[function], "alpha": 0}
     call.run(name, x.dtype.name, {"x": x}, {"y": out}, numbers, 32 * x.size)
     return out

@@ -57,12 +57,12 @@ def count_correct(prediction: ArrayLike, y: ArrayLike, *, top_k: int = 1, binary
     (2.0, 3.0)
     """
     top_k = checks.whole_number("top_k", top_k, least=1)
-    if checks.flag("binary", binary):
-        labels = None
-        prediction, targets, columns = value_targets("prediction", prediction, y)
-    else:
+    if not checks.flag("binary", binary):
         prediction, labels, targets = class_targets("prediction", prediction, y)
         columns = prediction.shape[1]
+    else:
+        labels = None
+        prediction, targets, columns = value_targets("prediction", prediction, y)
     rows = len(prediction)
     weights = sample_weights(sample_weight, rows, prediction.dtype)
     reads = {"prediction": prediction, "labels": labels, "targets": targets, "weights": weights}

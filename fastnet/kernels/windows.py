@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, cast
 
 from fastnet import checks
 
@@ -43,13 +43,13 @@ def pair(argument: str, value: Any, *, count: int = 2, least: int = 1) -> tuple[
     return (checks.whole_number(argument, value, least=least),) * count
 
 
-def padding(value: Any, count: int = 2) -> str | tuple[tuple[int, ...], ...]:
+def padding(value: Any, count: int = 2) -> Literal["same", "valid"] | tuple[tuple[int, ...], ...]:
     """`padding` checked: "same", "valid", or (before, after) for each of the `count` axes.
 
     It is given as one of those, as a whole number, or as one for each axis.
     """
     if isinstance(value, str):
-        return checks.choice("padding", value, PADDINGS)
+        return cast(Any, checks.choice("padding", value, PADDINGS))
     return borders("padding", value, count)
 
 

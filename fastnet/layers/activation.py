@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fastnet import activations, checks, initializers
 from fastnet.files import register
@@ -73,7 +73,7 @@ class PReLU(Layer):
         super().__init__(name=name)
         if isinstance(init, (int, float)) and not isinstance(init, bool):
             init = initializers.Constant(checks.real_number("init", init))
-        self.init = initializers.get(init, "init")
+        self.init = initializers.get(cast("Init", init), "init")
         self.shared = checks.flag("shared", shared)
 
     def build(self, shape: Shape) -> Shape:

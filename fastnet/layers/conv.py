@@ -151,8 +151,8 @@ class Conv2D(ConvLayer):
 
     def convolution(self, shape: Shape) -> Convolution:
         """The geometry for a batch of inputs of this shape, the batch included."""
-        axes = self._windows(shape[1:-1])
-        return Convolution(shape[0], *axes, shape[-1], self.filters, self.groups, self.precise)
+        height, width = self._windows(shape[1:-1])
+        return Convolution(shape[0], height, width, shape[-1], self.filters, self.groups, self.precise)
 
     def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         convolution = self.convolution(x.shape)

@@ -153,12 +153,12 @@ class SeparableConv2D(Conv2D):
 
     def convolutions(self, shape: Shape) -> tuple[Convolution, Convolution]:
         """The geometries for a batch of inputs of this shape: depthwise, and of pixels."""
-        axes = self._windows(shape[1:-1])
+        height, width = self._windows(shape[1:-1])
         inner = shape[-1] * self.multiplier
-        pixels = (Axis(axis.output, 1, 1, 1, 0, 0, axis.output) for axis in axes)
+        rows, columns = (Axis(axis.output, 1, 1, 1, 0, 0, axis.output) for axis in (height, width))
         return (
-            Convolution(shape[0], *axes, shape[-1], inner, shape[-1]),
-            Convolution(shape[0], *pixels, inner, self.filters),
+            Convolution(shape[0], height, width, shape[-1], inner, shape[-1]),
+            Convolution(shape[0], rows, columns, inner, self.filters),
         )
 
     def multiply_adds(self, shape: Shape, output_shape: Shape) -> int:

@@ -90,7 +90,7 @@ class Conv2DTranspose(ConvLayer):
         if self.padding == "same":
             return size * stride
         extent = (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
-        cut = 0 if self.padding == "valid" else sum(self.padding[axis])
+        cut = 0 if isinstance(self.padding, str) else sum(self.padding[axis])
         output = (size - 1) * stride + extent - cut + self.output_padding[axis]
         if output < 1:
             raise ValueError(

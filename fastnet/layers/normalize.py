@@ -54,9 +54,9 @@ class Normalize(Layer):
         for value in self.std if isinstance(self.std, list) else [self.std]:
             if not least <= value <= most:
                 raise ValueError(f"std must be above 0, from {least:g} to {most:g}; got {value:g}")
-        lengths = {len(figures) for figures in (self.mean, self.std) if isinstance(figures, list)}
-        if len(lengths) > 1:
-            raise ValueError(f"mean and std must have the same length; got {len(self.mean)} and {len(self.std)}")
+        lengths = [len(figures) for figures in (self.mean, self.std) if isinstance(figures, list)]
+        if len(set(lengths)) > 1:
+            raise ValueError(f"mean and std must have the same length; got {lengths[0]} and {lengths[1]}")
 
     @classmethod
     def of(cls, x: ArrayLike, *, name: str | None = None) -> Normalize:
@@ -76,7 +76,7 @@ class Normalize(Layer):
                     f"Normalize: {argument} has {len(figures)} values, but inputs of shape {tuple(shape)} have "
                     f"{channels} channels"
                 )
-        mean, std = (np.broadcast_to(np.float64(figures), (channels,)) for figures in (self.mean, self.std))
+        mean, std = (np.broadcast_to(np.asarray(figures, np.float64), (channels,)) for figures in (self.mean, self.std))
         self.shift = self.add_parameter("mean", (channels,), init=mean, trainable=False)
         self.variance = self.add_parameter("variance", (channels,), init=std**2, trainable=False)
         return shape

@@ -11,6 +11,8 @@ from fastnet.layers.base import Layer
 from fastnet.layers.images import image_sizes, record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastnet.recording import Context, Tensor
     from fastnet.types import Padding, Shape, Sizes
 
@@ -19,6 +21,8 @@ __all__ = ["AvgPool1D", "AvgPool2D", "GlobalAvgPool2D", "GlobalMaxPool2D", "MaxP
 
 class _Max(Layer):
     """The greatest element of each window; `axes` says where the windows are."""
+
+    axes: Callable[[Shape], tuple[windows.Axis, ...]]
 
     def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         axes = self.axes(x.shape[1:])
@@ -40,7 +44,11 @@ class _Max(Layer):
 class _Average(Layer):
     """The mean of each window; `axes` says where the windows are, `divisor` what is counted."""
 
-    divisor = pool.DIVISOR_IMAGE
+    axes: Callable[[Shape], tuple[windows.Axis, ...]]
+
+    @property
+    def divisor(self) -> int:
+        return pool.DIVISOR_IMAGE
 
     def record_forward(self, ctx: Context, x: Tensor, training: bool) -> Tensor:
         axes = self.axes(x.shape[1:])

@@ -96,7 +96,7 @@ class Schedule:
 
 
 def _in_order(fields: Iterable[Field[Any]]) -> list[Field[Any]]:
-    return sorted(fields, key=lambda item: item.kw_only)
+    return sorted(fields, key=lambda item: bool(item.kw_only))
 
 
 @dataclass(frozen=True, repr=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class Warmup(Formula):
     learning_rate: float | Schedule
     steps: int
     start: float = 0.0
-    by: Literal["step", "epoch"] | None = field(default=None, kw_only=True)
+    by: Literal["step", "epoch"] = field(default=cast(Any, None), kw_only=True)
 
     def check(self) -> None:
         object.__setattr__(self, "learning_rate", base.get(self.learning_rate))
