@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 __all__ = ["Ahead"]
 
 LAST_WAIT = 2.0  # seconds for what a thread is busy with when it is stopped; it cannot be interrupted
 
 
-class Ahead:
+class Ahead(Generic[T]):
     """An iterator over `items` whose items are made by one thread, in their order.
 
     Where making one fails, those before it are given first, then the error is raised, with the traceback of where it came from.
@@ -25,10 +29,10 @@ class Ahead:
         The thread's.
     """
 
-    def __init__(self, items, depth: int, name: str):
+    def __init__(self, items: Iterable[T], depth: int, name: str) -> None:
         self._items = items
         self._depth = depth
-        self._ready: deque = deque()
+        self._ready: deque[T] = deque()
         self._changed = threading.Condition()
         self._ended = self._closed = False
         self._error: BaseException | None = None
@@ -53,10 +57,10 @@ class Ahead:
                 self._ended = True
                 self._changed.notify_all()
 
-    def __iter__(self):
+    def __iter__(self) -> Ahead[T]:
         return self
 
-    def __next__(self):
+    def __next__(self) -> T:
         with self._changed:
             while not self._ready and not self._ended:
                 self._changed.wait()

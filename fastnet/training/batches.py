@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,42 +14,47 @@ from fastnet.training.ahead import Ahead
 from fastnet.training.passes import Piece
 from fastnet.training.steps import Feed
 
+if TYPE_CHECKING:
+    from fastnet.augment import Augmentation
+    from fastnet.training.evaluation import Evaluator
+    from fastnet.types import Array
+
 __all__ = ["BatchFeed", "are_batches", "batch_items", "gives_batches", "inputs_of"]
 
 DEPTH = 2  # batches that a thread fetches ahead
 
 
-def gives_batches(value) -> bool:
+def gives_batches(value: Any) -> bool:
     """Whether this can only be a source of batches: no array, list or table, but an iterable or a function."""
     if isinstance(value, (np.ndarray, list, tuple, str, bytes, dict)) or containers.is_array_like(value):
         return False
     return isinstance(value, Iterable) or callable(value) or _is_sequence(value)
 
 
-def _is_sequence(value) -> bool:
+def _is_sequence(value: Any) -> bool:
     """Numbered batches, as Keras' Sequence has them."""
     return hasattr(value, "__getitem__") and hasattr(value, "__len__")
 
 
-def are_batches(value) -> bool:
+def are_batches(value: Any) -> bool:
     """Whether this is a source of batches where (x, y) could be meant, too: a list of tuples of arrays is one."""
     if isinstance(value, list):
         return bool(value) and all(_is_batch(item) for item in value)
     return gives_batches(value)
 
 
-def _is_batch(item) -> bool:
+def _is_batch(item: Any) -> bool:
     return isinstance(item, tuple) or (
         isinstance(item, list) and len(item) in (2, 3) and all(containers.is_array_like(part) for part in item)
     )
 
 
-def inputs_of(item):
+def inputs_of(item: Any) -> Any:
     """The x of a batch for a prediction, which may have targets as a batch for training has."""
     return item[0] if _is_batch(item) and len(item) else item
 
 
-def batch_items(name: str, source) -> Iterator:
+def batch_items(name: str, source: Any) -> Iterator[Any]:
     """The items of a source of batches from its beginning, or where an iterator stands."""
     if not isinstance(source, Iterable) and callable(source):
         source = source()
@@ -89,11 +95,13 @@ class BatchFeed:
         Whether the last batch of a pass has to be known as such.
     """
 
-    x = images = augmentation = None
+    x = images = None
+    augmentation: Augmentation | None = None
     tells_last = False
     scale = 1.0
 
-    def __init__(self, evaluator, source, name="x", *, steps=None, passes=1, prefetch=True, class_weight=None):
+    def __init__(self, evaluator: Evaluator, source: Any, name: str = "x", *, steps: int | None = None, passes: int = 1,
+                 prefetch: bool = True, class_weight: Any = None) -> None:  # fmt: skip
         self.evaluator = evaluator
         self.source = source
         self.name = name
@@ -104,7 +112,7 @@ class BatchFeed:
         self.class_weight = class_weight
         self.samples: int | None = None
         self.passes = 0
-        self._iterator: Iterator | None = None
+        self._iterator: Iterator[Any] | Any = None  # Any: None only between passes
         if self.is_list and not len(source):
             raise ValueError(f"{name} is empty: a list of no batches")
         if isinstance(source, types.GeneratorType) and steps is None and passes > 1:
@@ -115,7 +123,8 @@ class BatchFeed:
         if isinstance(class_weight, str):
             raise ValueError("class_weight='balanced' needs all targets beforehand; with batches give a dict or array")
 
-    def begin(self, batch_size=None, order=None, end=None, done: int = 0) -> BatchPass:
+    def begin(self, batch_size: int | None = None, order: Array | None = None, end: int | None = None,
+              done: int = 0) -> BatchPass:  # fmt: skip
         self.passes += 1
         data = BatchPass(self, self.prefetch)
         while data.samples < done and data.upcoming():
@@ -129,7 +138,7 @@ class BatchFeed:
                 pass
         self.passes = passes
 
-    def batches(self, batch_size=None):
+    def batches(self, batch_size: int | None = None) -> Iterator[Array]:
         # Without a thread: the network is locked meanwhile, and the source may use it.
         self.passes += 1
         data = BatchPass(self, prefetch=False)
@@ -147,7 +156,7 @@ class BatchFeed:
         """Whether the source can be begun anew."""
         return not isinstance(self.source, Iterator)
 
-    def items(self):
+    def items(self) -> Iterator[Feed]:
         """The feeds of one pass; their number is the pass's if that is fixed."""
         number = 0
         while self.steps is None or number < self.steps:
@@ -169,7 +178,7 @@ class BatchFeed:
             again = "; an iterator can be gone through once: pass a function that returns a new one"
             raise ValueError(f"{self.name} gave no batch in epoch {self.passes}{again if self.passes > 1 else ''}")
 
-    def _feed(self, item, number: int) -> Feed:
+    def _feed(self, item: Any, number: int) -> Feed:
         name = self.batch_name(number)
         if not isinstance(item, (tuple, list)) or len(item) not in (2, 3):
             raise TypeError(f"{name} must be (x, y) or (x, y, sample_weight); got {_describe(item)}")
@@ -179,8 +188,9 @@ class BatchFeed:
                 f"{name} is a single sample: x has shape {np.shape(x)}. Batches are wanted; a Dataset of PyTorch goes into a "
                 "DataLoader(dataset, batch_size=...)"
             )
-        feed = self.evaluator.form(*item, x_name=f"x of {name}", y_name=f"y of {name}",
-                                   class_weight=self.class_weight, weight_name=f"sample_weight of {name}")  # fmt: skip
+        weights = item[2] if len(item) == 3 else None
+        feed = self.evaluator.form(x, item[1], weights, self.class_weight, x_name=f"x of {name}", y_name=f"y of {name}",
+                                   weight_name=f"sample_weight of {name}")  # fmt: skip
         targets = feed.targets
         feed.x, y = self._kept(feed.x), self._kept(targets.array)
         feed.targets = labels.Targets(y, targets.classes, targets.shape)
@@ -203,7 +213,7 @@ class BatchFeed:
         return Ahead(self.items(), DEPTH, "batches") if prefetch else self.items()
 
 
-def _describe(item) -> str:
+def _describe(item: Any) -> str:
     if isinstance(item, (tuple, list)):
         return f"a {type(item).__name__} of {len(item)}"
     if containers.is_array_like(item) and hasattr(item, "shape"):
@@ -214,12 +224,12 @@ def _describe(item) -> str:
 class BatchPass:
     """A pass over a `BatchFeed`; see `ArrayPass`. Each piece is one batch."""
 
-    def __init__(self, feed: BatchFeed, prefetch: bool):
+    def __init__(self, feed: BatchFeed, prefetch: bool) -> None:
         self.feed = feed
         self.number = 0  # of the batch that comes next, from 1 on
         self.samples = 0
         self._items = feed.start(prefetch)
-        self._next: Feed | None = None
+        self._next: Feed | Any = None  # Any: None where `upcoming` has to look
         self._after: Feed | None = None
 
     def upcoming(self) -> int:

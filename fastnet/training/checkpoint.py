@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import string
+from collections.abc import Mapping
 from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +20,12 @@ from fastnet.training.faults import Fault
 from fastnet.training.fit_settings import FitSettings
 from fastnet.training.place import Place, Unfinished
 
+if TYPE_CHECKING:
+    from fastnet.distributed import Ranks
+    from fastnet.training.callbacks import Callback
+    from fastnet.training.trainer import Trainer
+    from fastnet.types import Array, Callbacks, Path
+
 __all__ = ["KIND", "VERSION", "resume", "save"]
 
 KIND = "checkpoint"
@@ -26,7 +34,7 @@ FIELD = re.compile(r"[A-Za-z_]\w*:0?\d{0,3}(\.\d{1,3})?[defg]?")  # of a path wi
 COUNTS = ("step", "batches", "gathered", "loss", "weight", "gradient_norm")  # of the control block
 
 
-def save(trainer, path) -> None:
+def save(trainer: Trainer, path: Path) -> None:
     """Write a trainer's whole state to a safetensors file, at once or not at all."""
     with trainer.net.lock:
         tensors: dict[str, np.ndarray] = {}
@@ -34,7 +42,7 @@ def save(trainer, path) -> None:
         files.write_safetensors(path, tensors, {"kind": KIND, "checkpoint": VERSION, "run": trainer.run_id, **content})
 
 
-def _content(trainer) -> dict:
+def _content(trainer: Trainer) -> dict[str, Any]:
     """Numbers, texts and arrays, nested."""
     update, net = trainer.update, trainer.net
     optimizer = trainer.optimizer.named([p for p in net.graph.parameters.values() if p.trainable])
@@ -65,7 +73,7 @@ def _content(trainer) -> dict:
     }
 
 
-def _fit(unfinished: Unfinished) -> dict:
+def _fit(unfinished: Unfinished) -> dict[str, Any]:
     return {
         "callbacks": [
             {
@@ -84,7 +92,8 @@ def _fit(unfinished: Unfinished) -> dict:
     }
 
 
-def resume(make, path, custom_objects, callbacks, ranks=None):
+def resume(make: type[Trainer], path: Path, custom_objects: Mapping[str, type] | None, callbacks: Callbacks,
+           ranks: Ranks | None = None) -> Trainer:  # fmt: skip
     """A trainer in the state that a checkpoint holds.
 
     Parameters
@@ -96,34 +105,33 @@ def resume(make, path, custom_objects, callbacks, ranks=None):
     ranks : Ranks, optional
         Of which the first reads the file.
     """
-    callbacks = callback_module.listed(callbacks)
-    path = os.fspath(path)
+    given, file = callback_module.listed(callbacks), os.fspath(path)
     if ranks is None or ranks.size == 1:
-        path, tensors, document = _read(path)
+        file, tensors, document = _read(file)
     else:
         with ranks.together():
             read = None
             with ranks.agreeing():
-                read = _read(path) if ranks.writes else None
-            path, tensors, document = ranks.from_first(read)
-    with files.taken_up(f"{path}: cannot be read as a checkpoint"):
+                read = _read(file) if ranks.writes else None
+            file, tensors, document = ranks.from_first(read)
+    with files.taken_up(f"{file}: cannot be read as a checkpoint"):
         content = {name: files.unpack(value, tensors) for name, value in document.items()}
         trainer = _trainer(make, content, custom_objects, ranks)
         unfinished = None if content["fit"] is None else _unfinished(content["fit"])
     if unfinished is not None:
-        directory = os.path.dirname(os.path.realpath(path))
-        with files.taken_up(f"{path}: its fit can't go on"):
-            unfinished.callbacks, unfinished.states = _callbacks(content["fit"], custom_objects, callbacks, directory)
+        directory = os.path.dirname(os.path.realpath(file))
+        with files.taken_up(f"{file}: its fit can't go on"):
+            unfinished.callbacks, unfinished.states = _callbacks(content["fit"], custom_objects, given, directory)
         place, before = unfinished.place, len(unfinished.states)
         if place.called and place.called >= before:  # all have had the call: new ones don't get it alone
             place.called = len(unfinished.callbacks)
-    elif callbacks:
-        raise ValueError(f"{path} holds no fit that could go on; callbacks of another one are given to fit")
-    trainer.unfinished, trainer.resumed_from = unfinished, path
+    elif given:
+        raise ValueError(f"{file} holds no fit that could go on; callbacks of another one are given to fit")
+    trainer.unfinished, trainer.resumed_from = unfinished, file
     return trainer
 
 
-def _read(path: str) -> tuple[str, dict, dict]:
+def _read(path: str) -> tuple[str, dict[str, Array], dict[str, Any]]:
     """The path of a file, the newest one of a directory, and what it holds."""
     if os.path.isdir(path):
         path, tensors, document = newest(path)
@@ -133,7 +141,7 @@ def _read(path: str) -> tuple[str, dict, dict]:
     return path, tensors, document
 
 
-def _check_kind(path: str, document: dict) -> None:
+def _check_kind(path: str, document: dict[str, Any]) -> None:
     if document.get("kind") != KIND:
         hint = "; fn.load reads it" if document.get("kind") == "network" else ""
         raise ValueError(f"{path} is not a checkpoint: it holds a {document.get('kind')!r}{hint}")
@@ -146,7 +154,7 @@ def _check_kind(path: str, document: dict) -> None:
         )
 
 
-def _ranks(settings: dict, ranks):
+def _ranks(settings: dict[str, Any], ranks: Ranks | None) -> Ranks:
     """The ranks that go on; one process where none are given."""
     before = settings.get("distributed", {})
     if ranks is None:
@@ -157,10 +165,12 @@ def _ranks(settings: dict, ranks):
     return ranks
 
 
-def _trainer(make, content: dict, custom_objects, ranks):
-    net = files.find_class("Network").from_description(content["network"], content["weights"], custom_objects)
+def _trainer(make: type[Trainer], content: dict[str, Any], custom_objects: Mapping[str, type] | None,
+             ranks: Ranks | None) -> Trainer:  # fmt: skip
+    network: Any = files.find_class("Network")
+    net = network.from_description(content["network"], content["weights"], custom_objects)
     settings = content["trainer"]
-    objects = {
+    objects: dict[str, Any] = {
         name: None if settings[name] is None else files.from_config(settings[name], custom_objects)
         for name in ("loss", "optimizer", "metrics", "average")
     }
@@ -180,7 +190,7 @@ def _trainer(make, content: dict, custom_objects, ranks):
     return trainer
 
 
-def _unfinished(data: dict) -> Unfinished:
+def _unfinished(data: dict[str, Any]) -> Unfinished:
     return Unfinished(
         settings=FitSettings.from_config(data["settings"]),
         place=Place(**data["place"]),
@@ -193,7 +203,8 @@ def _unfinished(data: dict) -> Unfinished:
     )
 
 
-def _callbacks(data: dict, custom_objects, given: list, directory: str) -> tuple[list, list]:
+def _callbacks(data: dict[str, Any], custom_objects: Mapping[str, type] | None, given: list[Callback],
+               directory: str) -> tuple[list[Callback], list[dict[str, Any]]]:  # fmt: skip
     """The callbacks of the fit, given or made anew, those behind them that it had not, and what the former have saved."""
     given = list(given)
     found = []
@@ -215,7 +226,7 @@ def _callbacks(data: dict, custom_objects, given: list, directory: str) -> tuple
     return callback_module.listed([*found, *given]), [item["state"] for item in data["callbacks"]]
 
 
-def _check_writes(callback, directory: str) -> None:
+def _check_writes(callback: Callback, directory: str) -> None:
     """Refuse a callback of a file's that would write elsewhere than beside the file, which may be a stranger's."""
     for name in getattr(callback, "writes_to", ()):
         path = os.fspath(getattr(callback, name))
@@ -237,7 +248,7 @@ def _check_writes(callback, directory: str) -> None:
         )
 
 
-def _check_same(callback, config: dict | None) -> None:
+def _check_same(callback: Callback, config: dict[str, Any] | None) -> None:
     if config is None:
         return
     now = files.to_config(callback)["config"]

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from typing import TYPE_CHECKING, Any
 
 from fastnet import files
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, Path
 
 __all__ = ["make", "newest", "newest_checkpoint", "numbered", "path_of", "remove_old", "remove_temporaries", "run_in"]
 
 NAME = re.compile(r"checkpoint-(\d{9,})\.safetensors")
 
 
-def make(directory) -> None:
+def make(directory: Path) -> None:
     """Make the directory, if it isn't there."""
     try:
         files.make_directory(directory)
@@ -21,16 +25,16 @@ def make(directory) -> None:
         raise _no_directory(directory) from None
 
 
-def _no_directory(path) -> NotADirectoryError:
+def _no_directory(path: Path) -> NotADirectoryError:
     return NotADirectoryError(f"{os.fspath(path)} is no directory for checkpoints: there is a file of that name")
 
 
-def path_of(directory, batches: int) -> str:
+def path_of(directory: Path, batches: int) -> str:
     """The file for a checkpoint after so many batches of the network's life."""
     return os.path.join(os.fspath(directory), f"checkpoint-{batches:09}.safetensors")
 
 
-def numbered(directory) -> list[tuple[int, str]]:
+def numbered(directory: Path) -> list[tuple[int, str]]:
     """The checkpoints of a directory by number, the newest last, whole or not; nothing where there is no directory."""
     directory = os.fspath(directory)
     try:
@@ -43,7 +47,7 @@ def numbered(directory) -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def newest(directory) -> tuple[str, dict, dict]:
+def newest(directory: Path) -> tuple[str, dict[str, Array], dict[str, Any]]:
     """The newest whole checkpoint: path, arrays and document. `newest_checkpoint` says what is raised."""
     problems = []
     for _, path in reversed(numbered(directory)):
@@ -60,7 +64,7 @@ def newest(directory) -> tuple[str, dict, dict]:
     raise FileNotFoundError(f"there is no checkpoint in {os.fspath(directory)} (checkpoint-....safetensors)")
 
 
-def newest_checkpoint(directory) -> str:
+def newest_checkpoint(directory: Path) -> str:
     """The path of the newest whole checkpoint that `ModelCheckpoint` has written into a directory.
 
     All of a file is read and compared with its checksum. Damaged ones are passed over, with a RuntimeWarning that names them.
@@ -93,7 +97,7 @@ def newest_checkpoint(directory) -> str:
     return newest(directory)[0]
 
 
-def run_in(directory) -> str | None:
+def run_in(directory: Path) -> str | None:
     """The id of the training whose checkpoints are in a directory; None where none can be read."""
     for _, path in reversed(numbered(directory)):
         try:
@@ -103,14 +107,14 @@ def run_in(directory) -> str | None:
     return None
 
 
-def remove_old(directory, keep: int, newest_number: int) -> None:
+def remove_old(directory: Path, keep: int, newest_number: int) -> None:
     """Leave the newest `keep` checkpoints up to a number, that of the one which has just been written."""
     older = [path for number, path in numbered(directory) if number <= newest_number]
     for path in older[:-keep]:
         os.unlink(path)
 
 
-def remove_temporaries(directory) -> None:
+def remove_temporaries(directory: Path) -> None:
     """Remove what a killed writer has left."""
     for name in os.listdir(directory):
         if re.fullmatch(r"\.fastnet-[0-9a-f]+\.tmp", name):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet import checks, labels
@@ -10,18 +12,27 @@ from fastnet.training.batches import BatchFeed, are_batches, gives_batches
 from fastnet.training.mapped import MappedFeed
 from fastnet.training.steps import Feed
 
+if TYPE_CHECKING:
+    from fastnet.augment import Augmentation
+    from fastnet.distributed import Ranks
+    from fastnet.losses import Loss
+    from fastnet.network import Network
+    from fastnet.training.averaging import AverageState
+    from fastnet.training.evaluation import Evaluator
+    from fastnet.training.fit_settings import FitSettings
+    from fastnet.training.trainer import Trainer
+
 __all__ = ["batches_of", "check_mixing", "check_ranks", "check_second_pass", "feeds"]
 
 
-def feeds(
-    evaluator, x, y, validation, sample_weight, class_weight, **how
-) -> tuple[Feed | BatchFeed, Feed | BatchFeed | None]:
+def feeds(evaluator: Evaluator, x: Any, y: Any, validation: Any, sample_weight: Any, class_weight: Any,
+          **how: Any) -> tuple[Feed | BatchFeed, Feed | BatchFeed | None]:  # fmt: skip
     """Check all data that is in memory; returns the feeds of training and validation.
 
     `how` is what batches take: epochs, steps_per_epoch, prefetch.
     """
     if batches_of("x", x, y):
-        feed = _batch_feed(evaluator, x, sample_weight, class_weight, **how)
+        feed: Feed | BatchFeed = _batch_feed(evaluator, x, sample_weight, class_weight, **how)
     elif how["steps_per_epoch"] is not None:
         raise ValueError("steps_per_epoch is for x that gives batches; with arrays an epoch goes through all samples")
     else:
@@ -44,7 +55,7 @@ def feeds(
     return _divided(feed, share, evaluator.executor.seed)
 
 
-def batches_of(name: str, x, y) -> bool:
+def batches_of(name: str, x: Any, y: Any) -> bool:
     """Whether x gives batches (x, y); the right one of both is missing then, y."""
     if y is None:
         if are_batches(x):
@@ -58,7 +69,8 @@ def batches_of(name: str, x, y) -> bool:
     return False
 
 
-def _batch_feed(evaluator, x, sample_weight, class_weight, epochs, steps_per_epoch, prefetch) -> BatchFeed:
+def _batch_feed(evaluator: Evaluator, x: Any, sample_weight: Any, class_weight: Any, epochs: int,
+                steps_per_epoch: int | None, prefetch: bool) -> BatchFeed:  # fmt: skip
     if sample_weight is not None:
         raise ValueError("sample_weight is for arrays; batches bring theirs, as (x, y, sample_weight)")
     if steps_per_epoch is not None:
@@ -74,7 +86,7 @@ def _divided(feed: Feed, share: float, seed: int) -> tuple[Feed, Feed]:
     if not 0 < held < n:
         raise ValueError(f"validation={share:g} of {n} samples leaves an empty part")
     order = random.permutation(n, seed=seed, path="validation")
-    return tuple(_part(feed, np.sort(rows), ordered) for rows, ordered in ((order[held:], True), (order[:held], False)))
+    return _part(feed, np.sort(order[held:]), True), _part(feed, np.sort(order[:held]), False)
 
 
 def _part(feed: Feed, rows: np.ndarray, ordered: bool) -> Feed:
@@ -87,7 +99,7 @@ def _part(feed: Feed, rows: np.ndarray, ordered: bool) -> Feed:
     return Feed(x, targets, weights, ordered=ordered, checked=False, images=images)
 
 
-def check_mixing(augmentation, loss, net) -> None:
+def check_mixing(augmentation: Augmentation, loss: Loss, net: Network) -> None:
     """Refuse to mix where the loss knows class numbers only."""
     output = net.output_shape
     if augmentation.mixup is not None and loss.takes_labels(np.empty((1, *output), net.dtype), output):
@@ -97,7 +109,7 @@ def check_mixing(augmentation, loss, net) -> None:
         )
 
 
-def check_second_pass(feed, average, net) -> None:
+def check_second_pass(feed: Feed | BatchFeed, average: AverageState | None, net: Network) -> None:
     """Refuse batches that come once only where an average of the weights needs them once more."""
     renews = (
         average is not None and average.rule.renews_statistics and any(hasattr(p, "running_mean") for p in net.layers)
@@ -109,7 +121,7 @@ def check_second_pass(feed, average, net) -> None:
         )
 
 
-def check_ranks(ranks, feed, settings, trainer) -> None:
+def check_ranks(ranks: Ranks, feed: Feed | BatchFeed, settings: FitSettings, trainer: Trainer) -> None:
     """Refuse what several ranks, each with batches or shards of its own, can't do."""
     if ranks.size == 1:
         return

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,13 +21,21 @@ from fastnet.training.mapped import MappedFeed
 from fastnet.training.progress import Pace
 from fastnet.training.steps import Feed, Sums, evaluation_step
 
+if TYPE_CHECKING:
+    from fastnet.distributed import Ranks
+    from fastnet.execution import Executor
+    from fastnet.losses import Loss
+    from fastnet.metrics import Metric
+    from fastnet.training.passes import Pass
+    from fastnet.types import Array, Figures
+
 __all__ = ["Evaluator"]
 
 
 class Evaluator:
     """Evaluates one network with one loss and list of metrics, again and again."""
 
-    def __init__(self, executor, loss, metrics):
+    def __init__(self, executor: Executor, loss: Loss, metrics: Sequence[Metric]) -> None:
         self.executor = executor
         self.loss = loss
         self.metrics = metrics
@@ -34,15 +44,14 @@ class Evaluator:
         self._programs = Programs()
         self._pace = Pace()
 
-    def form(self, x, y, sample_weight=None, class_weight=None, *, x_name="x", y_name="y", weight_name="sample_weight",
-             ordered=False) -> Feed:  # fmt: skip
+    def form(self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, *, x_name: str = "x",
+             y_name: str = "y", weight_name: str = "sample_weight", ordered: bool = False) -> Feed:  # fmt: skip
         """The feed of some data. Of x and y dtypes and shapes are looked at, and that they belong together."""
         graph = self.executor.graph
         images = x if isinstance(x, Images) else None
         containers.check_order(x_name, x, y_name, y)
-        keep = images is None
-        x = labels.check_inputs(x_name, x if keep else images.array, graph.input_shape, keep_mapped=True)
-        targets = labels.form_of(self.loss, y, graph.output_shape, y_name, keep_mapped=keep)
+        x = labels.check_inputs(x_name, x if images is None else images.array, graph.input_shape, keep_mapped=True)
+        targets = labels.form_of(self.loss, y, graph.output_shape, y_name, keep_mapped=images is None)
         labels.check_length(y_name, targets.array, x_name, len(x))
         for metric in self.metrics:
             metric.check(targets, graph.output_shape)
@@ -53,7 +62,8 @@ class Evaluator:
             return MappedFeed(x, targets, weights, (x_name, y_name))
         return Feed(x, targets, weights, ordered=ordered, checked=False, images=images)
 
-    def feed(self, x, y, sample_weight=None, class_weight=None, *, x_name="x", y_name="y", ordered=False) -> Feed:
+    def feed(self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, *, x_name: str = "x",
+             y_name: str = "y", ordered: bool = False) -> Feed:  # fmt: skip
         """Check data before anything is computed: all that is in memory; memory maps are checked as they are read."""
         feed = self.form(x, y, sample_weight, class_weight, x_name=x_name, y_name=y_name, ordered=ordered)
         if feed.images is None and not _is_mapped(feed.x):
@@ -62,7 +72,8 @@ class Evaluator:
             labels.scan_targets(feed.targets, y_name)
         return feed
 
-    def run(self, feed: Feed | BatchFeed, batch_size: int | None = None, pause=None, ranks=None) -> dict[str, float]:
+    def run(self, feed: Feed | BatchFeed, batch_size: int | None = None, pause: Callable[[], object] | None = None,
+            ranks: Ranks | None = None) -> Figures:  # fmt: skip
         """The figures of checked data, averaged by the samples' weights.
 
         Like training it returns to Python about every 50 ms, and calls `pause` then. With `ranks` each of them has its part of the
@@ -73,7 +84,7 @@ class Evaluator:
             if ranks is None:
                 self._run(feed.begin(batch_size or PREDICT_BATCH), pause)
                 return self.sums.result()
-            rows: list = []
+            rows: list[Array] = []
             with ranks.agreeing():
                 data = part_of(feed, ranks)
                 if data is not None:
@@ -84,7 +95,7 @@ class Evaluator:
                 self.sums.array += row
             return self.sums.result()
 
-    def _run(self, data, pause, rows: list | None = None) -> None:
+    def _run(self, data: Pass, pause: Callable[[], object] | None, rows: list[Array] | None = None) -> None:
         """Make the sums of a pass; or put those of each batch into `rows`."""
         control = self.sums.control
         self.sums.clear()
@@ -111,14 +122,14 @@ class Evaluator:
                     pause()
 
     def _program(self, feed: Feed, batch: int) -> Program:
-        def make():
+        def make() -> Program:
             with self.executor.lock.recording:
                 return evaluation_step(self.executor, self.loss, self.sums, feed, batch)
 
         return self._programs.get((batch, feed.key()), make)
 
 
-def part_of(feed: Feed | BatchFeed, ranks):
+def part_of(feed: Feed | BatchFeed, ranks: Ranks) -> Pass | None:
     """A pass over this rank's batches; None where it has none. What gives batches, or is in shards, is the rank's already."""
     if isinstance(feed, BatchFeed) or ranks.data == "shards":
         return feed.begin(PREDICT_BATCH)
@@ -129,5 +140,5 @@ def part_of(feed: Feed | BatchFeed, ranks):
     return feed.begin(PREDICT_BATCH, None, end, start) if end > start else None
 
 
-def _is_mapped(array) -> bool:
+def _is_mapped(array: Any) -> bool:
     return containers.mapping_of(array) is not None

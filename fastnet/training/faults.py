@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastnet.native.plan import ControlBlock
+    from fastnet.recording import Program
 
 __all__ = ["BAD_DATA", "BAD_GRADIENT", "BAD_LOSS", "Fault", "find_fault"]
 
@@ -24,7 +29,7 @@ class Fault:
     layer: str | None
     kernel: str | None
 
-    def __str__(self):
+    def __str__(self) -> str:
         place = f": the first value that is not finite is in {self.layer!r} ({self.kernel})" if self.layer else ""
         return (
             f"{self.what} is not finite at step {self.step}{place}; no weight has changed. A smaller learning_rate or "
@@ -32,7 +37,7 @@ class Fault:
         )
 
 
-def find_fault(program, control) -> Fault:
+def find_fault(program: Program, control: ControlBlock) -> Fault:
     """Run the bad step again, looking at every result, to name the first layer."""
     what = "the loss" if control.status == BAD_LOSS else "a gradient"
     before = control.status, control.step, control.forward, control.cursor

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import os
 import zlib
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from fastnet.training.batches import BatchFeed
+
+if TYPE_CHECKING:
+    from fastnet.datasets.images import Images
+    from fastnet.training.steps import Feed
 
 __all__ = ["differences", "of_feed"]
 
@@ -14,7 +21,7 @@ MOST_BYTES, PIECES = 64 << 20, 256
 MOST_FILES = 64  # of images whose contents are looked at
 
 
-def of_feed(feed, name: str = "") -> dict[str, dict]:
+def of_feed(feed: Feed | BatchFeed, name: str = "") -> dict[str, dict[str, Any]]:
     """By "x", "y" and "sample_weight" what tells the arrays (or files of images) of a feed from others.
 
     Parameters
@@ -23,7 +30,7 @@ def of_feed(feed, name: str = "") -> dict[str, dict]:
     name : str
         What stands before these names: "validation ".
     """
-    if feed.x is None:  # batches: what they are is known when they have come
+    if isinstance(feed, BatchFeed):  # what they are is known when they have come
         return {f"{name}x": {"shape": [], "dtype": "batches", "values": 0}}
     found = {
         "x": of_array(feed.x) if feed.images is None else of_images(feed.images),
@@ -34,7 +41,7 @@ def of_feed(feed, name: str = "") -> dict[str, dict]:
     return {name + key: value for key, value in found.items()}
 
 
-def of_array(array: np.ndarray) -> dict:
+def of_array(array: np.ndarray) -> dict[str, Any]:
     """Shape, dtype, and a checksum of the values, or for more than 64 MB of samples of them."""
     rows = array.reshape(-1) if array.ndim == 0 else array
     whole = array.nbytes <= MOST_BYTES
@@ -43,11 +50,11 @@ def of_array(array: np.ndarray) -> dict:
     starts = range(0, len(rows), together) if whole else np.unique(np.linspace(0, last, PIECES).astype(np.int64))
     crc = 0
     for start in starts:
-        crc = zlib.crc32(np.ascontiguousarray(rows[start : start + together]).reshape(-1).view(np.uint8), crc)
+        crc = zlib.crc32(np.ascontiguousarray(rows[start : start + together]).reshape(-1).view(np.uint8).data, crc)
     return {"shape": list(array.shape), "dtype": array.dtype.name, "values": crc}
 
 
-def of_images(images) -> dict:
+def of_images(images: Images) -> dict[str, Any]:
     """Shape, the names of the files below their common folder, their sizes, and the contents of some."""
     files = images.files
     root = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in files]) if files else ""
@@ -64,7 +71,7 @@ def of_images(images) -> dict:
     return {"shape": list(images.shape), "dtype": "images", "names": names, "sizes": sizes, "values": content}
 
 
-def differences(before: dict[str, dict], now: dict[str, dict]) -> list[str]:
+def differences(before: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[str]:
     """What differs between two sets of fingerprints, in words."""
     found = []
     for name in dict.fromkeys([*before, *now]):

@@ -6,6 +6,7 @@ import time
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +23,15 @@ from fastnet.training.place import BATCHES, BEGIN, END, EVALUATION, Place, Unfin
 from fastnet.training.progress import Pace, Progress, bar_of
 from fastnet.training.settings import describe
 from fastnet.training.together import check_alike
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fastnet.recording import Program
+    from fastnet.training.callbacks import Callback
+    from fastnet.training.passes import Pass
+    from fastnet.training.trainer import Trainer
+    from fastnet.types import Array, Figures
 
 __all__ = ["Fit"]
 
@@ -43,8 +53,9 @@ class Fit:
         Whether a thread fetches batches ahead.
     """
 
-    def __init__(self, trainer, settings: FitSettings, x, y, validation, sample_weight, callbacks, verbose,
-                 unfinished: Unfinished | None = None, prefetch: bool = True):  # fmt: skip
+    def __init__(self, trainer: Trainer, settings: FitSettings, x: Any, y: Any, validation: Any, sample_weight: Any,
+                 callbacks: list[Callback], verbose: int, unfinished: Unfinished | None = None,
+                 prefetch: bool = True) -> None:  # fmt: skip
         net = trainer.net
         self.trainer = trainer
         self.callbacks = callbacks
@@ -60,7 +71,9 @@ class Fit:
         )  # fmt: skip
         self.feed.augmentation = augmentation if augmentation.operations else None
         check_second_pass(self.feed, trainer.update.average, net)
-        self.last = self.order = None  # sample of an epoch, and their order, where it is known
+        # Samples of an epoch, and their order, where it is known.
+        self.last: int | None = None
+        self.order: Array | None = None
         self.ranks = trainer.distributed
         if isinstance(self.feed, BatchFeed):
             self.feed.tells_last = trainer.update.accumulate > 1
@@ -83,7 +96,7 @@ class Fit:
 
     def _meet(self) -> None:
         """What ranks do together before the first step: divide the data, and see that they are those of the checkpoint."""
-        self.last = self.joint.divide(self.feed.samples, self.last)
+        self.last = self.joint.divide(self.feed.samples or 0, self.last)
         if self.ranks.data == "shards":
             _ = self.data  # all ranks together, as only one of them asks for it later
         if self.unfinished is not None:
@@ -94,14 +107,14 @@ class Fit:
         self.progress = Progress(self.settings.epochs, self.last, bar, self.place.epoch, self.place.done)
 
     @cached_property
-    def data(self) -> dict:
+    def data(self) -> dict[str, dict[str, Any]]:
         """Fingerprints of the data."""
         return self.joint.fingerprints(self.feed, self.validation)
 
-    def _takes_part(self, callback) -> bool:
+    def _takes_part(self, callback: Callback) -> bool:
         return self.ranks.writes or not callback.on_one_rank
 
-    def _check_data(self, before: dict) -> None:
+    def _check_data(self, before: dict[str, dict[str, Any]]) -> None:
         if self.ranks.data == "shards" and len(before) != len(self.data):
             return  # other ranks' shards, as there were more or fewer of them
         differences = fingerprint.differences(before, self.data)
@@ -149,7 +162,7 @@ class Fit:
             self.joint.take_signals()
 
     @contextmanager
-    def _callbacks_around(self):
+    def _callbacks_around(self) -> Iterator[None]:
         """on_train_begin, and on_train_end whatever happens, of a network with the averaged weights."""
         trainer = self.trainer
         with self.ranks.agreeing():
@@ -194,7 +207,7 @@ class Fit:
     def _go_to(self, stage: str) -> None:
         self.place.stage, self.place.called = stage, 0
 
-    def _call(self, callbacks, method: str, logs) -> None:
+    def _call(self, callbacks: Sequence[Callback], method: str, logs: Figures) -> None:
         """Call the callbacks that have not had this call yet."""
         place = self.place
         while place.called < len(callbacks):
@@ -253,10 +266,10 @@ class Fit:
         self._call(self.watched, "on_batch_end", {"loss": control.loss, "step": control.step})
         self.place.called = 0
 
-    def _steps(self, data, batch: int):
+    def _steps(self, data: Pass, batch: int) -> list[Callback] | None:
         """Some steps in one run; the callbacks that have looked at them, or None if training ends here."""
         trainer, place, control = self.trainer, self.place, self.trainer.control
-        until = {callback: callback.batches_until_look(trainer) for callback in self.lookers}
+        until: dict[Callback, Any] = {callback: callback.batches_until_look(trainer) for callback in self.lookers}
         looking = [callback for callback, batches in until.items() if batches == 0]
         pauses = [callback.batches_until_pause(trainer) for callback in self.pausing]
         run = min(self.pace.steps_of(batch), trainer.most_steps, *until.values(), *(n for n in pauses if n is not None))
@@ -265,7 +278,7 @@ class Fit:
         if trainer.in_pieces:
             sizes, piece = self.joint.agree(piece, place.done)
             whole = sum(sizes)
-        probes = tuple(callback.probe_for(trainer) for callback in looking)
+        probes: tuple[Any, ...] = tuple(callback.probe_for(trainer) for callback in looking)
         program = trainer.program(piece.feed, batch, probes, sizes)
         piece.feed.bind(program, piece.order)
         with trainer.net.lock, self.joint.metrics_of_all(trainer.sums):
@@ -286,7 +299,7 @@ class Fit:
         self.progress.advance(ran, whole, trainer.sums)
         return looking
 
-    def _after_bad_step(self, program, found: str | None) -> bool:
+    def _after_bad_step(self, program: Program, found: str | None) -> bool:
         """Whether training goes on after a step that changed nothing."""
         trainer = self.trainer
         status, on_nonfinite = trainer.control.status, self.on_nonfinite

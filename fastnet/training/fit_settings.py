@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnet import checks, files
+
+if TYPE_CHECKING:
+    from fastnet.augment import Operation
 
 __all__ = ["FitSettings"]
 
@@ -31,14 +35,14 @@ class FitSettings:
     shuffle: bool = True
     drop_last: bool = False
     on_nonfinite: str = "raise"
-    class_weight: object = None
-    augment: tuple = field(default=())
+    class_weight: Any = None
+    augment: tuple[Operation, ...] = field(default=())
     steps_per_epoch: int | None = None
-    validation: object = None
-    sample_weight: object = None
+    validation: Any = None
+    sample_weight: Any = None
 
     @classmethod
-    def of(cls, given: dict) -> FitSettings:
+    def of(cls, given: dict[str, Any]) -> FitSettings:
         """Checked, from the arguments that are not None."""
         settings = cls(**_told(given))
         checks.whole_number("epochs", settings.epochs, least=0)
@@ -48,7 +52,7 @@ class FitSettings:
         checks.choice("on_nonfinite", settings.on_nonfinite, ["raise", "stop", "continue"])
         return settings
 
-    def confirm(self, given: dict) -> None:
+    def confirm(self, given: dict[str, Any]) -> None:
         """Refuse arguments that are others than those of the fit that goes on.
 
         Raises
@@ -73,17 +77,17 @@ class FitSettings:
                 "is as it was; trainer.unfinished = None begins another fit instead"
             )
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """What `from_config` takes, of numbers, texts and arrays."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return {**values, "augment": [files.to_config(operation) for operation in self.augment]}
 
     @classmethod
-    def from_config(cls, values: dict) -> FitSettings:
+    def from_config(cls, values: dict[str, Any]) -> FitSettings:
         return cls.of({**values, "augment": tuple(files.from_config(item) for item in values["augment"])})
 
 
-def _told(given: dict) -> dict:
+def _told(given: dict[str, Any]) -> dict[str, Any]:
     """The arguments that are not left out, in the forms that are compared and kept."""
     told = {name: value for name, value in given.items() if value is not None}
     if "augment" in told and isinstance(told["augment"], list):
@@ -94,7 +98,7 @@ def _told(given: dict) -> dict:
     return told
 
 
-def _same(a, b) -> bool:
+def _same(a: Any, b: Any) -> bool:
     if isinstance(a, (dict, str)) or isinstance(b, (dict, str)) or a is None or b is None:
         return type(a) is type(b) and a == b
     if isinstance(a, tuple) and not np.isscalar(b):
@@ -102,7 +106,7 @@ def _same(a, b) -> bool:
     return np.array_equal(a, b)
 
 
-def _shown(value) -> str:
+def _shown(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return checks.describe(value)
     return DATA if isinstance(value, str) and value == DATA else repr(value)

@@ -14,8 +14,10 @@ from fastnet.training.shares import Shares
 from fastnet.training.together import Signals
 
 if TYPE_CHECKING:
+    from fastnet.training.batches import BatchFeed
     from fastnet.training.fit_settings import FitSettings
-    from fastnet.training.steps import Sums
+    from fastnet.training.passes import Pass
+    from fastnet.training.steps import Feed, Sums
     from fastnet.training.trainer import Trainer
     from fastnet.types import Array
 
@@ -62,7 +64,7 @@ class Joint:
         self.shares = Shares(self.ranks, self.microbatch, settings.batch_size, samples, settings.drop_last)
         return self.shares.last
 
-    def fingerprints(self, feed: Any, validation: Any) -> dict[str, dict[str, Any]]:
+    def fingerprints(self, feed: Feed | BatchFeed, validation: Feed | BatchFeed | None) -> dict[str, dict[str, Any]]:
         """Of the data; of shards, of those of all ranks."""
         found = fingerprint.of_feed(feed)
         if validation is not None:
@@ -72,16 +74,16 @@ class Joint:
             return {f"{name} of rank {rank}": value for rank, own in told for name, value in own.items()}
         return found
 
-    def begin(self, feed: Any, order: Array | None, end: int | None, done: int) -> Any:
+    def begin(self, feed: Feed | BatchFeed, order: Array | None, end: int | None, done: int) -> Pass:
         """A pass over what is left of the epoch behind so many samples, or of this rank's share of it."""
         shares = self.shares
         if shares is None or order is None:
             return feed.begin(self.settings.batch_size, order, end, done)
         return feed.begin(shares.batch, shares.order(order), shares.end, shares.done(done))
 
-    def upcoming(self, data: Any) -> int:
+    def upcoming(self, data: Pass) -> int:
         """The size of this rank's next batch; 0 where one of the ranks has none."""
-        batch: int = data.upcoming()
+        batch = data.upcoming()
         if self.ranks.size > 1 and self.shares is None:
             return batch if self.ranks.gather(np.array([batch], np.float64)).all() else 0
         return batch

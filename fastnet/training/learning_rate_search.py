@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,10 +79,10 @@ class LearningRateSearch:
         except ModuleNotFoundError as error:
             message = 'plot needs Matplotlib: pip install "fastnet-cpu[plot]"'
             raise ModuleNotFoundError(message, name=error.name) from None
-        to_file = isinstance(target, (str, os.PathLike))
-        if target is not None and not to_file and not hasattr(target, "semilogx"):
+        path = target if isinstance(target, (str, os.PathLike)) else None
+        if target is not None and path is None and not hasattr(target, "semilogx"):
             raise TypeError(f"target must be a path or axes of Matplotlib; got {checks.describe(target)}")
-        axes = Figure(layout="constrained").add_subplot() if target is None or to_file else target
+        axes: Any = target if target is not None and path is None else Figure(layout="constrained").add_subplot()
         axes.semilogx(self.rates, self.losses, ".", color="0.7", label="batches")
         axes.semilogx(self.rates, self.smoothed, label="smoothed")
         if self.suggestion is not None:
@@ -93,10 +94,10 @@ class LearningRateSearch:
         margin = 0.05 * (high - low) or 0.05 * max(abs(high), 1e-12)
         axes.set_ylim(low - margin, high + 4 * margin)
         axes.legend()
-        if to_file:
+        if path is not None:
             image = io.BytesIO()
-            axes.figure.savefig(image, format=Path(target).suffix[1:] or None)
-            files.write_bytes(target, image.getvalue())
+            axes.figure.savefig(image, format=Path(path).suffix[1:] or None)
+            files.write_bytes(path, image.getvalue())
         return axes.figure
 
     def __repr__(self) -> str:
@@ -169,7 +170,7 @@ def find_learning_rate(net: Network, x: ArrayLike, y: ArrayLike, *, loss: LossLi
     trainer = Trainer(net.copy(), loss=loss, optimizer=optimizer, clip_norm=clip_norm, distributed=distributed)
     watch = _Watch(steps)
     # A last batch of a few samples would stand out; what has no length is refused by `fit`.
-    drop_last = hasattr(x, "__len__") and len(x) >= batch_size
+    drop_last = isinstance(x, Sized) and len(x) >= batch_size
     with contextlib.suppress(_Enough):
         trainer.fit(
             x, y, epochs=steps, batch_size=batch_size, sample_weight=sample_weight, class_weight=class_weight,

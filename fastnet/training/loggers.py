@@ -50,6 +50,12 @@ class _EpochLogger(Callback):
     def on_epoch_end(self, trainer: Trainer, logs: Figures) -> None:
         self.add_record(trainer, _record(trainer, trainer.history.epochs - 1, logs))
 
+    def continue_file(self, trainer: Trainer) -> None: ...
+
+    def write_records(self, trainer: Trainer, records: list[dict[str, Any]]) -> None: ...
+
+    def add_record(self, trainer: Trainer, record: dict[str, Any]) -> None: ...
+
 
 def _record(trainer: Trainer, i: int, figures: Mapping[str, float]) -> dict[str, Any]:
     """An epoch's figures between its number, counted from 1, and its learning rate and time."""

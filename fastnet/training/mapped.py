@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import mmap
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,10 @@ from fastnet.allocation import shortage
 from fastnet.training.ahead import Ahead
 from fastnet.training.passes import Piece
 from fastnet.training.steps import Feed
+
+if TYPE_CHECKING:
+    from fastnet.labels import Targets
+    from fastnet.types import Array
 
 __all__ = ["MappedFeed", "Rows"]
 
@@ -31,7 +36,7 @@ class Rows:
         With any strides and order of bytes: rows are copied in any case.
     """
 
-    def __init__(self, array: np.ndarray):
+    def __init__(self, array: np.ndarray) -> None:
         self.array = np.asarray(array)
         self.map = containers.mapping_of(array)
         self.touched = RELEASE_BYTES  # whoever read before may have left as much
@@ -45,7 +50,7 @@ class Rows:
         except MemoryError:
             raise shortage(math.prod(shape) * dtype.itemsize, f"{n:,} rows that are read ahead") from None
 
-    def read(self, rows, out: np.ndarray) -> None:
+    def read(self, rows: slice | Array, out: np.ndarray) -> None:
         """Copy rows, a slice or an array of their numbers.
 
         Raises
@@ -54,32 +59,36 @@ class Rows:
             The file has become shorter than its array.
         """
         if self.map is not None:
-            self._check_file()
+            self._check_file(self.map)
         if isinstance(rows, slice) or self.array.dtype != out.dtype or not self.array.flags.c_contiguous:
             out[...] = self.array[rows]
         else:
             self.array.take(rows, 0, out=out, mode="clip")  # into `out` itself, without the GIL
         if self.map is not None:
-            self._release(out.nbytes if isinstance(rows, slice) else len(out) * AROUND_BYTES + out.nbytes)
+            touched = out.nbytes if isinstance(rows, slice) else len(out) * AROUND_BYTES + out.nbytes
+            self._release(self.map, touched)
 
-    def _check_file(self) -> None:
+    @staticmethod
+    def _check_file(mapped: np.memmap) -> None:
         """Reading a page that the file has lost would end the process."""
-        size, needed = self.map.base.size(), self.map.offset + self.map.nbytes
+        file: Any = mapped.base
+        size, needed = file.size(), mapped.offset + mapped.nbytes
         if size < needed:
             raise OSError(
-                f"{self.map.filename} has {size:,} bytes; the array that is mapped from it needs {needed:,}: it was cut "
+                f"{mapped.filename} has {size:,} bytes; the array that is mapped from it needs {needed:,}: it was cut "
                 "short while it was used"
             )
 
-    def _release(self, touched: int) -> None:
+    def _release(self, mapped: np.memmap, touched: int) -> None:
         """Give pages back, which stay in the system's cache, so that a large file doesn't count as memory of this process."""
         self.touched += touched
-        if self.map.nbytes <= RELEASE_BYTES or self.touched < RELEASE_BYTES:
+        if mapped.nbytes <= RELEASE_BYTES or self.touched < RELEASE_BYTES:
             return
         self.touched = 0
         # Changes to a map of mode "c" are nowhere else.
-        if hasattr(mmap, "MADV_DONTNEED") and self.map.mode in ("r", "r+", "w+"):
-            self.map.base.madvise(mmap.MADV_DONTNEED)
+        if hasattr(mmap, "MADV_DONTNEED") and mapped.mode in ("r", "r+", "w+"):
+            file: Any = mapped.base
+            file.madvise(mmap.MADV_DONTNEED)
 
 
 class Block(NamedTuple):
@@ -106,11 +115,12 @@ class MappedFeed(Feed):
         The samples that take part, by default all.
     """
 
-    def __init__(self, x, targets, weights, names=("x", "y"), rows=None):
+    def __init__(self, x: Array, targets: Targets, weights: Array | None, names: tuple[str, str] = ("x", "y"),
+                 rows: Array | None = None) -> None:  # fmt: skip
         super().__init__(x, targets, weights, ordered=False, checked=True)
         self.names = names
         self.rows = rows
-        self._slots = None
+        self._slots: list[list[Array]] | None = None
 
     @property
     def samples(self) -> int:
@@ -120,10 +130,10 @@ class MappedFeed(Feed):
         """Some of the samples: nothing is copied."""
         return MappedFeed(self.x, self.targets, self.weights, self.names, rows)
 
-    def begin(self, batch_size: int, order=None, end=None, done: int = 0) -> MappedPass:
+    def begin(self, batch_size: int, order: Array | None = None, end: int | None = None, done: int = 0) -> MappedPass:
         return MappedPass(self, batch_size, order, self.samples if end is None else end, done)
 
-    def batches(self, batch_size: int):
+    def batches(self, batch_size: int) -> Iterator[Array]:
         n = self.samples
         data = self.begin(batch_size, end=n - n % batch_size or n)
         try:
@@ -134,7 +144,7 @@ class MappedFeed(Feed):
         finally:
             data.close()
 
-    def fill(self, blocks):
+    def fill(self, blocks: Iterable[tuple[slice | Array, int]]) -> Iterator[Block]:
         """The blocks of these (rows, batch), each in memory that is used again after `SLOTS` others."""
         targets = self.targets
         sources = [Rows(self.x), Rows(targets.array), *([] if self.weights is None else [Rows(self.weights)])]
@@ -162,15 +172,15 @@ class MappedFeed(Feed):
 class MappedPass:
     """A pass over a `MappedFeed`; see `ArrayPass`."""
 
-    def __init__(self, feed: MappedFeed, batch_size: int, order, end: int, done: int = 0):
+    def __init__(self, feed: MappedFeed, batch_size: int, order: Array | None, end: int, done: int = 0) -> None:
         self.feed = feed
         self.end = end
         self.at = 0  # the next sample in the block
         self.passed = done  # samples of the blocks before
-        self._block: Block | None = None
+        self._block: Block | Any = None  # Any: None where `upcoming` has to look
         self._ahead = Ahead(feed.fill(self._blocks(batch_size, order, done)), SLOTS - 1, "rows")
 
-    def _blocks(self, batch_size: int, order, done: int):
+    def _blocks(self, batch_size: int, order: Array | None, done: int) -> Iterator[tuple[slice | Array, int]]:
         """Rows of some whole batches, and of the rest, behind those that are done."""
         bytes_of_batch = max(1, batch_size * self.feed.x.itemsize * int(np.prod(self.feed.x.shape[1:])))
         together = max(1, BLOCK_BYTES // bytes_of_batch) * batch_size
@@ -180,8 +190,8 @@ class MappedPass:
         if max(whole, done) < self.end:
             yield self._rows(whole, self.end, order), self.end - whole
 
-    def _rows(self, start: int, stop: int, order):
-        rows = slice(start, stop) if order is None else order[start:stop]
+    def _rows(self, start: int, stop: int, order: Array | None) -> slice | Array:
+        rows: slice | Array = slice(start, stop) if order is None else order[start:stop]
         if self.feed.rows is not None:
             rows = self.feed.rows[rows]
         if not isinstance(rows, slice) and (np.diff(rows) == 1).all():

@@ -150,7 +150,8 @@ class ModelCheckpoint(Monitor):
             interruption, self._interruption = self._interruption, None
             self.save(trainer)
             raise interruption
-        if self._now(trainer) >= trainer.state(self)["due"] or trainer.running.is_ending:
+        running = trainer.running
+        if self._now(trainer) >= trainer.state(self)["due"] or (running is not None and running.is_ending):
             self._plan_next(trainer)
             self.save(trainer)
 
@@ -209,7 +210,7 @@ def interval(every: int | str | None) -> tuple[int, str]:
         return checks.whole_number("every", every, least=1), "batch"
     match = EVERY.fullmatch(every.strip())
     amount = int(match[1] or 1) if match else 0
-    if amount < 1:
+    if match is None or amount < 1:
         raise ValueError(
             "every must be a number of batches, or a text such as '500 batches', 'epoch', '5 epochs', '10 minutes'; "
             f"got {every!r}"

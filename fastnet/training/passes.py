@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from fastnet.training.steps import Feed
+
+    class Pass(Protocol):
+        """What `ArrayPass` and those like it have."""
+
+        def upcoming(self) -> int: ...
+        def piece(self, most: int) -> Piece: ...
+        def advance(self, steps: int) -> None: ...
+        def fault(self, piece: Piece, status: int, good: int) -> str | None: ...
+        def close(self) -> None: ...
+
 
 __all__ = ["ArrayPass", "Piece"]
 
@@ -25,7 +38,7 @@ class Piece(NamedTuple):
     order : ndarray or None
     """
 
-    feed: object
+    feed: Feed
     batch: int
     steps: int
     cursor: int
@@ -41,7 +54,7 @@ class ArrayPass:
     samples that are `done` already.
     """
 
-    def __init__(self, feed, batch_size: int, order: np.ndarray | None, end: int, done: int = 0):
+    def __init__(self, feed: Feed, batch_size: int, order: np.ndarray | None, end: int, done: int = 0) -> None:
         self.feed = feed
         self.batch_size = batch_size
         self.order = order
@@ -56,12 +69,12 @@ class ArrayPass:
     def piece(self, most: int) -> Piece:
         batch = self.upcoming()
         steps = min(most, (self.end - self.done) // batch)
-        images = self.feed.images
-        if images is not None and self.order is None:
+        images, order = self.feed.images, self.order
+        if images is not None and order is None:
             images.wait(np.arange(self.done, self.done + steps * batch))
-        elif images is not None:
-            steps = images.ready(self.order[self.done : self.done + steps * batch], batch) // batch
-        return Piece(self.feed, batch, steps, self.done, self.end, self.order)
+        elif images is not None and order is not None:
+            steps = images.ready(order[self.done : self.done + steps * batch], batch) // batch
+        return Piece(self.feed, batch, steps, self.done, self.end, order)
 
     def advance(self, steps: int) -> None:
         self.done += steps * self.upcoming()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,10 +12,17 @@ from fastnet.training.ahead import Ahead
 from fastnet.training.batches import DEPTH, batch_items, inputs_of
 from fastnet.training.mapped import BLOCK_BYTES, SLOTS, Rows
 
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from fastnet.execution import Executor
+    from fastnet.network import Network
+    from fastnet.types import Array
+
 __all__ = ["predict_batches", "predict_mapped"]
 
 
-def predict_mapped(executor, x: np.ndarray, batch_size: int, out: np.ndarray) -> np.ndarray:
+def predict_mapped(executor: Executor, x: np.ndarray, batch_size: int, out: np.ndarray) -> np.ndarray:
     """Outputs of samples in a memory map, which a thread reads while others are computed."""
     together = max(1, BLOCK_BYTES // max(1, x[:1].nbytes * batch_size)) * batch_size
     with closing(Ahead(_blocks(Rows(x), len(x), together), SLOTS - 1, "rows")) as blocks:
@@ -23,7 +31,7 @@ def predict_mapped(executor, x: np.ndarray, batch_size: int, out: np.ndarray) ->
     return out
 
 
-def _blocks(source: Rows, n: int, together: int):
+def _blocks(source: Rows, n: int, together: int) -> Iterator[tuple[int, Array]]:
     slots = [source.empty(min(together, n)) for _ in range(SLOTS)]
     for number, start in enumerate(range(0, n, together)):
         stop = min(start + together, n)
@@ -32,7 +40,7 @@ def _blocks(source: Rows, n: int, together: int):
         yield start, block
 
 
-def predict_batches(net, source, batch_size: int | None, out, prefetch: bool) -> np.ndarray:
+def predict_batches(net: Network, source: Any, batch_size: int | None, out: Any, prefetch: bool) -> np.ndarray:
     """Outputs of batches x, or (x, y) as for training, one below the other."""
     output = net.output_shape
     if out is not None and (not isinstance(out, np.ndarray) or out.shape[1:] != output or out.dtype != net.dtype):
@@ -59,7 +67,7 @@ def predict_batches(net, source, batch_size: int | None, out, prefetch: bool) ->
     return out
 
 
-def _inputs(net, items, prefetch: bool):
+def _inputs(net: Network, items: Iterator[Any], prefetch: bool) -> Generator[Array, None, None]:
     for number, item in enumerate(items, 1):
         x = labels.check_inputs(f"x of batch {number}", inputs_of(item), net.input_shape, may_be_empty=True)
         yield np.array(x, order="C") if prefetch else x  # the source may use its array again

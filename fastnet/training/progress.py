@@ -92,7 +92,9 @@ class Progress:
         Epochs that are finished already, and samples of the one behind them.
     """
 
-    def __init__(self, epochs: int, samples: int, bar: ProgressBar | None, epoch: int = 0, done: int = 0) -> None:
+    def __init__(
+        self, epochs: int, samples: int | None, bar: ProgressBar | None, epoch: int = 0, done: int = 0
+    ) -> None:
         self.epochs = epochs
         self.samples = samples
         self.bar = bar
@@ -138,7 +140,7 @@ class Progress:
     def end_epoch(self, figures: dict[str, float]) -> None:
         self.epoch += 1
         self.samples, self._advanced = self.samples or self._advanced, 0
-        if self._shown is None:
+        if self._shown is None or self.bar is None:
             return
         self._shown.total = self._total()
         if not self.bar.by_epoch:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastnet.training.batches import BatchFeed
+    from fastnet.training.steps import Feed
+    from fastnet.training.trainer import Trainer
 
 __all__ = ["describe"]
 
 
-def describe(trainer, feed, validation, epochs: int, batch_size: int) -> dict:
+def describe(trainer: Trainer, feed: Feed | BatchFeed, validation: Feed | BatchFeed | None, epochs: int,
+             batch_size: int) -> dict[str, Any]:  # fmt: skip
     """A training's settings, as JSON can hold them.
 
     Objects (layers, optimizer, loss, ...) are written as Python would make them, with all arguments.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -14,6 +16,19 @@ from fastnet.recording import Memory, Program, Recording
 from fastnet.training.faults import BAD_GRADIENT
 from fastnet.training.passes import ArrayPass
 from fastnet.training.pieces import Pieces
+
+if TYPE_CHECKING:
+    from fastnet.augment import Augmentation
+    from fastnet.datasets.images import Images
+    from fastnet.execution import Executor
+    from fastnet.graph import Graph
+    from fastnet.labels import Targets
+    from fastnet.losses import Loss
+    from fastnet.metrics import Metric
+    from fastnet.recording import Tensor
+    from fastnet.training.passes import Pass
+    from fastnet.training.trainer import Trainer
+    from fastnet.types import Array, Figures, Shape
 
 __all__ = ["Feed", "Probe", "Sums", "evaluation_step", "training_step"]
 
@@ -37,9 +52,10 @@ class Feed:
         What decodes `x`, its bytes, while it is used.
     """
 
-    names = "x", "y"  # in errors
+    names: tuple[str, str] = ("x", "y")  # in errors
 
-    def __init__(self, x, targets, weights, *, ordered: bool, checked: bool, augmentation=None, images=None):
+    def __init__(self, x: Array, targets: Targets, weights: Array | None, *, ordered: bool, checked: bool,
+                 augmentation: Augmentation | None = None, images: Images | None = None) -> None:  # fmt: skip
         self.x, self.targets, self.weights = x, targets, weights
         self.ordered, self.checked = ordered, checked
         self.augmentation = augmentation
@@ -50,17 +66,17 @@ class Feed:
     def samples(self) -> int:
         return len(self.x)
 
-    def begin(self, batch_size: int, order=None, end: int | None = None, done: int = 0) -> ArrayPass:
+    def begin(self, batch_size: int, order: Array | None = None, end: int | None = None, done: int = 0) -> Pass:
         """A pass over the samples, by default all of them, behind those that are done."""
         return ArrayPass(self, batch_size, order, len(self.x) if end is None else end, done)
 
-    def batches(self, batch_size: int):
+    def batches(self, batch_size: int) -> Iterator[Array]:
         """The inputs of all whole batches, or of all samples where these are less than one."""
         n = len(self.x)
         for start in range(0, n - n % batch_size or n, batch_size):
             yield self.x[start : start + batch_size]
 
-    def find_fault(self, batch: slice, rows) -> str | None:
+    def find_fault(self, batch: slice, rows: Sequence[int] | Array) -> str | None:
         """What is wrong with the values of a batch, whose samples have the numbers `rows` for the user."""
         targets = labels.Targets(self.targets.array[batch], self.targets.classes, self.targets.shape)
         return labels.find_fault(self.x[batch], targets, rows, self.names)
@@ -70,20 +86,21 @@ class Feed:
         """What samples are multiplied by while they are gathered."""
         return 1.0 if self.images is None else self.images.scale
 
-    def key(self) -> tuple:
+    def key(self) -> tuple[Any, ...]:
         """What a recording depends on: forms, not contents."""
         augmentation = None if self.augmentation is None else self.augmentation.key()
         return self._forms, self.checked, augmentation, self.scale
 
     @cached_property
-    def _forms(self) -> tuple:
+    def _forms(self) -> tuple[Any, ...]:
         x, y = self.x, self.targets.array
         return (
             x.dtype, x.shape[1:], x.strides[0], y.dtype, y.shape[1:], y.strides[0], self.targets.classes,
             None if self.weights is None else self.weights.strides[0], self.ordered,
         )  # fmt: skip
 
-    def record(self, recording: Recording, batch: int, start: int = 0, piece: int = 0):
+    def record(self, recording: Recording, batch: int, start: int = 0,
+               piece: int = 0) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
         """Record the gather of `batch` samples; returns x, target and weights as tensors.
 
         Of a batch in pieces `start` says where this one begins, and `piece` is its number.
@@ -112,7 +129,7 @@ class Feed:
             return augmentation.record_mix(recording, x, target, self.targets.classes, weights, piece)
         return x, target, weights
 
-    def _source(self, recording, name, array, start):
+    def _source(self, recording: Recording, name: str, array: Array, start: int) -> dict[str, Any]:
         source = recording.outside(self.memories[name], array.shape, array.dtype)
         order = recording.outside(self.memories["order"], (1,), np.int64, 8 * start) if self.ordered else None
         return {
@@ -121,7 +138,7 @@ class Feed:
         }
 
     @staticmethod
-    def _numbers(array, check: bool, start: int, scale: float) -> dict:
+    def _numbers(array: Array, check: bool, start: int, scale: float) -> dict[str, Any]:
         return {
             "stride": _stride(array),
             "kind": KINDS[array.dtype.name],
@@ -130,7 +147,8 @@ class Feed:
             "scale": scale,
         }
 
-    def _gather(self, recording, name, array, batch, shape, check, start, scale=1.0):
+    def _gather(self, recording: Recording, name: str, array: Array, batch: int, shape: Shape, check: bool, start: int,
+                scale: float = 1.0) -> Tensor:  # fmt: skip
         y = recording.tensor((batch, *shape))
         recording.call(
             "gather", **self._source(recording, name, array, start), writes={"y": y}, work=4 * y.size,
@@ -138,7 +156,7 @@ class Feed:
         )  # fmt: skip
         return y
 
-    def bind(self, program: Program, order=None) -> None:
+    def bind(self, program: Program, order: Array | None = None) -> None:
         """Lead a program made from a feed of the same key to this feed's arrays."""
         memories = program.feed.memories
         program.bind(memories["x"], self.x)
@@ -156,16 +174,19 @@ def _stride(array: np.ndarray) -> int:
 class Sums:
     """Running sums (float64) of the loss and of metrics, in one block; result() turns them into figures."""
 
-    def __init__(self, metrics, output_shape):
+    control: ControlBlock  # of an evaluation
+
+    def __init__(self, metrics: Sequence[Metric], output_shape: Shape) -> None:
         self.metrics = metrics
         self.counts = [2, *(metric.n_sums(output_shape) for metric in metrics)]
         self.memory = Memory("sums", Block(8 * sum(self.counts)))
-        self.array = np.frombuffer(self.memory.block, np.float64)
+        self.array = self.memory.array(np.float64)
 
     def clear(self) -> None:
         self.array[:] = 0
 
-    def record(self, recording: Recording, prediction, target, weights, head) -> None:
+    def record(self, recording: Recording, prediction: Tensor, target: Tensor, weights: Tensor | None,
+               head: str | None) -> None:  # fmt: skip
         """Record the calls that add a batch's loss and metrics; they do nothing after a bad step."""
         self.record_loss(recording)
         self.record_metrics(recording, prediction, target, weights, head)
@@ -178,14 +199,15 @@ class Sums:
             updates={"totals": recording.outside(self.memory, (2,), np.float64)},
         )  # fmt: skip
 
-    def record_metrics(self, recording: Recording, prediction, target, weights, head) -> None:
+    def record_metrics(self, recording: Recording, prediction: Tensor, target: Tensor, weights: Tensor | None,
+                       head: str | None) -> None:  # fmt: skip
         start = 2
         for metric, count in zip(self.metrics, self.counts[1:], strict=True):
             sums = recording.outside(self.memory, (count,), np.float64, 8 * start)
             metric.record(recording, prediction, target, weights, sums, head)
             start += count
 
-    def result(self) -> dict[str, float]:
+    def result(self) -> Figures:
         loss, weight = self.array[:2].tolist()
         figures = {"loss": loss / weight if weight else float("nan")}
         start = 2
@@ -195,7 +217,7 @@ class Sums:
         return figures
 
 
-def record_checks(recording: Recording, graph) -> None:
+def record_checks(recording: Recording, graph: Graph) -> None:
     """Look for NaN and Inf in the gradients that no product has looked at while it wrote them."""
     checked = {
         tensor.storage
@@ -216,17 +238,18 @@ class Probe:
     They may read what they want, and write memories of their own: a step with probes changes the network as one without.
     """
 
-    def record_forward(self, recording: Recording, graph) -> None:
+    def record_forward(self, recording: Recording, graph: Graph) -> None:
         """Behind the forward pass; `graph.values` has its values, which `Recording.watch` looks at."""
 
-    def record_gradients(self, recording: Recording, graph) -> None:
+    def record_gradients(self, recording: Recording, graph: Graph) -> None:
         """Behind the backward pass, before the update."""
 
-    def record_update(self, recording: Recording, graph) -> None:
+    def record_update(self, recording: Recording, graph: Graph) -> None:
         """Behind the update."""
 
 
-def training_step(trainer, feed: Feed, batch: int, probes: tuple[Probe, ...] = (), shares=None) -> Program:
+def training_step(trainer: Trainer, feed: Feed, batch: int, probes: tuple[Probe, ...] = (),
+                  shares: tuple[int, ...] | None = None) -> Program:  # fmt: skip
     """Gather, forward, loss, backward, update, running statistics, metrics.
 
     With `shares`, the samples that each rank has of the batch, what is between the gather and the update is in pieces.
@@ -240,9 +263,9 @@ def training_step(trainer, feed: Feed, batch: int, probes: tuple[Probe, ...] = (
         for probe in probes:
             probe.record_forward(recording, graph)
         with recording.at("loss"):
-            dy = loss.record(recording, y, target, weights, gradient=True)
+            dy = cast("Tensor", loss.record(recording, y, target, weights, gradient=True))
         graph.record_backward(recording, dy)
-        outputs = [(y, target, weights)]
+        outputs: list[tuple[Any, Any, Any]] = [(y, target, weights)]
     else:
         outputs = Pieces(trainer, recording, feed, shares).record(probes)
     record_checks(recording, graph)
@@ -262,7 +285,7 @@ def training_step(trainer, feed: Feed, batch: int, probes: tuple[Probe, ...] = (
     return program
 
 
-def evaluation_step(executor, loss, sums: Sums, feed: Feed, batch: int) -> Program:
+def evaluation_step(executor: Executor, loss: Loss, sums: Sums, feed: Feed, batch: int) -> Program:
     """Gather, forward, loss, metrics."""
     recording = Recording(executor.dtype)
     x, target, weights = feed.record(recording, batch)

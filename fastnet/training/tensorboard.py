@@ -179,7 +179,7 @@ def _counted(array: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
 def _histogram_value(name: str, kind: str, head: dict[str, Any], counts: Any) -> dict[str, Any]:
     tag = name.replace(".", "/") + ("" if kind == "weight" else f"/{kind}")
     least, greatest = head["least"], head["greatest"]
-    edges = np.linspace(least, greatest, len(counts) + 1)[1:]
+    edges: Any = np.linspace(least, greatest, len(counts) + 1)[1:]
     if least == greatest:
         edges, counts = [greatest], [sum(counts)]
     histogram = {

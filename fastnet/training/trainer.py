@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from fastnet.training.update import Clipping, Update
 if TYPE_CHECKING:
     from fastnet.network import Network
     from fastnet.parameters import Segment
+    from fastnet.training.batches import BatchFeed
     from fastnet.training.callbacks import Callback
     from fastnet.types import (
         ArrayLike,
@@ -140,14 +141,14 @@ class Trainer:
         sources = len(self.update.sources)
         self.most_steps = MOST_STEPS
         self.learning_rates = Memory("learning rates", Block(8 * self.most_steps * sources))
-        self._rates = np.frombuffer(self.learning_rates.block, np.float64).reshape(self.most_steps, sources)
+        self._rates = self.learning_rates.array(np.float64).reshape(self.most_steps, sources)
         self.sums = Sums(self.metrics, net.graph.output_shape)
         self._programs = Programs()
         self._single = SingleBatches()
-        self._states: dict[int, tuple] = {}
+        self._states: dict[int, tuple[Callback, dict[str, Any]]] = {}
         self._rate_factor = 1.0
         self.fault: Fault | None = None
-        self.feed: Feed | None = None  # what `fit` trains on
+        self.feed: Feed | BatchFeed | None = None  # what `fit` trains on
         self.stop_reason: str | None = None  # why training is to end after the running epoch
         self.running: Fit | None = None
         self.unfinished: Unfinished | None = None
@@ -185,7 +186,7 @@ class Trainer:
     def rate_factor(self, value: float) -> None:
         self._rate_factor = checks.real_number("rate_factor", value, least=0)
 
-    def state(self, callback: Callback) -> dict:
+    def state(self, callback: Callback) -> dict[str, Any]:
         """What a callback keeps from call to call."""
         return self._states.setdefault(id(callback), (callback, {}))[1]
 
@@ -340,7 +341,7 @@ class Trainer:
     def program(
         self, feed: Feed, batch: int, probes: tuple[Probe, ...] = (), shares: tuple[int, ...] | None = None
     ) -> Program:
-        def make():
+        def make() -> Program:
             with self.net.lock.recording:
                 return training_step(self, feed, batch, probes, shares)
 
@@ -349,7 +350,7 @@ class Trainer:
     def gradients_of_pieces(self, segment: Segment, pieces: int) -> Memory:
         """Memory for the gradients of so many pieces of a batch, which all programs share."""
         most, memory = self._gradients_of_pieces.get(segment, (-1, None))
-        if most < pieces:
+        if memory is None or most < pieces:
             memory = Memory("gradients of pieces", segment.allocate(f"the gradients of {pieces} pieces", pieces))
             self._gradients_of_pieces[segment] = pieces, memory
         return memory
@@ -380,7 +381,7 @@ class Trainer:
         if status in BAD_DATA:
             before = f" (the {self.step:,} updates before it stay)" if found and self.step else ""
             raise ValueError(f"{found or BAD_DATA[status]}; no weight has changed by this batch{before}")
-        error = FloatingPointError(str(self.find_fault(program)))
+        error: Any = FloatingPointError(str(self.find_fault(program)))
         error.history = self.history
         raise error
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +14,13 @@ from fastnet.kernels.update import BLOCK, RANGE
 from fastnet.native.arena import Block
 from fastnet.recording import Context, Memory, Recording
 from fastnet.training.averaging import AverageState
+
+if TYPE_CHECKING:
+    from fastnet.averages import WeightAverage
+    from fastnet.graph import Graph
+    from fastnet.optimizers import Optimizer
+    from fastnet.parameters import Parameter, Segment
+    from fastnet.recording import Tensor
 
 __all__ = ["Clipping", "Update"]
 
@@ -27,7 +36,7 @@ class Clipping:
     value: float | None = None
 
     @classmethod
-    def of(cls, norm, parameter_norm, value) -> Clipping:
+    def of(cls, norm: float | None, parameter_norm: float | None, value: float | None) -> Clipping:
         """From the arguments clip_norm, clip_parameter_norm and clip_value, of which one may be given."""
         given = {
             name: checks.real_number(name, limit, above=0)
@@ -52,7 +61,8 @@ class Update:
     average : WeightAverage or None
     """
 
-    def __init__(self, optimizer, graph, clipping=Clipping(), accumulate=1, average=None):
+    def __init__(self, optimizer: Optimizer, graph: Graph, clipping: Clipping = Clipping(), accumulate: int = 1,
+                 average: WeightAverage | None = None) -> None:  # fmt: skip
         self.optimizer = optimizer
         self.graph = graph
         self.clipping = clipping
@@ -60,17 +70,17 @@ class Update:
         self.average = None if average is None else AverageState(average, graph)
         optimizer.check_groups([p for p in graph.parameters.values() if p.trainable])
         self.sources = optimizer.rate_sources()
-        self.states: dict[tuple, Memory] = {}  # by segment, rule and name
+        self.states: dict[tuple[Segment, Optimizer | None, str], Memory] = {}  # by segment, rule and name
 
-    def array(self, segment, rule, name: str) -> Memory:
+    def array(self, segment: Segment, rule: Optimizer | None, name: str) -> Memory:
         """One of a rule's arrays, as long as the segment's parameters; zero at first."""
         return self._state(segment, rule, name, lambda: segment.allocate(f"the optimizer's {name}"))
 
-    def scalar(self, segment, rule, name: str) -> Memory:
+    def scalar(self, segment: Segment, rule: Optimizer | None, name: str) -> Memory:
         """One of a rule's numbers, float64; zero at first."""
         return self._state(segment, rule, name, lambda: Block(8))
 
-    def _state(self, segment, rule, name: str, allocate) -> Memory:
+    def _state(self, segment: Segment, rule: Optimizer | None, name: str, allocate: Callable[[], Block]) -> Memory:
         key = segment, rule, name
         if key not in self.states:
             self.states[key] = Memory(f"optimizer's {name}", allocate())
@@ -82,9 +92,10 @@ class Update:
         All rows are in one table, as the step's learning rates and the clipping are for all of them.
         """
         updated = set(self.graph.trainable_parameters())
-        found, rows = [], []
+        found: list[Part] = []
+        rows: list[list[Any]] = []
         for rule, chosen in self.optimizer.parts([p for p in self.graph.parameters.values() if p.trainable]):
-            of_segment: dict = {}
+            of_segment: dict[Segment, list[Parameter]] = {}
             for parameter in chosen:
                 if parameter in updated:
                     of_segment.setdefault(parameter.segment, []).append(parameter)
@@ -94,14 +105,13 @@ class Update:
                     ranges = _joined(ranges, segment)
                 found.append(Part(self, recording, segment, rule, parameters, len(rows), ranges))
                 rows += ranges
-        table = Block(len(rows) * RANGE.itemsize)
-        np.frombuffer(table, RANGE)[:] = [tuple(row) for row in rows]
-        memory = Memory("ranges", table)
+        memory = Memory("ranges", Block(len(rows) * RANGE.itemsize))
+        memory.array(RANGE)[:] = [tuple(row) for row in rows]
         for part in found:
             part.memory = memory
         return found
 
-    def _row(self, rule, parameter) -> list:
+    def _row(self, rule: Optimizer, parameter: Parameter) -> list[Any]:
         """A row of `RANGE` for one parameter."""
         group = rule.group_of(parameter)
         source = rule if group is None or group.learning_rate is None else group
@@ -198,7 +208,10 @@ class Part:
     ranges, gradients, values : Tensor
     """
 
-    def __init__(self, update: Update, recording: Recording, segment, rule, parameters, first_row: int, rows):
+    memory: Memory  # of the table of ranges
+
+    def __init__(self, update: Update, recording: Recording, segment: Segment, rule: Optimizer,
+                 parameters: Sequence[Parameter], first_row: int, rows: list[list[Any]]) -> None:  # fmt: skip
         self.update = update
         self.recording = recording
         self.segment = segment
@@ -209,40 +222,40 @@ class Part:
         self.blocks = sum(-(-row[1] // BLOCK) for row in rows)
         self.elements = sum(row[1] for row in rows)
 
-    def _flat(self, memory: Memory):
+    def _flat(self, memory: Memory) -> Tensor:
         return self.recording.outside(memory, (self.segment.trainable_size,))
 
     @property
-    def gradients(self):
+    def gradients(self) -> Tensor:
         return self._flat(self.segment.gradients)
 
     @property
-    def values(self):
+    def values(self) -> Tensor:
         return self._flat(self.segment.values)
 
-    def state(self, name: str):
+    def state(self, name: str) -> Tensor:
         """One of the rule's arrays."""
         return self._flat(self.update.array(self.segment, self.rule, name))
 
-    def scalar(self, name: str):
+    def scalar(self, name: str) -> Tensor:
         """One of the rule's numbers."""
         return self.recording.outside(self.update.scalar(self.segment, self.rule, name), (1,), np.float64)
 
     @property
-    def ranges(self):
+    def ranges(self) -> Tensor:
         return self.table(self.n_ranges)
 
-    def range_of(self, index: int):
+    def range_of(self, index: int) -> Tensor:
         """The range of one of the parameters, where the rule is not elementwise."""
         return self.table(1, index)
 
-    def table(self, rows: int, start: int = 0):
+    def table(self, rows: int, start: int = 0) -> Tensor:
         """Rows of the table of ranges, counted from this part's first one, as whole words: it is no array of results."""
         words = RANGE.itemsize // 8
         offset = (self.first_row + start) * RANGE.itemsize
         return self.recording.outside(self.memory, (rows * words,), np.int64, offset)
 
-    def arguments(self) -> dict:
+    def arguments(self) -> dict[str, Any]:
         """The fields that all update kernels share, and one for each array and number of the rule's state."""
         state = {name: self.state(name) for name in self.rule.state}
         scalars = {name: self.scalar(name) for name in self.rule.scalars}
@@ -254,14 +267,14 @@ class Part:
         }
 
 
-def _joined(rows: list[list], segment) -> list[list]:
+def _joined(rows: list[list[Any]], segment: Segment) -> list[list[Any]]:
     """Ranges in ascending order; small ones with the same settings that only padding separates become one.
 
     Threads divide each range: a great matrix stays one of its own, so that a thread updates the rows whose
     gradients it has computed.
     """
     per_line = 64 // segment.dtype.itemsize
-    joined: list[list] = []
+    joined: list[list[Any]] = []
     for row in sorted(rows):
         if joined:
             before = joined[-1]
