@@ -13,7 +13,7 @@ import struct
 import sys
 import zipfile
 import zlib
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def read_npy(path: Path) -> np.memmap:
     return array
 
 
-def _read_header(path: str, file, what: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _read_header(path: str, file: IO[bytes], what: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, order (whether by columns) and dtype of an array in NumPy's format."""
     try:
         shape, by_columns, dtype = read_npy_header(file)
@@ -105,10 +105,10 @@ def _check_texts(what: str, array: np.ndarray) -> None:
         raise ValueError(f"{what} is damaged: it holds a text with the character number {characters.max():,}")
 
 
-def _filled(file, size: int) -> np.ndarray:
+def _filled(file: Any, size: int) -> np.ndarray:
     """Up to `size` bytes of a file, unpacked into their array: memory is taken once, and as there is something for it."""
     content = np.empty(size, np.uint8)
-    view, at = memoryview(content), 0
+    view, at = content.data, 0
     while at < size and (count := file.readinto(view[at : at + CHUNK])):
         at += count
     return content[:at]
@@ -155,7 +155,7 @@ def read_idx(path: Path) -> Array:
         raise ValueError(f"{path} is damaged or cut short: {error}") from None
 
 
-def _read_idx(path: str, file, packed: int, is_gzipped: bool) -> np.ndarray:
+def _read_idx(path: str, file: Any, packed: int, is_gzipped: bool) -> np.ndarray:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_DTYPES or magic[3] == 0:
         raise ValueError(f"{path} is not an IDX file" if magic else f"{path} is empty")
@@ -193,7 +193,7 @@ def read_idx_folder(path: Path) -> dict[str, Array]:
     path = os.fspath(path)
     if not os.path.isdir(path):
         raise missing_file(path)
-    files = {}
+    files: dict[str, str] = {}
     for name in sorted(os.listdir(path)):
         kind = next((kind for kind in ("images", "labels") if kind in name.lower()), None)
         if kind is None or "idx" not in name.lower():
@@ -219,7 +219,7 @@ def _is_test(name: str) -> bool:
 def named_parts(path: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays "x", "y" and, where there are both, "x_test", "y_test" among the arrays of an .npz file."""
     by_name = {name.lower(): array for name, array in arrays.items()}
-    found = {part: by_name[part] for part in ("x", "y", "x_test", "y_test") if part in by_name}
+    found: dict[str, np.ndarray] = {part: by_name[part] for part in ("x", "y", "x_test", "y_test") if part in by_name}
     for part in ("x", "y"):
         if f"{part}_train" in by_name:
             found.setdefault(part, by_name[f"{part}_train"])

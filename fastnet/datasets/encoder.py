@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +30,7 @@ class ClassTarget:
 
     task = "classification"
 
-    def __init__(self, name, classes):
+    def __init__(self, name: str, classes: Iterable[str]) -> None:
         self.name = name
         self.classes = list(classes)
 
@@ -61,11 +62,11 @@ class ClassTarget:
         """Names of the classes."""
         return np.array(self.classes, object)[numbers]
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         return {"name": self.name, "classes": self.classes}
 
 
-def _text(value) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, (str, bool, np.bool_)):
         return str(value)
     return number_text(value)
@@ -82,7 +83,7 @@ class ValueTarget:
 
     task = "regression"
 
-    def __init__(self, name, mean, std):
+    def __init__(self, name: str, mean: float, std: float) -> None:
         self.name = name
         self.mean = mean
         self.std = std
@@ -104,12 +105,12 @@ class ValueTarget:
         """A network's outputs (n, 1) as values in the target's own unit, float64."""
         return np.asarray(outputs, np.float64).reshape(len(outputs)) * self.std + self.mean
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         return {"name": self.name, "mean": self.mean, "std": self.std}
 
 
-INPUTS = {cls.kind: cls for cls in (ArrayInputs, ImageInputs, TableInputs)}
-TARGETS = {cls.task: cls for cls in (ClassTarget, ValueTarget)}
+INPUTS: dict[str, type[ArrayInputs | TableInputs]] = {cls.kind: cls for cls in (ArrayInputs, ImageInputs, TableInputs)}
+TARGETS: dict[str, type[ClassTarget | ValueTarget]] = {cls.task: cls for cls in (ClassTarget, ValueTarget)}
 
 
 class Encoder:
@@ -151,7 +152,7 @@ class Encoder:
         """Numbers of classes as their names, or outputs of a regression in the target's own unit."""
         return self.target.decode(np.asarray(outputs))
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """What JSON can hold; `from_config` makes an equal encoder of it."""
         return {
             "inputs": {"kind": self.inputs.kind, **self.inputs.config()},
@@ -159,7 +160,7 @@ class Encoder:
         }
 
     @classmethod
-    def from_config(cls, config: dict) -> Encoder:
+    def from_config(cls, config: dict[str, Any]) -> Encoder:
         """An encoder from its `config`."""
         try:
             inputs, target = dict(config["inputs"]), dict(config["target"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from fastnet.datasets.inputs import ImageInputs
 from fastnet.datasets.split import split_rows
 
 if TYPE_CHECKING:
-    from fastnet.types import Path
+    from fastnet.types import Array, Path
 
 __all__ = ["image_folder"]
 
@@ -89,11 +89,11 @@ def image_folder(path: Path, *, size: int | tuple[int, int] | None = None, chann
     checks.flag("progress", progress)
     test = checks.real_number("test", test, least=0, below=1)
     seed = checks.whole_number("seed", seed)
-    if size is not None:
-        size = checks.shape("size", size)
-        if len(size) not in (1, 2):
-            raise ValueError(f"size must be one number or (height, width); got {size}")
-        size = size * 2 if len(size) == 1 else size
+    extent = None if size is None else checks.shape("size", size)
+    if extent is not None:
+        if len(extent) not in (1, 2):
+            raise ValueError(f"size must be one number or (height, width); got {extent}")
+        extent = extent * 2 if len(extent) == 1 else extent
     if channels is not None and checks.whole_number("channels", channels) not in image_files.MODES:
         raise ValueError(f"channels must be 1 (grey), 3 (colours) or 4 (with transparency); got {channels}")
     image_files.pillow()
@@ -101,26 +101,29 @@ def image_folder(path: Path, *, size: int | tuple[int, int] | None = None, chann
     classes, files, labels = image_files.find_classes(training, root=path)
     if len(classes) < 2:
         raise ValueError(f"{training} has one class only, {classes[0]!r}; there is nothing to learn")
-    parts = [(files, labels)]
+    parts: list[tuple[Any, ...]] = [(files, labels)]
     if test_path is not None:
         parts.append(image_files.find_classes(test_path, classes, path)[1:])
-    if size is None or channels is None:
-        parts = [_read_headers(*part, on_error, progress) for part in parts]
-        size, channels = _common([header for part in parts for header in part[2].items()], size, channels)
+    if extent is None or channels is None:
+        parts = [_read_headers(files, labels, on_error, progress) for files, labels in parts]
+        extent, channels = _common([header for part in parts for header in part[2].items()], extent, channels)
     if test_path is None and test:
         files, labels = parts[0][:2]
         parts = [([files[i] for i in rows], labels[rows]) for rows in split_rows(len(labels), labels, test, seed)]
-    arrays = []
+    arrays: list[Any] = []
     for files, labels, *_ in parts:
-        images = Images(files, (*size, channels), cache)
+        images = Images(files, (*extent, channels), cache)
         arrays += [images, labels] if on_error == "raise" else _without_broken(images, labels, progress)
-    encoder = Encoder(ImageInputs((*size, channels)), ClassTarget("class", classes))
-    return Dataset(*arrays, *[None] * (4 - len(arrays)), encoder)
+    encoder = Encoder(ImageInputs((*extent, channels)), ClassTarget("class", classes))
+    x, y, x_test, y_test = [*arrays, None, None][:4]
+    return Dataset(x, y, x_test, y_test, encoder)
 
 
-def _read_headers(files, labels, on_error: str, progress: bool):
+def _read_headers(files: list[str], labels: Array, on_error: str,
+                  progress: bool) -> tuple[list[str], Array, dict[str, tuple[int, int, int]]]:  # fmt: skip
     """Files and labels of the images whose headers can be read, and the headers by file."""
-    headers, good = {}, []
+    headers: dict[str, tuple[int, int, int]] = {}
+    good = []
     for row, path in enumerate(_bar(files, "reading sizes", progress)):
         try:
             headers[path] = image_files.read_header(path)
@@ -132,7 +135,7 @@ def _read_headers(files, labels, on_error: str, progress: bool):
     return [files[i] for i in good], labels[good], headers
 
 
-def _common(headers, size, channels) -> tuple[tuple[int, int], int]:
+def _common(headers: list[Any], size: tuple[int, ...] | None, channels: int | None) -> tuple[tuple[int, ...], int]:
     """The size and channels of all images."""
     if not headers:
         raise ValueError("none of the images can be read")
@@ -151,7 +154,7 @@ def _common(headers, size, channels) -> tuple[tuple[int, int], int]:
     return size, channels
 
 
-def _without_broken(images: Images, labels: np.ndarray, progress: bool):
+def _without_broken(images: Images, labels: np.ndarray, progress: bool) -> tuple[Images, Array]:
     """All images decoded, without those that cannot be read."""
     with _bar(images.files, "decoding", progress) as bar:
         broken = images.broken(lambda done: bar.update(done - bar.n))
@@ -170,7 +173,7 @@ def _warn(files: list[str]) -> None:
         warnings.warn(f"left out, as they cannot be read: {', '.join(files[:NAMED])}{more}", stacklevel=4)
 
 
-def _bar(files: list[str], description: str, shown: bool):
+def _bar(files: list[str], description: str, shown: bool) -> Any:
     from tqdm.auto import tqdm
 
     return tqdm(files, description, unit=" images", disable=not shown)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
+from typing import TYPE_CHECKING
 
 from fastnet.files import existing_file
+
+if TYPE_CHECKING:
+    from fastnet.types import Path
 
 __all__ = ["kind_of", "other_format"]
 
@@ -45,7 +49,7 @@ def first_bytes(path: str, n: int = 16) -> bytes:
         raise ValueError(f"{path} is damaged or cut short: {error}") from None
 
 
-def kind_of(path) -> str:
+def kind_of(path: Path) -> str:
     """ "npy", "idx", or "text" for anything else."""
     start = first_bytes(existing_file(path))
     if start.startswith(b"\x93NUMPY"):
@@ -55,7 +59,7 @@ def kind_of(path) -> str:
     return "text"
 
 
-def other_format(path) -> str | None:
+def other_format(path: Path) -> str | None:
     """For a file of a format that is not read here: what it is, and how its data comes to fastnet."""
     path = os.fspath(path)
     start = first_bytes(existing_file(path))

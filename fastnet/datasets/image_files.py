@@ -24,7 +24,7 @@ ORIENTATION = 0x0112  # the EXIF tag; from 5 on height and width are exchanged
 ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 
 
-def pillow():
+def pillow() -> tuple[Any, Any]:
     """The modules Image and ImageOps."""
     try:
         from PIL import Image, ImageOps
@@ -76,7 +76,8 @@ def find_parts(path: str) -> tuple[str, str | None]:
     return os.path.join(path, training), None if test is None else os.path.join(path, test)
 
 
-def find_classes(path: str, known=None, root: str | None = None) -> tuple[list[str], list[str], np.ndarray]:
+def find_classes(path: str, known: list[str] | None = None,
+                 root: str | None = None) -> tuple[list[str], list[str], np.ndarray]:  # fmt: skip
     """Files of a folder that has a folder for each class.
 
     Parameters
@@ -173,7 +174,7 @@ def decode(path: str, out: np.ndarray) -> None:
         out[...] = np.asarray(pixels).reshape(out.shape)
 
 
-def _bytes_of(image_module, image, mode: str):
+def _bytes_of(image_module: Any, image: Any, mode: str) -> Any:
     """The image with 8 bits for each channel."""
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers")

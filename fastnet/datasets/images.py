@@ -118,7 +118,7 @@ class Images:
 class Decoder:
     """The threads that fill an array, and what they have done. It does not keep the `Images` alive."""
 
-    def __init__(self, files: list[str], array: np.ndarray):
+    def __init__(self, files: list[str], array: np.ndarray) -> None:
         self.files = files
         self.array = array
         self.state = np.full(len(files), WAITING, np.uint8)
@@ -134,7 +134,7 @@ class Decoder:
         self.changed = threading.Condition()
         self.threads: list[threading.Thread] = []
 
-    def _start(self, order=None) -> None:
+    def _start(self, order: Array | None = None) -> None:
         """Threads, if there is work and there are none; a forked child has lost its parent's."""
         if self.process != os.getpid():
             self._begin()
@@ -155,7 +155,7 @@ class Decoder:
 
     def _work(self) -> None:
         while rows := self._next():
-            failed = {}
+            failed: dict[int, Any] = {}
             for row in rows:
                 try:
                     image_files.decode(self.files[row], self.array[row])
@@ -163,9 +163,9 @@ class Decoder:
                     failed[row] = error
             with self.changed:
                 self.state[rows] = DONE
-                for row, error in failed.items():
+                for row, found in failed.items():
                     self.state[row] = BROKEN
-                    self.errors[row] = error
+                    self.errors[row] = found
                 self.changed.notify_all()
 
     def _next(self) -> list[int]:
@@ -185,11 +185,11 @@ class Decoder:
                     rows.append(row)
             return rows
 
-    def prefer(self, order) -> None:
+    def prefer(self, order: Array) -> None:
         if not (self.state == DONE).all():
             self._start(order)
 
-    def wait(self, rows) -> None:
+    def wait(self, rows: Any) -> None:
         rows = np.asarray(rows)
         if (self.state[rows] == DONE).all():
             return
@@ -202,7 +202,7 @@ class Decoder:
         if len(broken):
             raise self.errors[int(broken[0])]
 
-    def finish(self, report=None) -> dict[int, ValueError]:
+    def finish(self, report: Callable[[int], object] | None = None) -> dict[int, ValueError]:
         self._start()
         with self.changed:
             while not (self.state >= DONE).all():
@@ -211,7 +211,7 @@ class Decoder:
                     report(int((self.state >= DONE).sum()))
         return dict(sorted(self.errors.items()))
 
-    def count_done(self, rows) -> int:
+    def count_done(self, rows: Array) -> int:
         """How many of the rows, from the first on, are decoded."""
         waiting = self.state[rows] != DONE
         return int(waiting.argmax()) if waiting.any() else len(rows)
@@ -219,7 +219,7 @@ class Decoder:
     def count(self) -> int:
         return int((self.state == DONE).sum())
 
-    def copy_from(self, other: Decoder, rows) -> None:
+    def copy_from(self, other: Decoder, rows: Array) -> None:
         done = other.state[rows] == DONE
         self.array[done] = other.array[rows[done]]
         self.state[done] = DONE
@@ -228,7 +228,7 @@ class Decoder:
         self.closed = True
 
 
-def _allocate(shape, cache) -> np.ndarray:
+def _allocate(shape: tuple[int, ...], cache: Path | None) -> np.ndarray:
     """Memory that takes up room as it is filled, or a temporary file's that has its room already."""
     size = int(np.prod(shape, dtype=np.int64))
     if cache is not None:

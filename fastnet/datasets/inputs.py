@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet import checks
 from fastnet.datasets.images import Images
 from fastnet.datasets.table import Table
 
+if TYPE_CHECKING:
+    from fastnet.types import Array
+
 __all__ = ["ArrayInputs", "ImageInputs", "TableInputs"]
 
 MOST_CATEGORIES = 1000
 
 
-def mean_and_std(x: np.ndarray, axis=0) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_std(x: np.ndarray, axis: int | None = 0) -> tuple[np.ndarray, np.ndarray]:
     """In double precision, without overflow; the deviation of constant data is given as 1."""
     least, most = x.min(axis=axis, keepdims=True), x.max(axis=axis, keepdims=True)
     largest = np.maximum(-least.astype(np.float64), most.astype(np.float64))
@@ -25,13 +31,13 @@ def mean_and_std(x: np.ndarray, axis=0) -> tuple[np.ndarray, np.ndarray]:
     return np.squeeze(mean * largest, axis), np.squeeze(std, axis)
 
 
-def _parts(x: np.ndarray):
+def _parts(x: np.ndarray) -> Iterator[Array]:
     """Slices that keep temporary copies in double precision small."""
     rows = max(1, (1 << 20) // max(1, x[:1].size))
     return (x[i : i + rows] for i in range(0, len(x), rows))
 
 
-def _scale(x: np.ndarray, mean, std, what: str) -> np.ndarray:
+def _scale(x: np.ndarray, mean: Any, std: Any, what: str) -> np.ndarray:
     """(x - mean) / std as float32."""
     result = np.empty(x.shape, np.float32)
     with np.errstate(over="ignore"):
@@ -57,7 +63,7 @@ class ArrayInputs:
 
     kind = "array"
 
-    def __init__(self, shape, divide=None, mean=None, std=None):
+    def __init__(self, shape: Iterable[int], divide: float | None = None, mean: Any = None, std: Any = None) -> None:
         self.shape = tuple(shape)
         self.divide = divide
         self.mean = mean
@@ -71,7 +77,7 @@ class ArrayInputs:
         mean, std = mean_and_std(x, axis=0 if x.ndim == 2 else None)
         return cls(x.shape[1:], mean=mean.tolist(), std=std.tolist())
 
-    def transform(self, x) -> np.ndarray:
+    def transform(self, x: Any) -> np.ndarray:
         """Raw samples as float32, grey images with an axis for the channel: (n, height, width, 1)."""
         x = raw_array("x", x)
         if x.shape[1:] != self.shape:
@@ -80,25 +86,26 @@ class ArrayInputs:
             raise ValueError(f"x must hold samples of shape {self.shape}; got an array of shape {x.shape}")
         if self.divide is None:
             return _scale(x, self.mean, self.std, "x")
-        self._check_range(x)
+        self._check_range(x, self.divide)
         scaled = np.multiply(x, np.float32(1 / self.divide), dtype=np.float32)
         return scaled[..., None] if len(self.shape) == 2 else scaled
 
-    def _check_range(self, x):
+    @staticmethod
+    def _check_range(x: Array, most_allowed: float) -> None:
         if not x.size:
             return
         least, most = x.min(), x.max()
-        if least < 0 or most > self.divide:
+        if least < 0 or most > most_allowed:
             raise ValueError(
-                f"x must hold values from 0 to {self.divide:g}, as the training data; got {least:g} to {most:g}"
+                f"x must hold values from 0 to {most_allowed:g}, as the training data; got {least:g} to {most:g}"
             )
         if x.dtype.kind == "f" and (x % 1).any():
             raise ValueError(
-                f"x must hold whole numbers from 0 to {self.divide:g}, as the training data; got fractions such as "
+                f"x must hold whole numbers from 0 to {most_allowed:g}, as the training data; got fractions such as "
                 f"{x[x % 1 != 0][0]:g} (is it scaled already?)"
             )
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         scaling = {"mean": self.mean, "std": self.std} if self.divide is None else {"divide": self.divide}
         return {"shape": list(self.shape), **scaling}
 
@@ -113,10 +120,10 @@ class ImageInputs(ArrayInputs):
 
     kind = "images"
 
-    def __init__(self, shape):
+    def __init__(self, shape: Iterable[int]) -> None:
         super().__init__(shape, divide=255)
 
-    def transform(self, x):
+    def transform(self, x: Any) -> Any:
         """`Images` as they are, an array of bytes as float32 in [0, 1]."""
         if not isinstance(x, Images):
             return super().transform(x)
@@ -124,11 +131,11 @@ class ImageInputs(ArrayInputs):
             raise ValueError(f"x must hold images of shape {self.shape}; got {x.shape[1:]}")
         return x
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         return {"shape": list(self.shape)}
 
 
-def raw_array(name: str, x) -> np.ndarray:
+def raw_array(name: str, x: Any) -> np.ndarray:
     """Samples as an array of finite numbers with two axes or more."""
     x = np.asarray(x)
     if x.dtype.kind not in "fiub":
@@ -158,12 +165,12 @@ class TableInputs:
 
     kind = "table"
 
-    def __init__(self, columns, missing="error"):
+    def __init__(self, columns: list[dict[str, Any]], missing: str = "error") -> None:
         self.columns = columns
         self.missing = checks.choice("missing", missing, ("error", "mean"))
 
     @classmethod
-    def fit(cls, table: Table, names, train_rows: np.ndarray, missing: str) -> TableInputs:
+    def fit(cls, table: Table, names: Iterable[str], train_rows: np.ndarray, missing: str) -> TableInputs:
         """Means and deviations come from the training rows, categories from all rows."""
         inputs = cls([], missing)
         for name in names:
@@ -188,7 +195,7 @@ class TableInputs:
         """How many inputs the columns become."""
         return sum(len(column.get("categories", (1,))) for column in self.columns)
 
-    def transform(self, table) -> np.ndarray:
+    def transform(self, table: Any) -> np.ndarray:
         """A table (a `Table`, a dict of columns or a DataFrame), or an array with the columns in order, as float32."""
         table = self._as_table(table)
         parts = []
@@ -207,7 +214,7 @@ class TableInputs:
             parts.append(np.nan_to_num(scaled, copy=False, nan=0))  # a missing value becomes the mean
         return np.concatenate(parts, axis=1)
 
-    def restore(self, x) -> dict[str, list]:
+    def restore(self, x: Any) -> dict[str, list[Any]]:
         """Inputs of the network as a table's columns again: numbers in their own unit, categories by name.
 
         A missing value that became the mean comes back as the mean.
@@ -224,7 +231,7 @@ class TableInputs:
             at += width
         return found
 
-    def _as_table(self, data) -> Table:
+    def _as_table(self, data: Any) -> Table:
         if isinstance(data, Table):
             return data
         if hasattr(data, "keys"):
@@ -270,7 +277,7 @@ class TableInputs:
             )
         return np.eye(len(categories), dtype=np.float32)[codes]
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         return {"columns": self.columns, "missing": self.missing}
 
 

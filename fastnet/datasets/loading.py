@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from fastnet.datasets.encoder import TARGETS, Encoder
 from fastnet.datasets.folder import image_folder
 from fastnet.datasets.formats import kind_of, other_format
 from fastnet.datasets.images import Images
-from fastnet.datasets.inputs import ArrayInputs, TableInputs, raw_array
+from fastnet.datasets.inputs import ArrayInputs, ImageInputs, TableInputs, raw_array
 from fastnet.datasets.split import split_rows
 from fastnet.datasets.table import Table, read_csv
 from fastnet.files import check_claim, existing_file, is_archive
@@ -47,7 +47,7 @@ def digits() -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     >>> x.shape, y[:5].tolist()
     ((1442, 8, 8, 1), [0, 1, 2, 3, 4])
     """
-    data = load("digits")
+    data: Any = load("digits")
     return (data.x, data.y), (data.x_test, data.y_test)
 
 
@@ -116,9 +116,9 @@ def load(source: Any, *, target: str | None = None, task: Literal["classificatio
         return _from_arrays(path, named_parts(path, read_npz(path)), target, task, test, seed)
     kind = kind_of(path)
     if kind == "npy":
-        for argument, value in (("target", target), ("task", task)):
-            _refuse(argument, value, path, "it holds one array; load((x, y)) takes two")
-        return read_npy(path)
+        for argument, text in (("target", target), ("task", task)):
+            _refuse(argument, text, path, "it holds one array; load((x, y)) takes two")
+        return cast(Any, read_npy(path))
     if kind == "idx" or "idx" in os.path.basename(path).lower():
         raise ValueError(
             f"{path} is one IDX file: name the folder that has images and labels, or take fastnet.datasets.read_idx(path)"
@@ -134,12 +134,12 @@ def read_inputs(path: Path, encoder: Encoder) -> Any:
     An .npz file with an array x (or x_test), an .npy file, an IDX file of images, a CSV file with the columns of the
     training, or an image or a folder of them, which are resized.
     """
-    path = os.fspath(path)
-    if encoder.inputs.kind == "images" and (os.path.isdir(path) or path.lower().endswith(image_files.EXTENSIONS)):
+    path, inputs = os.fspath(path), encoder.inputs
+    if isinstance(inputs, ImageInputs) and (os.path.isdir(path) or path.lower().endswith(image_files.EXTENSIONS)):
         files = image_files.find_images(path) if os.path.isdir(path) else [existing_file(path)]
         if not files:
             raise ValueError(f"{path} has no images ({', '.join(image_files.EXTENSIONS)})")
-        return Images(files, encoder.inputs.shape)
+        return Images(files, inputs.shape)
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path} is a directory; name its file of images")
     if foreign := other_format(path):
@@ -147,16 +147,16 @@ def read_inputs(path: Path, encoder: Encoder) -> Any:
     if is_archive(path):
         arrays = read_npz(path)
         return arrays["x_test"] if "x_test" in arrays and "x" not in arrays else named_parts(path, arrays)["x"]
-    if encoder.inputs.kind == "table":
-        return read_csv(path, kinds=encoder.inputs.kinds())
+    if isinstance(inputs, TableInputs):
+        return read_csv(path, kinds=inputs.kinds())
     if kind_of(path) == "npy":
         return read_npy(path)
     if path.lower().endswith((".csv", ".csv.gz")):
-        raise ValueError(f"{path}: the training data was arrays of shape {encoder.inputs.shape}, not a CSV file")
+        raise ValueError(f"{path}: the training data was arrays of shape {inputs.shape}, not a CSV file")
     return read_idx(path)
 
 
-def _from_memory(source, target, task, missing, test, seed) -> Dataset:
+def _from_memory(source: Any, target: Any, task: str | None, missing: str, test: float, seed: int) -> Dataset:
     if isinstance(source, (tuple, list)) and len(source) == 2:
         x, y = (
             part if isinstance(part, np.ndarray) else _array(name, part)
@@ -173,7 +173,7 @@ def _from_memory(source, target, task, missing, test, seed) -> Dataset:
     raise TypeError(f"source must be a path, a DataFrame, a dict of columns, or (x, y); got {checks.describe(source)}")
 
 
-def _array(name: str, value) -> np.ndarray:
+def _array(name: str, value: Any) -> np.ndarray:
     """An array; labels may be texts."""
     if containers.is_series(value) and name == "y":
         array = containers.column(value)
@@ -191,12 +191,13 @@ def _has_image_folders(path: str) -> bool:
     return not has_idx and bool(image_files.subfolders(path))
 
 
-def _refuse(argument: str, value, path: str, reason: str) -> None:
+def _refuse(argument: str, value: Any, path: str, reason: str) -> None:
     if value is not None:
         raise ValueError(f"{argument}: {path} does not take it; {reason}")
 
 
-def _from_arrays(path, parts, target, task, test, seed) -> Dataset:
+def _from_arrays(path: str, parts: dict[str, Any], target: str | None, task: str | None, test: float,
+                 seed: int) -> Dataset:  # fmt: skip
     if target is not None:
         raise ValueError(f"target: {path} holds arrays, x and y; only the columns of a CSV file have names")
     if "y" not in parts:
@@ -210,12 +211,12 @@ def _from_arrays(path, parts, target, task, test, seed) -> Dataset:
         train_rows, test_rows = split_rows(len(y), y if task == "classification" else None, test, seed)
         x, x_test, y, y_test = x[train_rows], x[test_rows], y[train_rows], y[test_rows]
     else:
-        x_test = y_test = None
+        x_test, y_test = None, None
     encoder = Encoder(ArrayInputs.fit(x), encoder_target)
     return _dataset(encoder, x, y, x_test, y_test)
 
 
-def _from_table(table: Table, target, task, missing, test, seed) -> Dataset:
+def _from_table(table: Table, target: str | None, task: str | None, missing: str, test: float, seed: int) -> Dataset:
     what = table.path or "the table"
     if len(table) < 2:
         raise ValueError(f"{what} has one column only, {next(iter(table), None)!r}; it needs a target and an input")
@@ -235,9 +236,10 @@ def _from_table(table: Table, target, task, missing, test, seed) -> Dataset:
         train_rows, test_rows = np.arange(len(y)), None
     names = [name for name in table if name != target]
     encoder_target = TARGETS[task].fit(target, y)
-    encoder = Encoder(TableInputs.fit(table, names, train_rows, missing), encoder_target)
+    inputs = TableInputs.fit(table, names, train_rows, missing)
+    encoder = Encoder(inputs, encoder_target)
     if table.path is not None:
-        claimed = 4 * table.length * encoder.inputs.width()
+        claimed = 4 * table.length * inputs.width()
         check_claim(table.path, claimed, os.path.getsize(table.path), "leave out columns with many categories")
     x = encoder.transform(table)
     y = encoder.encode_target(y)
@@ -246,14 +248,14 @@ def _from_table(table: Table, target, task, missing, test, seed) -> Dataset:
     return Dataset(x[train_rows], y[train_rows], x[test_rows], y[test_rows], encoder)
 
 
-def _dataset(encoder, x, y, x_test, y_test) -> Dataset:
+def _dataset(encoder: Encoder, x: Array, y: Array, x_test: Array | None, y_test: Array | None) -> Dataset:
     x, y = encoder.transform(x), encoder.encode_target(y)
     if x_test is not None:
         x_test, y_test = encoder.transform(x_test), encoder.encode_target(y_test)
     return Dataset(x, y, x_test, y_test, encoder)
 
 
-def _samples(x_name: str, x, y_name: str, y) -> tuple[np.ndarray, np.ndarray]:
+def _samples(x_name: str, x: Any, y_name: str, y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Checked raw inputs, and one target for each."""
     x, y = raw_array(x_name, x), np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1:

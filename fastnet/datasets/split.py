@@ -61,7 +61,7 @@ def train_test_split(x: ArrayLike, y: ArrayLike, *, test: float = 0.2, seed: int
     return (take(train_rows), y[train_rows]), (take(test_rows), y[test_rows])
 
 
-def split_rows(n: int, labels, test: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split_rows(n: int, labels: Array | None, test: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the training and of the test rows, both rising; `labels` is None or has the classes of n rows."""
     test = checks.real_number("test", test, above=0, below=1)
     drawn = _shuffled(n, checks.whole_number("seed", seed))
@@ -104,7 +104,7 @@ def _shuffled(n: int, seed: int) -> np.ndarray:
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def _mix(z):
+def _mix(z: Any) -> Any:
     """SplitMix64's output function (Steele, Lea & Flood 2014)."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -11,7 +11,7 @@ import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class UnreadableError(ValueError):
     """A line that can't be divided into cells."""
 
 
-class Table(dict):
+class Table(dict[str, np.ndarray]):
     """Columns of equal length by name: float64, NaN where a value is missing, or texts (an array of str).
 
     Parameters
@@ -72,7 +72,7 @@ class Table(dict):
         return f"{self.path}, line {self.lines[row]}, column {name!r}"
 
 
-def _column(name: str, values) -> np.ndarray:
+def _column(name: str, values: Any) -> np.ndarray:
     array = containers.column(values) if containers.is_series(values) else np.asarray(values)
     if array.ndim != 1:
         raise ValueError(f"column {name!r} must have one axis; got shape {array.shape}")
@@ -91,7 +91,7 @@ def _column(name: str, values) -> np.ndarray:
         ) from None
 
 
-def _is_float(value) -> bool:
+def _is_float(value: Any) -> bool:
     try:
         float(value)
     except (TypeError, ValueError):
@@ -123,7 +123,7 @@ def read_csv(path: Path, *, kinds: dict[str, str] | None = None) -> Table:
         texts = {name for name, kind in (kinds or {}).items() if kind == "text"}
         while True:
             table, late = _read(path, delimiter, kinds, texts)
-            if not late:
+            if table is not None:
                 return table
             texts |= late  # numbers came first in these columns: read them again as texts
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -146,10 +146,10 @@ def _check_text(path: str) -> None:
         raise ValueError(f"{path} is not a CSV file: it holds bytes that are no text")
 
 
-def _records(path: str, delimiter: str):
+def _records(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """(line, cells) of the records that are not blank; the line is that of a record's end."""
-    with open(path, "rb") as file:
-        is_gzipped = file.read(2) == b"\x1f\x8b"
+    with open(path, "rb") as start:
+        is_gzipped = start.read(2) == b"\x1f\x8b"
     packed = os.path.getsize(path)
     with (
         gzip.open(path) if is_gzipped else open(path, "rb") as raw,
@@ -216,7 +216,7 @@ def _is_number(cell: str) -> bool:
         return False
 
 
-def _read(path, delimiter, kinds, texts) -> tuple[Table | None, set[str]]:
+def _read(path: str, delimiter: str, kinds: dict[str, str] | None, texts: set[str]) -> tuple[Table | None, set[str]]:
     """The table, or the columns that turn out to hold texts behind a first block of numbers."""
     records = _records(path, delimiter)
     names = _header(path, next(records)[1])
@@ -224,9 +224,12 @@ def _read(path, delimiter, kinds, texts) -> tuple[Table | None, set[str]]:
         if name not in names:
             raise ValueError(f"{path} has no column {name!r}{checks.nearest(name, names)}")
     wanted = [(i, name) for i, name in enumerate(names) if kinds is None or name in kinds]
-    columns = {name: _Texts(path, name) if name in texts else _Numbers() for _, name in wanted}
-    strict = set() if kinds is None else columns.keys() - texts
-    all_lines, late = [], set()
+    columns: dict[str, _Texts | _Numbers] = {
+        name: _Texts(path, name) if name in texts else _Numbers() for _, name in wanted
+    }
+    strict: set[str] = set() if kinds is None else columns.keys() - texts
+    all_lines: list[int] = []
+    late: set[str] = set()
     while block := list(itertools.islice(records, ROWS_PER_BLOCK)):
         for line, cells in block:
             if len(cells) != len(names):
@@ -259,8 +262,8 @@ def _read(path, delimiter, kinds, texts) -> tuple[Table | None, set[str]]:
 
 
 class _Numbers:
-    def __init__(self):
-        self.blocks = []
+    def __init__(self) -> None:
+        self.blocks: list[np.ndarray] = []
 
     def add(self, cells: list[str]) -> int | None:
         """Take the cells; or the index of the first that is no number and not missing."""
@@ -284,7 +287,7 @@ class _Numbers:
 class _Texts:
     """Texts, each different one kept once."""
 
-    def __init__(self, path: str, name: str):
+    def __init__(self, path: str, name: str) -> None:
         self.place = f"{path}, column {name!r}"
         self.known: dict[str, str] = {}
         self.values: list[str] = []
@@ -302,7 +305,7 @@ class _Texts:
         return np.array(self.values, object)
 
 
-class _Ignored:
+class _Ignored(_Numbers):
     def add(self, cells: list[str]) -> None:
         return None
 
