@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -186,8 +186,8 @@ class Network(Block):
         if isinstance(name, str):
             if name not in self.graph.by_name:
                 raise KeyError(f"no layer {name!r}{checks.nearest(name, self.graph.by_name)}")
-            return self.graph.by_name[name].layer
-        return self.layers[name]
+            return cast("NamedLayer", self.graph.by_name[name].layer)
+        return cast("NamedLayer", self.layers[name])
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -496,8 +496,8 @@ class Network(Block):
         if batches_of("x", x, y):
             if sample_weight is not None:
                 raise ValueError("sample_weight is for arrays; batches bring theirs, as (x, y, sample_weight)")
-            evaluator = Evaluator(self.executor, loss, found)
-            return evaluator.run(BatchFeed(evaluator, x, prefetch=checks.flag("prefetch", prefetch)))
+            once = Evaluator(self.executor, loss, found)
+            return once.run(BatchFeed(once, x, prefetch=checks.flag("prefetch", prefetch)))
         evaluator = self._evaluator
         if evaluator is None or evaluator.loss is not loss or evaluator.metrics is not found:
             evaluator = self._evaluator = Evaluator(self.executor, loss, found)
@@ -506,10 +506,10 @@ class Network(Block):
     def check_head(self, loss: Loss) -> None:
         """Refuse a loss on logits behind a layer that makes probabilities of them already."""
         wrong = {"softmax": ("softmax", "log_softmax"), "sigmoid": ("sigmoid", "softmax", "log_softmax")}.get(
-            loss.head, ()
+            loss.head or "", ()
         )
         node, activation = self.graph.output_activation()
-        if activation is not None and activation.name in wrong:
+        if node is not None and activation.name in wrong:
             raise ValueError(
                 f"loss {type(loss).__name__} applies {loss.head} itself; layer {node.name!r} ends with {activation.name} "
                 f"already: leave its activation out (predict_proba gives probabilities)"
