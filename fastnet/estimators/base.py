@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import scipy.sparse
@@ -14,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 import fastnet as fn
@@ -23,9 +25,14 @@ from fastnet.estimators.solvers import AfterEpoch, EstimatorTrainer, HeldOut, op
 from fastnet.kernels.activation import ACTIVATIONS
 
 if TYPE_CHECKING:
-    from fastnet.types import ArrayLike
+    from fastnet.types import Array, ArrayLike, Shape
 
 __all__ = ["BaseNet"]
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+#: A method that checks the estimator's parameters first; and one that is there for stochastic solvers alone.
+checks_parameters: Callable[[Method], Method] = _fit_context(prefer_skip_nested_validation=True)
+if_stochastic: Callable[[Method], Method] = available_if(lambda estimator: estimator._check_solver())
 
 OPTIMIZERS = {"sgd", "rmsprop", "adam", "adamw", "adagrad", "adadelta", "adamax", "nadam", "radam", "lion", "muon"}
 SPARSE_ROWS = 1024  # of a sparse matrix that are made dense at a time, for predictions
@@ -35,10 +42,10 @@ NOT_FINITE = (
 )
 
 
-class BaseNet(BaseEstimator):
+class BaseNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Base class of the estimators; they say what targets are."""
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, list[Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions({*networks.ACTIVATIONS, *ACTIVATIONS}), activations.Activation],
         "solver": [StrOptions({"lbfgs", *OPTIMIZERS}), fn.Optimizer],
@@ -71,24 +78,37 @@ class BaseNet(BaseEstimator):
         "dtype": [StrOptions({"auto", "float32", "float64"})],
     }
 
-    def __init__(self, **parameters):
-        vars(self).update(parameters)
+    # What `fit` sets; Any: None where there is none.
+    network_: fn.Network
+    loss_curve_: list[float]
+    validation_scores_: list[float] | Any
+    validation_loss_curve_: list[float] | Any
+    loss_: float
+    best_loss_: float | Any
+    best_validation_score_: float | Any
+    stopped_early_: bool
+    _trainer: EstimatorTrainer | None
+    _solver_state: dict[str, Any] | None
+    _best_state: dict[str, Array] | None
 
-    def __sklearn_tags__(self):
+    def __init__(self, **parameters: Any) -> None:
+        self.__dict__.update(parameters)
+
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
     # Data
 
-    def _rows(self, X):
+    def _rows(self, X: Any) -> Any:
         """`X` with one row a sample; images become rows where `layers` can take them."""
         if self.layers is None or np.ndim(X) <= 2:
             return X
         X = np.asarray(X)
         return X.reshape(len(X), -1)
 
-    def _input_shape(self, X, columns: int) -> tuple[int, ...]:
+    def _input_shape(self, X: Any, columns: int) -> tuple[int, ...]:
         """A sample's as the network is to see it, of samples as they came and of the number of their values."""
         if self.image_shape is None:
             return (columns,) if self.layers is None else np.shape(X)[1:]
@@ -99,17 +119,17 @@ class BaseNet(BaseEstimator):
             raise ValueError(f"image_shape={shape} has {math.prod(shape)} values; the samples of X have {columns}")
         return shape
 
-    def _validate(self, X, *y, **settings):
+    def _validate(self, X: Any, *y: Any, **settings: Any) -> Any:
         """`X`, or X and y, as scikit-learn checks them, in a dtype that networks have."""
         return validate_data(
             self, self._rows(X), *y, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), **settings
         )
 
-    def _check_weights(self, sample_weight, X, y, incremental: bool):
+    def _check_weights(self, sample_weight: Any, X: Any, y: Any, incremental: bool) -> Any:
         """Sample weights as an array, or None."""
         return None if sample_weight is None else _check_sample_weight(sample_weight, X)
 
-    def _held_out_set(self, X, y, sample_weight) -> HeldOut | None:
+    def _held_out_set(self, X: Any, y: Any, sample_weight: Any) -> HeldOut | None:
         """What was given to judge by."""
         if X is None and y is None:
             if sample_weight is not None:
@@ -124,14 +144,14 @@ class BaseNet(BaseEstimator):
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X)
         return HeldOut(self, self._shaped(X), y, weights)
 
-    def _shaped(self, X) -> np.ndarray:
+    def _shaped(self, X: Any) -> np.ndarray:
         """Checked rows as the network takes them."""
         X = X.toarray() if scipy.sparse.issparse(X) else X
         return X.astype(self.network_.dtype, copy=False).reshape(len(X), *self.network_.input_shape)
 
     # Fitting
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @checks_parameters
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, X_val: Any = None, y_val: Any = None,
             sample_weight_val: ArrayLike | None = None) -> Self:  # fmt: skip
         """Train.
@@ -152,9 +172,9 @@ class BaseNet(BaseEstimator):
         """
         return self._fit(X, y, sample_weight, False, (X_val, y_val, sample_weight_val))
 
-    def _fit(self, X, y, sample_weight, incremental: bool, held_out: tuple):
+    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool, validation: tuple[Any, Any, Any]) -> Self:
         first = not hasattr(self, "network_") or (not self.warm_start and not incremental)
-        if incremental and self.early_stopping and held_out[0] is None:
+        if incremental and self.early_stopping and validation[0] is None:
             raise ValueError("partial_fit with early_stopping=True needs samples to judge by: X_val and y_val")
         if incremental and not first and self.stopped_early_:
             return self
@@ -166,7 +186,7 @@ class BaseNet(BaseEstimator):
             shape = self._input_shape(given, X.shape[1])
             self._begin(shape, y, X.dtype.name if self.dtype == "auto" else self.dtype)
         y = self._encode(y)
-        held_out = self._held_out_set(*held_out)
+        held_out = self._held_out_set(*validation)
         X = self._shaped(X)
         if weights is not None and (weights == 0).any() and weights.any():
             # Such samples count for nothing, and a batch of them alone would have no mean.
@@ -183,7 +203,7 @@ class BaseNet(BaseEstimator):
             warnings.warn("Training interrupted by user.", stacklevel=3)
         return self
 
-    def _begin(self, input_shape, y, dtype: str) -> None:
+    def _begin(self, input_shape: Shape, y: Any, dtype: str) -> None:
         """A new network, and empty curves."""
         self._objective, self.out_activation_, self.n_outputs_ = self._make_objective(y)
         self.network_ = networks.build(self, input_shape, self.n_outputs_, dtype, self._random_state)
@@ -194,14 +214,14 @@ class BaseNet(BaseEstimator):
         self._trainer = self._best_state = None
         for name in ("loss_curve_", "validation_scores_", "validation_loss_curve_", "best_loss_", "best_validation_score_",
                      "loss_", "_solver_state"):  # fmt: skip
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         if self.solver != "lbfgs":
             self.loss_curve_ = []
             self.validation_scores_ = self.validation_loss_curve_ = None
             self.best_loss_ = None if self.early_stopping else np.inf
             self.best_validation_score_ = -np.inf if self.early_stopping else None
 
-    def _split(self, X, y, weights):
+    def _split(self, X: Array, y: Array, weights: Array | None) -> tuple[Any, ...]:
         """Samples to train on, and a share to judge by: of each class, where a sample has one class."""
         arrays = [X, y] if weights is None else [X, y, weights]
         parts = train_test_split(*arrays, random_state=self._random_state, test_size=self.validation_fraction,
@@ -213,7 +233,7 @@ class BaseNet(BaseEstimator):
         training, held = parts[::2], parts[1::2]
         return *training, *[None] * (3 - len(training)), HeldOut(self, *held, *[None] * (3 - len(held)))
 
-    def _train(self, X, y, weights, incremental: bool, held_out: HeldOut | None) -> None:
+    def _train(self, X: Array, y: Array, weights: Array | None, incremental: bool, held_out: HeldOut | None) -> None:
         if self.early_stopping and held_out is None:
             X, y, weights, held_out = self._split(X, y, weights)
         if held_out is not None and self.validation_scores_ is None:
@@ -229,8 +249,9 @@ class BaseNet(BaseEstimator):
         trainer = getattr(self, "_trainer", None) if incremental else None
         if trainer is None:
             trainer = EstimatorTrainer(self.network_, loss=self._objective, optimizer=optimizer_of(self))
-            if incremental and getattr(self, "_solver_state", None) is not None:
-                trainer.restore(self._solver_state)
+            state = getattr(self, "_solver_state", None)
+            if incremental and state is not None:
+                trainer.restore(state)
         self._trainer, self._solver_state = trainer, None
         trainer.random_state = self._random_state
         self._objective.set_offset(y, weights)
@@ -262,13 +283,13 @@ class BaseNet(BaseEstimator):
             raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
         return True
 
-    def _stratum(self, y):
+    def _stratum(self, y: Array) -> Any:
         """What the share that is held out has the same proportions of, or None."""
         return
 
     # Predicting
 
-    def _raw_outputs(self, X) -> np.ndarray:
+    def _raw_outputs(self, X: Any) -> np.ndarray:
         """The network's outputs for samples as the user has them, (n, outputs)."""
         check_is_fitted(self)
         X = self._validate(X, reset=False)
@@ -290,13 +311,13 @@ class BaseNet(BaseEstimator):
 
     # What is kept
 
-    def _layer_values(self, name: str) -> list:
+    def _layer_values(self, name: str) -> list[Any]:
         if "network_" not in vars(self):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute '{name}s_': it is not fitted")
         parameters = [getattr(layer, name, None) for layer in networks.weighted_layers(self.network_)]
         return [None if parameter is None else parameter.value for parameter in parameters]
 
-    def _set_layer_values(self, name: str, arrays) -> None:
+    def _set_layer_values(self, name: str, arrays: Any) -> None:
         layers = networks.weighted_layers(self.network_)
         if len(arrays) != len(layers):
             raise ValueError(f"the network has {len(layers)} layers with weights; got {len(arrays)} arrays")
@@ -310,7 +331,7 @@ class BaseNet(BaseEstimator):
         return self._layer_values("weight")
 
     @coefs_.setter
-    def coefs_(self, arrays):
+    def coefs_(self, arrays: Any) -> None:
         self._set_layer_values("weight", arrays)
 
     @property
@@ -319,10 +340,10 @@ class BaseNet(BaseEstimator):
         return self._layer_values("bias")
 
     @intercepts_.setter
-    def intercepts_(self, arrays):
+    def intercepts_(self, arrays: Any) -> None:
         self._set_layer_values("bias", arrays)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         trainer = state.pop("_trainer", None)
         if trainer is not None:

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import scipy.sparse
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
 import fastnet as fn
-from fastnet.estimators.base import BaseNet
+from fastnet.estimators.base import BaseNet, checks_parameters, if_stochastic
 from fastnet.estimators.objectives import Objective
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["NetClassifier"]
 
 
-class NetClassifier(ClassifierMixin, BaseNet):
+class NetClassifier(ClassifierMixin, BaseNet):  # type: ignore[misc]  # scikit-learn has no types
     """A network that classifies, as a scikit-learn estimator: `MLPClassifier` on fastnet's kernels, and more.
 
     Parameters have `MLPClassifier`'s names, meaning and defaults, so that one can take the other's place: with the same
@@ -128,7 +127,7 @@ class NetClassifier(ClassifierMixin, BaseNet):
     True
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, list[Any]] = {
         **BaseNet._parameter_constraints,
         "loss": [StrOptions({"log_loss"}), fn.Loss],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
@@ -157,7 +156,7 @@ class NetClassifier(ClassifierMixin, BaseNet):
             initializer=initializer, callbacks=callbacks, dtype=dtype,
         )  # fmt: skip
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
@@ -168,7 +167,7 @@ class NetClassifier(ClassifierMixin, BaseNet):
     def _is_multilabel(self) -> bool:
         return self._label_binarizer.y_type_.startswith("multilabel")
 
-    def _check_data(self, X, y, incremental, first):
+    def _check_data(self, X: Any, y: Any, incremental: bool, first: bool) -> tuple[Any, Any]:
         X, y = self._validate(X, y, multi_output=True, reset=first)
         y = self._check_y(y)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
@@ -181,11 +180,11 @@ class NetClassifier(ClassifierMixin, BaseNet):
             )
         return X, y
 
-    def _check_y(self, y):
+    def _check_y(self, y: Any) -> Any:
         y = np.asarray(y) if not scipy.sparse.issparse(y) else y.toarray()
         return column_or_1d(y, warn=True) if np.ndim(y) == 2 and np.shape(y)[1] == 1 else y
 
-    def _encode(self, y):
+    def _encode(self, y: Any) -> Array:
         """Class numbers where the network has an output for each class, else 0 or 1 for each output."""
         if self._is_multilabel:
             return self._label_binarizer.transform(y).astype(np.float32)
@@ -201,7 +200,7 @@ class NetClassifier(ClassifierMixin, BaseNet):
             return labels
         return np.eye(self.n_outputs_, dtype=np.float32)[labels]
 
-    def _make_objective(self, y):
+    def _make_objective(self, y: Array) -> tuple[Objective, str, int]:
         if self._is_multilabel:
             outputs, activation = len(self.classes_), "logistic"
         elif self._label_binarizer.y_type_ == "multiclass":
@@ -220,7 +219,7 @@ class NetClassifier(ClassifierMixin, BaseNet):
             )
         return Objective(self.loss), activation, outputs
 
-    def _check_weights(self, sample_weight, X, y, incremental):
+    def _check_weights(self, sample_weight: Any, X: Any, y: Any, incremental: bool) -> Any:
         weights = super()._check_weights(sample_weight, X, y, incremental)
         if self.class_weight is None:
             return weights
@@ -231,13 +230,13 @@ class NetClassifier(ClassifierMixin, BaseNet):
         by_class = compute_sample_weight(self.class_weight, y)
         return by_class if weights is None else weights * by_class
 
-    def _numbers(self, outputs) -> np.ndarray:
+    def _numbers(self, outputs: Array) -> np.ndarray:
         """Class numbers of raw outputs."""
         if self.out_activation_ == "softmax":
             return outputs.argmax(axis=1)
         return (outputs[:, 0] > 0).astype(np.intp) if len(self.classes_) > 1 else np.zeros(len(outputs), np.intp)
 
-    def _score_of(self, outputs, y, sample_weight):
+    def _score_of(self, outputs: Array, y: Array, sample_weight: Array | None) -> float:
         """Accuracy: of all labels of a sample at once, where it has several."""
         if self._is_multilabel:
             right = ((outputs > 0) == y).all(axis=1)
@@ -246,7 +245,7 @@ class NetClassifier(ClassifierMixin, BaseNet):
             right = self._numbers(outputs) == labels
         return float(np.average(right, weights=sample_weight))
 
-    def _stratum(self, y):
+    def _stratum(self, y: Array) -> Any:
         if self._is_multilabel:
             return None
         labels = y if y.ndim == 1 else y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1)
@@ -256,8 +255,8 @@ class NetClassifier(ClassifierMixin, BaseNet):
 
     # Methods
 
-    @available_if(lambda estimator: estimator._check_solver())
-    @_fit_context(prefer_skip_nested_validation=True)
+    @if_stochastic
+    @checks_parameters
     def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, classes: ArrayLike | None = None, *,
                     X_val: Any = None, y_val: Any = None, sample_weight_val: ArrayLike | None = None) -> Self:  # fmt: skip
         """Train for one epoch on some samples, going on from where the last call has left the network and the optimizer.

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, cast
+
 import numpy as np
 import scipy.optimize
 from sklearn.utils.optimize import _check_optimize_result
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no types
 
 import fastnet as fn
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Program, Recording, Workspace
 from fastnet.training.steps import Feed
+
+if TYPE_CHECKING:
+    from fastnet.estimators.base import BaseNet
+    from fastnet.estimators.objectives import Objective
+    from fastnet.estimators.solvers import HeldOut
+    from fastnet.recording import Tensor
+    from fastnet.types import Array
 
 __all__ = ["fit"]
 
@@ -21,7 +30,7 @@ class WholeLoss:
     One recording computes it, batch and all; its running statistics are those of all samples.
     """
 
-    def __init__(self, net: fn.Network, objective, feed: Feed):
+    def __init__(self, net: fn.Network, objective: Objective, feed: Feed) -> None:
         self.net, self.objective, self.feed = net, objective, feed
         self.parameters = net.graph.trainable_parameters()
         self.ends = np.cumsum([p.size for p in self.parameters])
@@ -32,12 +41,14 @@ class WholeLoss:
             outputs = net.graph.record_forward(recording, x, True, net.seed)
             with recording.at("loss"):
                 dy = objective.record(recording, outputs, target, weights, gradient=True)
-            net.graph.record_backward(recording, dy)
+            net.graph.record_backward(recording, cast("Tensor", dy))
             recording.commit()
         self.program = Program(recording, Workspace(), self.control, "the loss of all samples")
         self.program.feed = feed
         feed.bind(self.program)
-        self.last, self.figure = None, float("nan")  # the vector of the last call, and its loss as it is reported
+        # The vector of the last call, and its loss as it is reported.
+        self.last: Array | Any = None
+        self.figure = float("nan")
 
     def pack(self) -> np.ndarray:
         return np.concatenate([p.value.ravel() for p in self.parameters], dtype=np.float64)
@@ -67,7 +78,7 @@ class WholeLoss:
         return self.figure
 
 
-def fit(estimator, x, y, sample_weight, held_out) -> None:
+def fit(estimator: BaseNet, x: Array, y: Array, sample_weight: Array | None, held_out: HeldOut | None) -> None:
     """Fit the estimator's network; sets `loss_`, `n_iter_` and the curves."""
     net, objective = estimator.network_, estimator._objective
     for layer in net.layers:
@@ -82,7 +93,7 @@ def fit(estimator, x, y, sample_weight, held_out) -> None:
     if held_out is not None:
         estimator.validation_loss_curve_, estimator.validation_scores_ = [], []
 
-    def after_iteration(intermediate_result):
+    def after_iteration(intermediate_result: Any) -> None:
         estimator.loss_curve_.append(loss.reported_at(intermediate_result.x))
         if held_out is not None:
             figures = held_out.figures()

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import copy
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import fastnet as fn
 from fastnet import checks
 
+if TYPE_CHECKING:
+    from fastnet.estimators.base import BaseNet
+    from fastnet.types import Shape
+
 __all__ = ["build", "weighted_layers"]
 
 ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid"}  # scikit-learn's names for ours
 
 
-def build(estimator, input_shape, outputs: int, dtype: str, random_state) -> fn.Network:
+def build(estimator: BaseNet, input_shape: Shape, outputs: int, dtype: str, random_state: Any) -> fn.Network:
     """A network for samples of a shape, with `outputs` outputs, which are not activated.
 
     Without `layers` and `initializer` the first weights are those that scikit-learn draws: the same numbers.
@@ -41,16 +46,16 @@ def build(estimator, input_shape, outputs: int, dtype: str, random_state) -> fn.
     return net
 
 
-def hidden_sizes(given) -> list[int]:
+def hidden_sizes(given: Any) -> list[int]:
     sizes = list(given) if hasattr(given, "__iter__") else [given]
     if np.any(np.array(sizes) <= 0):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     return [int(size) for size in sizes]
 
 
-def hidden_layers(estimator, sizes: list[int]) -> list[fn.Layer]:
+def hidden_layers(estimator: BaseNet, sizes: list[int]) -> list[fn.Layer]:
     """Dense, batch norm, activation, dropout: for each size."""
-    activation = ACTIVATIONS.get(estimator.activation, estimator.activation) if is_name(estimator.activation) else (
+    activation: Any = ACTIVATIONS.get(estimator.activation, estimator.activation) if is_name(estimator.activation) else (
         estimator.activation
     )  # fmt: skip
     rates = rates_of(estimator.dropout, len(sizes))
@@ -65,11 +70,11 @@ def hidden_layers(estimator, sizes: list[int]) -> list[fn.Layer]:
     return layers
 
 
-def is_name(value) -> bool:
+def is_name(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def rates_of(dropout, layers: int) -> list[float]:
+def rates_of(dropout: Any, layers: int) -> list[float]:
     """The rate behind each hidden layer."""
     if np.ndim(dropout) == 0:
         return [float(dropout)] * layers
@@ -78,7 +83,7 @@ def rates_of(dropout, layers: int) -> list[float]:
     return [float(rate) for rate in dropout]
 
 
-def given_layers(estimator, input_shape, dtype: str) -> list[fn.Layer]:
+def given_layers(estimator: BaseNet, input_shape: Shape, dtype: str) -> list[fn.Layer]:
     """Copies of the layers that the user gave, and what makes one row of a sample's values."""
     if estimator.batch_norm or np.any(estimator.dropout):
         raise ValueError("batch_norm and dropout are for hidden_layer_sizes; put such layers into `layers`")
@@ -94,7 +99,7 @@ def given_layers(estimator, input_shape, dtype: str) -> list[fn.Layer]:
     return [*layers, fn.Flatten()] if len(shape) > 1 else layers
 
 
-def glorot(estimator, units: list[int], random_state) -> list[tuple[np.ndarray, np.ndarray]]:
+def glorot(estimator: BaseNet, units: list[int], random_state: Any) -> list[tuple[np.ndarray, np.ndarray]]:
     """Weights and biases, uniform within scikit-learn's bounds, which are the same for both (Glorot & Bengio 2010)."""
     factor = 2.0 if is_name(estimator.activation) and estimator.activation in ("logistic", "sigmoid") else 6.0
     drawn = []
@@ -105,6 +110,6 @@ def glorot(estimator, units: list[int], random_state) -> list[tuple[np.ndarray, 
     return drawn
 
 
-def weighted_layers(net: fn.Network) -> list[fn.Layer]:
+def weighted_layers(net: fn.Network) -> list[Any]:
     """The layers of a network that have weights, in order."""
     return [layer for layer in net.layers if layer.has_weights and getattr(layer, "weight", None) is not None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from scipy.special import xlogy
 
@@ -10,6 +12,10 @@ from fastnet.losses import RESULT
 from fastnet.native.arena import Block
 from fastnet.native.plan import ControlBlock
 from fastnet.recording import Memory, Program, Recording, Workspace
+
+if TYPE_CHECKING:
+    from fastnet.recording import Tensor
+    from fastnet.types import Array, Shape
 
 __all__ = ["Objective", "SetLoss"]
 
@@ -30,30 +36,27 @@ class Objective(losses.Loss):
     figure_factor, gradient_factor : float
     """
 
-    def __init__(self, loss, figure_factor=1.0, gradient_factor=1.0):
-        self.loss = loss
+    def __init__(self, loss: losses.Loss, figure_factor: float = 1.0, gradient_factor: float = 1.0) -> None:
+        self.loss, self.head = loss, loss.head
         self.figure_factor, self.gradient_factor = figure_factor, gradient_factor
         self.offset = 0.0
         self.memory = Memory("data losses", Block(16))
-        self.sums = np.frombuffer(self.memory.block, np.float64)
+        self.sums = self.memory.array(np.float64)
 
-    @property
-    def head(self):
-        return self.loss.head
-
-    def takes_labels(self, y, output_shape):
+    def takes_labels(self, y: Array, output_shape: Shape) -> bool:
         return self.loss.takes_labels(y, output_shape)
 
-    def check_output(self, output_shape):
+    def check_output(self, output_shape: Shape) -> None:
         self.loss.check_output(output_shape)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"loss": self.loss, "figure_factor": self.figure_factor, "gradient_factor": self.gradient_factor}
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return Objective, (self.loss, self.figure_factor, self.gradient_factor)
 
-    def record(self, recording, prediction, target, weights, gradient):
+    def record(self, recording: Recording, prediction: Tensor, target: Tensor, weights: Tensor | None,
+               gradient: bool) -> Tensor | None:  # fmt: skip
         dy = self.loss.record(recording, prediction, target, weights, gradient)
         recording.call(
             "add_result",
@@ -79,7 +82,7 @@ class Objective(losses.Loss):
         """An epoch's loss with penalties, in scikit-learn's units."""
         return figure + (self.figure_factor - 1) * self.data_loss + self.offset
 
-    def set_offset(self, y, sample_weight) -> None:
+    def set_offset(self, y: Array, sample_weight: Array | None) -> None:
         """For the samples that are trained on."""
         self.offset = deviance_offset(self.loss, y, sample_weight)
 
@@ -87,7 +90,7 @@ class Objective(losses.Loss):
 class SetLoss:
     """The loss of one set of samples by the outputs for them, without penalties, in scikit-learn's units: recorded once."""
 
-    def __init__(self, objective: Objective, outputs, y, sample_weight):
+    def __init__(self, objective: Objective, outputs: Array, y: Array, sample_weight: Array | None) -> None:
         loss, dtype = objective.loss, outputs.dtype.name
         self.factor, self.offset = objective.figure_factor, deviance_offset(loss, y, sample_weight)
         arrays = {"outputs": outputs, "targets": labels.cast(labels.form_of(loss, y, outputs.shape[1:]), dtype)}
@@ -101,14 +104,14 @@ class SetLoss:
         for name, array in arrays.items():
             self.program.bind(self.memories[name], array)
 
-    def __call__(self, outputs) -> float:
+    def __call__(self, outputs: Array) -> float:
         self.program.bind(self.memories["outputs"], outputs)
         self.control.begin(0)
         self.program.run()
         return self.factor * self.control.loss + self.offset
 
 
-def deviance_offset(loss, y, sample_weight) -> float:
+def deviance_offset(loss: losses.Loss, y: Array, sample_weight: Array | None) -> float:
     """What half of the Poisson deviance has more than exp(z) - y z: it depends on the targets alone."""
     if not isinstance(loss, losses.Poisson):
         return 0.0

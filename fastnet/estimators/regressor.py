@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from sklearn.base import RegressorMixin, _fit_context
+from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array
 
 import fastnet as fn
 from fastnet import losses
-from fastnet.estimators.base import BaseNet
+from fastnet.estimators.base import BaseNet, checks_parameters, if_stochastic
 from fastnet.estimators.objectives import Objective
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ LOSSES = {
 }
 
 
-class NetRegressor(RegressorMixin, BaseNet):
+class NetRegressor(RegressorMixin, BaseNet):  # type: ignore[misc]  # scikit-learn has no types
     """A network that predicts numbers, as a scikit-learn estimator: `MLPRegressor` on fastnet's kernels, and more.
 
     Parameters have `MLPRegressor`'s names, meaning and defaults; see `NetClassifier` for all that both share.
@@ -67,7 +66,7 @@ loss_curve_, best_loss_, validation_scores_, validation_loss_curve_, best_valida
     True
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, list[Any]] = {
         **BaseNet._parameter_constraints,
         "loss": [StrOptions(set(LOSSES)), fn.Loss],
     }
@@ -100,19 +99,19 @@ loss_curve_, best_loss_, validation_scores_, validation_loss_curve_, best_valida
     def _is_poisson(self) -> bool:
         return self.loss == "poisson" or isinstance(self.loss, losses.Poisson)
 
-    def _check_data(self, X, y, incremental, first):
+    def _check_data(self, X: Any, y: Any, incremental: bool, first: bool) -> tuple[Any, Any]:
         X, y = self._validate(X, y, multi_output=True, y_numeric=True, reset=first)
         if self._is_poisson and (y < 0).any():
             raise ValueError("Some value(s) of y are out of the valid range of the loss 'poisson': it needs y >= 0.")
         return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
-    def _check_y(self, y):
+    def _check_y(self, y: Any) -> Any:
         return check_array(y, ensure_2d=False, dtype="numeric", input_name="y_val")
 
-    def _encode(self, y):
+    def _encode(self, y: Any) -> Array:
         return y.reshape(len(y), -1)
 
-    def _make_objective(self, y):
+    def _make_objective(self, y: Array) -> tuple[Objective, str, int]:
         outputs = 1 if y.ndim == 1 else y.shape[1]
         activation = "exp" if self._is_poisson else "identity"
         if isinstance(self.loss, fn.Loss):
@@ -122,13 +121,13 @@ loss_curve_, best_loss_, validation_scores_, validation_loss_curve_, best_valida
         )
         return Objective(LOSSES[self.loss](), figure, gradient), activation, outputs
 
-    def _score_of(self, outputs, y, sample_weight):
+    def _score_of(self, outputs: Array, y: Array, sample_weight: Array | None) -> float:
         return float(r2_score(y, self._activated(outputs), sample_weight=sample_weight))
 
     # Methods
 
-    @available_if(lambda estimator: estimator._check_solver())
-    @_fit_context(prefer_skip_nested_validation=True)
+    @if_stochastic
+    @checks_parameters
     def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, X_val: Any = None,
                     y_val: Any = None, sample_weight_val: ArrayLike | None = None) -> Self:  # fmt: skip
         """Train for one epoch on some samples; see `NetClassifier.partial_fit`.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 import fastnet as fn
@@ -9,13 +11,17 @@ from fastnet import optimizers
 from fastnet.estimators.objectives import SetLoss
 from fastnet.training.checkpoint_state import optimizer_state, set_optimizer_state
 
+if TYPE_CHECKING:
+    from fastnet.estimators.base import BaseNet
+    from fastnet.types import Array, Figures
+
 __all__ = ["AfterEpoch", "EstimatorTrainer", "HeldOut", "optimizer_of"]
 
 #: Below which learning_rate="adaptive" gives up, as scikit-learn does.
 LEAST_RATE = 1e-6
 
 
-def optimizer_of(estimator) -> fn.Optimizer:
+def optimizer_of(estimator: BaseNet) -> fn.Optimizer:
     """The update rule that the parameters say, in scikit-learn's form where it has one."""
     solver, rate = estimator.solver, estimator.learning_rate_init
     if isinstance(solver, fn.Optimizer):
@@ -35,23 +41,23 @@ def optimizer_of(estimator) -> fn.Optimizer:
 class EstimatorTrainer(fn.Trainer):
     """A Trainer that shuffles as scikit-learn does: the same `random_state` gives the same order."""
 
-    random_state = None
+    random_state: Any = None
 
-    def shuffle(self, order):
+    def shuffle(self, order: Array) -> None:
         self.random_state.shuffle(order)
 
     def set_rate(self, rate: float) -> None:
         """Change SGD's learning rate as if it had been part of the momentum, where scikit-learn keeps it."""
-        before = self.optimizer.learning_rate
+        before: Any = self.optimizer.learning_rate
         self.optimizer.learning_rate = rate
         for (segment, _, _), memory in self.update.states.items():
-            np.frombuffer(memory.block, segment.dtype)[:] *= before / rate
+            memory.array(segment.dtype)[:] *= before / rate
 
-    def saved(self) -> dict:
+    def saved(self) -> dict[str, Any]:
         """What a pickle keeps so that training goes on where it was."""
         return {"step": self.step, "rate": self.optimizer.learning_rate, "optimizer": optimizer_state(self.update)}
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         set_optimizer_state(self.update, state["optimizer"])
         self.control.step = state["step"]
         self.optimizer.learning_rate = state["rate"]
@@ -60,7 +66,7 @@ class EstimatorTrainer(fn.Trainer):
 class HeldOut:
     """Samples to judge by, with what the estimator makes of them."""
 
-    def __init__(self, estimator, x, y, sample_weight):
+    def __init__(self, estimator: BaseNet, x: Array, y: Array, sample_weight: Array | None) -> None:
         self.estimator = estimator
         self.x, self.y, self.sample_weight = x, y, sample_weight
         self._loss: SetLoss | None = None
@@ -83,16 +89,16 @@ class AfterEpoch(fn.Callback):
     held_out : HeldOut, optional
     """
 
-    def __init__(self, estimator, samples: int, held_out: HeldOut | None):
+    def __init__(self, estimator: BaseNet, samples: int, held_out: HeldOut | None) -> None:
         self.estimator = estimator
         self.samples = samples
         self.held_out = held_out
         self.has_stopped = False
 
-    def on_epoch_begin(self, trainer, logs):
+    def on_epoch_begin(self, trainer: Any, logs: Figures) -> None:
         trainer.loss.clear()
 
-    def on_epoch_end(self, trainer, logs):
+    def on_epoch_end(self, trainer: Any, logs: Figures) -> None:
         estimator = self.estimator
         estimator.n_iter_ += 1
         estimator.t_ += self.samples
@@ -101,7 +107,7 @@ class AfterEpoch(fn.Callback):
         if estimator.verbose:
             print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
         if self.held_out is not None:
-            self._judge_held_out(logs)
+            self._judge(self.held_out, logs)
         improved = self._has_improved()
         estimator._no_improvement_count = 0 if improved else estimator._no_improvement_count + 1
         if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
@@ -109,9 +115,9 @@ class AfterEpoch(fn.Callback):
         if estimator._no_improvement_count > estimator.n_iter_no_change:
             self._stop_or_slow_down(trainer)
 
-    def _judge_held_out(self, logs):
+    def _judge(self, held_out: HeldOut, logs: Figures) -> None:
         estimator = self.estimator
-        logs["val_loss"], logs["val_score"] = loss, score = self.held_out.figures()
+        logs["val_loss"], logs["val_score"] = loss, score = held_out.figures()
         estimator.validation_loss_curve_.append(loss)
         estimator.validation_scores_.append(score)
         if estimator.verbose:
@@ -131,7 +137,7 @@ class AfterEpoch(fn.Callback):
             estimator._best_state = estimator.network_.state_dict()
         return improved
 
-    def _stop_or_slow_down(self, trainer):
+    def _stop_or_slow_down(self, trainer: Any) -> None:
         estimator = self.estimator
         what = "Validation score" if estimator.early_stopping else "Training loss"
         reason = f"{what} did not improve more than tol={estimator.tol:f} for {estimator.n_iter_no_change} consecutive epochs."
