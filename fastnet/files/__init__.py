@@ -3,6 +3,7 @@
 from fastnet.files.archives import is_archive, opened_archive
 from fastnet.files.atomic import (
     append_bytes,
+    clear_error,
     csv_text,
     end_last_line,
     existing_file,
@@ -24,6 +25,7 @@ __all__ = [
     "check_claim",
     "check_inside",
     "class_name",
+    "clear_error",
     "csv_text",
     "end_last_line",
     "existing_file",

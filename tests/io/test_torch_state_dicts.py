@@ -1,6 +1,7 @@
 """State dicts: names and their order, what is said where they don't fit, and their files."""
 
 import builtins
+import errno
 import io
 import struct
 import sys
@@ -325,6 +326,22 @@ def test_paths(net, tmp_path):
         fn.io.save_torch_state_dict(net, tmp_path / "w.safetensors", names={"dense_2": "dense_1"})
     with pytest.raises(ValueError, match="like, the state dict, does not fit the network"):
         fn.io.save_torch_state_dict(net, tmp_path / "w.safetensors", like={})
+
+
+@pytest.mark.parametrize(
+    ("suffix", "module", "function"), [(".safetensors", "safetensors", "safe_open"), (".pt", "torch", "load")]
+)
+def test_a_file_whose_device_fails(net, tmp_path, monkeypatch, suffix, module, function):
+    def fail(*arguments, **settings):
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = tmp_path / f"weights{suffix}"
+    reader = pytest.importorskip(module)
+    fn.io.save_torch_state_dict(net, path)
+    monkeypatch.setattr(reader, function, fail)
+    with pytest.raises(OSError, match=f"^cannot read .*weights{suffix}: Input/output error$") as failure:
+        fn.io.load_torch_state_dict(net, path)
+    assert failure.value.errno == errno.EIO
 
 
 def test_without_torch(net, tmp_path, monkeypatch):
