@@ -8,6 +8,7 @@ a row is reshaped to, has its weights in that order.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -15,10 +16,14 @@ from fastnet import layers
 from fastnet.graph import INPUT, Graph, Node
 from fastnet.io.weights.places import rule_for
 
-__all__ = ["Features", "ours", "theirs"]
+if TYPE_CHECKING:
+    from fastnet.layers import Layer
+    from fastnet.types import Array, Shape
+
+__all__ = ["Features", "equal", "ours", "theirs"]
 
 ELEMENTWISE = "elementwise"  # and what treats each feature by itself
-KINDS = {
+KINDS: dict[type[Layer], str] = {
     layers.Activation: ELEMENTWISE,
     layers.Add: "merge",
     layers.BatchNorm: ELEMENTWISE,
@@ -44,7 +49,7 @@ KINDS = {
 }  # fmt: skip
 
 
-def ours(array: np.ndarray, order, axis: int = 0) -> np.ndarray:
+def ours(array: Array, order: Array | None, axis: int = 0) -> Array:
     """PyTorch's features in fastnet's order: its i-th is our ``order[i]``-th; None is the same order."""
     if order is None:
         return array
@@ -53,7 +58,7 @@ def ours(array: np.ndarray, order, axis: int = 0) -> np.ndarray:
     return moved
 
 
-def theirs(array: np.ndarray, order, axis: int = 0) -> np.ndarray:
+def theirs(array: Array, order: Array | None, axis: int = 0) -> Array:
     """fastnet's features in PyTorch's order."""
     return array if order is None else array.take(order, axis)
 
@@ -72,12 +77,12 @@ class Features:
         A layer has no counterpart in PyTorch that would see its features in another order.
     """
 
-    def __init__(self, graph: Graph):
+    def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.before: dict[str, np.ndarray | None] = {}
-        self.after: dict[str, np.ndarray | None] = {INPUT: None}
+        self.before: dict[str, Array | None] = {}
+        self.after: dict[str, Array | None] = {INPUT: None}
         self._first: dict[str, bool] = {INPUT: self._becomes_images(INPUT)}  # images' channels first
-        self._wanted: dict[str, np.ndarray] = {}
+        self._wanted: dict[str, Array | None] = {}
         for node in graph.nodes:
             if self._makes_images(node) and self._becomes_images(node.name):
                 self._ask_for(node.inputs[0], _flattened(node.shape))
@@ -90,8 +95,9 @@ class Features:
         """Whether the node's input is an image (or sequence) that has its channels first in PyTorch."""
         return self._first[node.inputs[0]] and len(self.graph.shape_of(node.inputs[0])) > 1
 
-    def _order_behind(self, node: Node):
-        kind, before = rule_for(KINDS, node.layer), self.before[node.name]
+    def _order_behind(self, node: Node) -> Array | None:
+        layer: Any = node.layer
+        kind, before = rule_for(KINDS, layer), self.before[node.name]
         shape = self.graph.shape_of(node.inputs[0])
         if kind == "dense":
             self._first[node.name] = False
@@ -105,15 +111,15 @@ class Features:
             return self._merged(node)
         if kind == "concatenate":
             return self._concatenated(node)
-        if kind == "norm" and len(shape) > 1 and node.layer.axes < len(shape):
+        if kind == "norm" and len(shape) > 1 and layer.axes < len(shape):
             self._first[node.name] = False
-        if kind == "group norm" and before is not None and node.layer.groups > 1:
+        if kind == "group norm" and before is not None and layer.groups > 1:
             _refuse(node, "its groups would be others there")
-        if kind is None and before is not None and (node.shape != shape or node.layer.parameters()):
+        if kind is None and before is not None and (node.shape != shape or layer.parameters()):
             _refuse(node, "what it does with the features is not known")
         return before
 
-    def _reshaped(self, node: Node, shape, before):
+    def _reshaped(self, node: Node, shape: Shape, before: Array | None) -> Array | None:
         first, target = self._first[node.inputs[0]], node.shape
         if len(shape) == 1 and len(target) == 1:
             return before
@@ -123,17 +129,17 @@ class Features:
         if len(shape) > 1:
             if first and shape[-1] != target[-1]:
                 _refuse(node, "the channels would be others there")
-        elif not _equal(before, _flattened(target) if self._first[node.name] else None):
+        elif not equal(before, _flattened(target) if self._first[node.name] else None):
             _refuse(node, "the features come in another order there, and no Dense layer alone makes them")
         return None
 
-    def _merged(self, node: Node):
+    def _merged(self, node: Node) -> Array | None:
         orders = [self.after[name] for name in node.inputs if self.graph.shape_of(name) == node.shape]
-        if not all(_equal(order, orders[0]) for order in orders):
+        if not all(equal(order, orders[0]) for order in orders):
             _refuse(node, "its inputs would have their features in different orders there")
         return orders[0]
 
-    def _concatenated(self, node: Node):
+    def _concatenated(self, node: Node) -> Array | None:
         orders = [self.after[name] for name in node.inputs]
         if all(order is None for order in orders):
             return None
@@ -149,20 +155,21 @@ class Features:
     def _becomes_images(self, name: str) -> bool:
         """Whether what reads a tensor treats it as images, not as rows of features at each place."""
         for reader in self.graph.readers(name):
-            kind, shape = rule_for(KINDS, reader.layer), self.graph.shape_of(name)
-            if kind == "dense" or (kind == "norm" and reader.layer.axes < len(shape)):
+            layer: Any = reader.layer
+            kind, shape = rule_for(KINDS, layer), self.graph.shape_of(name)
+            if kind == "dense" or (kind == "norm" and layer.axes < len(shape)):
                 return False
             if kind in (ELEMENTWISE, "merge", "concatenate", "norm"):
                 return self._becomes_images(reader.name)
         return True
 
-    def _ask_for(self, name: str, order) -> None:
+    def _ask_for(self, name: str, order: Array | None) -> None:
         """Have the product that makes a row give it in this order, or the network's input come so."""
         while name != INPUT:
             node = self.graph.by_name[name]
             kind = rule_for(KINDS, node.layer)
             if kind == "dense" and len(node.shape) == 1:
-                if not _equal(self._wanted.get(name, order), order):
+                if not equal(self._wanted.get(name, order), order):
                     _refuse(node, "its features would have to come in two orders there")
                 self._wanted[name] = order
                 return
@@ -172,7 +179,7 @@ class Features:
         self.after[INPUT] = order
 
 
-def _flattened(shape):
+def _flattened(shape: Shape) -> Array | None:
     """The order of an image's elements when it is flattened with its channels first; None where that is ours."""
     if shape[-1] == 1 or math.prod(shape[:-1]) == 1:
         return None
@@ -180,11 +187,12 @@ def _flattened(shape):
     return np.arange(math.prod(shape)).reshape(shape).transpose(axes).reshape(-1)
 
 
-def _equal(a, b) -> bool:
+def equal(a: Array | None, b: Array | None) -> bool:
+    """Whether two orders are the same."""
     return (a is None and b is None) or (a is not None and b is not None and np.array_equal(a, b))
 
 
-def _refuse(node: Node, reason: str) -> None:
+def _refuse(node: Node, reason: str) -> NoReturn:
     raise ValueError(
         f"layer {node.name!r} ({type(node.layer).__name__}) has no counterpart in PyTorch, which flattens images with their "
         f"channels first: {reason}"

@@ -14,13 +14,21 @@ import io
 import math
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnet import files
 from fastnet.io.weights.keras_layers import CLASSES, canonical, guessed
 from fastnet.io.weights.places import Module, Stored
+
+if TYPE_CHECKING:
+    from types import ModuleType
+    from zipfile import ZipFile, ZipInfo
+
+    from fastnet.types import Array
 
 __all__ = ["Contents", "import_h5py", "read", "write"]
 
@@ -51,7 +59,7 @@ class Contents:
     epsilons: dict[str, float]
 
 
-def import_h5py(what: str):
+def import_h5py(what: str) -> ModuleType:
     try:
         import h5py
     except ModuleNotFoundError as error:
@@ -62,10 +70,11 @@ def import_h5py(what: str):
     return h5py
 
 
-def read(path: str):
+def read(path: str) -> tuple[Any, Contents]:
     """Open a file; returns the HDF5 file, to be closed when its arrays have been read, and its contents."""
     h5py = import_h5py(f"reading {path}")
-    source, description = path, None
+    source: str | io.BytesIO = path
+    description: list[Described] | None = None
     if path.lower().endswith(".keras"):
         source, description = _unpacked(path)
     try:
@@ -100,7 +109,7 @@ def write(path: str, layers: dict[str, tuple[str, list[np.ndarray]]]) -> None:
     files.write_bytes(path, buffer.getvalue())
 
 
-def _unpacked(path: str):
+def _unpacked(path: str) -> tuple[io.BytesIO, list[Described] | None]:
     """The weights of a ``.keras`` file, and what it says of the model."""
     with files.opened_archive(path, "a file of Keras 3") as archive:
         members = {name: _member(path, archive, name) for name in ("model.weights.h5", "config.json")}
@@ -112,14 +121,14 @@ def _unpacked(path: str):
         return io.BytesIO(archive.read(weights)), _parsed(archive.read(config))
 
 
-def _member(path: str, archive, name: str):
+def _member(path: str, archive: ZipFile, name: str) -> ZipInfo:
     try:
         return archive.getinfo(name)
     except KeyError:
         raise ValueError(f"{path} is not a file of Keras 3: there is no item named {name!r} in it") from None
 
 
-def _parsed(text) -> list[Described] | None:
+def _parsed(text: str | bytes | None) -> list[Described] | None:
     """The layers of a description in the order in which they are computed, or None if it is none of a list of layers."""
     try:
         return list(_described(files.parse_json(text), "")) if text is not None else None
@@ -127,7 +136,7 @@ def _parsed(text) -> list[Described] | None:
         return None
 
 
-def _described(model: dict, path: str):
+def _described(model: dict[str, Any], path: str) -> Iterator[Described]:
     counts: dict[str, int] = {}
     for layer in model["config"]["layers"]:
         family, config = _snake_case(layer["class_name"]), layer["config"]
@@ -141,7 +150,7 @@ def _described(model: dict, path: str):
         yield Described(inner, config["name"], family, _arrays_of(family, config), float(epsilon) if known else None)
 
 
-def _arrays_of(family: str, config: dict) -> list[str] | None:
+def _arrays_of(family: str, config: dict[str, Any]) -> list[str] | None:
     """The names of a norm's arrays, which have one shape, so that nothing else tells which one is left out."""
     if family not in NORMS or not {"scale", "center"} <= config.keys():
         return None
@@ -155,10 +164,10 @@ def _snake_case(name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def _by_classes(h5py, file, description: list[Described] | None) -> Contents:
-    groups: dict[str, dict[int, object]] = {}
+def _by_classes(h5py: ModuleType, file: Any, description: list[Described] | None) -> Contents:
+    groups: dict[str, dict[int, Any]] = {}
 
-    def visit(path, item):
+    def visit(path: str, item: Any) -> None:
         *layer, container, number = ["", *path.split("/")] if path.count("/") else ["", "", path]
         inner = "/".join(layer[1:])
         if (
@@ -190,12 +199,12 @@ def _by_classes(h5py, file, description: list[Described] | None) -> Contents:
     return Contents(modules, epsilons)
 
 
-def _by_names(h5py, root, description: list[Described] | None) -> Contents:
+def _by_names(h5py: ModuleType, root: Any, description: list[Described] | None) -> Contents:
     known = {layer.name: layer for layer in description or ()}
     modules: dict[str, Module] = {}
     epsilons = {}
     for layer in _texts(root.attrs, "layer_names"):
-        found: dict[str, dict[str, object]] = {}
+        found: dict[str, dict[str, Any]] = {}
         group = _inside(h5py, root, layer)
         for name in _texts(group.attrs, "weight_names"):
             inner, _, local = name.rpartition("/")
@@ -216,7 +225,7 @@ def _by_names(h5py, root, description: list[Described] | None) -> Contents:
     return Contents(list(modules.values()), epsilons)
 
 
-def _inside(h5py, group, path: str):
+def _inside(h5py: ModuleType, group: Any, path: str) -> Any:
     """What lies at a path of a group, without following links."""
     item = group
     for part in path.split("/"):
@@ -226,7 +235,7 @@ def _inside(h5py, group, path: str):
     return item
 
 
-def _stored(h5py, name: str, item) -> Stored:
+def _stored(h5py: ModuleType, name: str, item: Any) -> Stored:
     fault = ""
     bfloat16 = _text(_attribute(item.attrs, "dtype", "")) == "bfloat16" and item.dtype.itemsize == 2
     if item.shape is None or item.is_virtual or item.external:
@@ -236,7 +245,7 @@ def _stored(h5py, name: str, item) -> Stored:
     elif item.dtype.kind != "f" and not bfloat16:
         fault = str(item.dtype)
 
-    def array():
+    def array() -> Array:
         try:
             values = item[()]
         except (OSError, RuntimeError) as error:
@@ -259,7 +268,7 @@ def _path_key(path: str) -> list[tuple[str, int]]:
     return [(_stem(part), int(part[len(_stem(part)) + 1 :] or -1)) for part in path.split("/")]
 
 
-def _texts(attributes, name: str) -> list[str]:
+def _texts(attributes: Any, name: str) -> list[str]:
     """A list of texts, which Keras 2 splits into several attributes if it is long."""
     if name in attributes:
         return [_text(item) for item in _attribute(attributes, name)]
@@ -270,7 +279,7 @@ def _texts(attributes, name: str) -> list[str]:
     return found
 
 
-def _attribute(attributes, name: str, default=None):
+def _attribute(attributes: Any, name: str, default: str | None = None) -> Any:
     """An attribute's value, if it claims no more than the file bears out: HDF5 would take its word for it."""
     if name not in attributes:
         return default
@@ -286,5 +295,5 @@ def _attribute(attributes, name: str, default=None):
     return attributes[name]
 
 
-def _text(value) -> str:
+def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)

@@ -5,12 +5,19 @@ Axes have fastnet's order but for what depthwise convolutions have: (window, cha
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet import layers
 from fastnet.graph import Graph, Node
 from fastnet.io.weights.places import Place, Slot, own, rule_for
 from fastnet.layers.base import type_name
+
+if TYPE_CHECKING:
+    from fastnet.parameters import Parameter
+    from fastnet.types import Shape
 
 __all__ = ["CLASSES", "canonical", "guessed", "places"]
 
@@ -59,38 +66,42 @@ def guessed(shapes: list[tuple[int, ...]], names: list[str] | None) -> str:
     return {2: "dense", 3: "conv1d", 4: "conv2d"}.get(ranks[0], "")
 
 
-def _place(node: Node, family: str, slots, optional: bool = False) -> Place:
+def _place(node: Node, family: str, slots: list[Slot], optional: bool = False) -> Place:
     return Place(node.name, node.layer, family, slots, optional)
 
 
-def _present(layer, **parameters) -> list[Slot]:
+def _present(layer: Any, **parameters: Parameter | None) -> list[Slot]:
     """Slots for the parameters, by Keras' names for them, that a layer has."""
     return [own(name, parameter) for name, parameter in parameters.items() if parameter is not None]
 
 
-def _kernel(family: str):
-    return lambda node: _place(node, family, _present(node.layer, kernel=node.layer.weight, bias=node.layer.bias))
+def _kernel(family: str) -> Callable[[Node], Place]:
+    def place(node: Node) -> Place:
+        layer: Any = node.layer
+        return _place(node, family, _present(layer, kernel=layer.weight, bias=layer.bias))
+
+    return place
 
 
-def _depthwise(name: str, parameter, channels: int) -> Slot:
+def _depthwise(name: str, parameter: Parameter, channels: int) -> Slot:
     shape = (*parameter.shape[:-2], channels, parameter.shape[-1] // channels)
     return _reshaped(name, shape, parameter)
 
 
-def _reshaped(name: str, shape, parameter) -> Slot:
+def _reshaped(name: str, shape: Shape, parameter: Parameter) -> Slot:
     return Slot(
         name, shape, parameter, lambda array: array.reshape(parameter.shape), lambda array: array.reshape(shape)
     )
 
 
-def _depthwise_conv(node):
-    layer = node.layer
+def _depthwise_conv(node: Node) -> Place:
+    layer: Any = node.layer
     slots = [_depthwise("kernel", layer.weight, layer.groups), *_present(layer, bias=layer.bias)]
     return _place(node, "depthwise_conv2d", slots)
 
 
-def _separable_conv(node):
-    layer = node.layer
+def _separable_conv(node: Node) -> Place:
+    layer: Any = node.layer
     channels = layer.depthwise_weight.shape[-1] // layer.multiplier
     depthwise = _depthwise("depthwise_kernel", layer.depthwise_weight, channels)
     return _place(
@@ -98,38 +109,44 @@ def _separable_conv(node):
     )
 
 
-def _norm(family: str):
-    return lambda node: _place(node, family, _present(node.layer, gamma=node.layer.weight, beta=node.layer.bias))
+def _norm(family: str) -> Callable[[Node], Place]:
+    def place(node: Node) -> Place:
+        layer: Any = node.layer
+        return _place(node, family, _present(layer, gamma=layer.weight, beta=layer.bias))
+
+    return place
 
 
-def _rms_norm(node):
-    return _place(node, "rms_normalization", [own("gamma", node.layer.weight)])
+def _rms_norm(node: Node) -> Place:
+    layer: Any = node.layer
+    return _place(node, "rms_normalization", [own("gamma", layer.weight)])
 
 
-def _batch_norm(node):
-    layer = node.layer
+def _batch_norm(node: Node) -> Place:
+    layer: Any = node.layer
     slots = _present(
         layer, gamma=layer.weight, beta=layer.bias, moving_mean=layer.running_mean, moving_variance=layer.running_variance
     )  # fmt: skip
     return _place(node, "batch_normalization", slots)
 
 
-def _prelu(node):
-    parameter = node.layer.weight
+def _prelu(node: Node) -> Place:
+    layer: Any = node.layer
+    parameter = layer.weight
     shape = (*(1,) * (len(node.shape) - 1), *parameter.shape)
     return _place(node, "p_re_lu", [_reshaped("alpha", shape, parameter)])
 
 
-def _normalize(node):
+def _normalize(node: Node) -> Place:
     """Only where the file has such a layer, too: the figures are the user's."""
-    layer = node.layer
+    layer: Any = node.layer
     mean = own("mean", layer.shift)
     variance = Slot("variance", layer.variance.shape, layer.variance, lambda array: np.maximum(array, LEAST_VARIANCE))
     count = Slot("count", (), value=np.int32(0), ignored=True)
     return _place(node, "normalization", [mean, variance, count], optional=True)
 
 
-def _own_names(node):
+def _own_names(node: Node) -> Place:
     layer = node.layer
     return _place(node, type_name(type(layer)), [own(p.local_name, p) for p in layer.parameters()])
 

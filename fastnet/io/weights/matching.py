@@ -5,18 +5,26 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnet import checks
-from fastnet.io.weights.places import Module, Place, Slot
+from fastnet.io.weights.places import Module, Names, Place, Slot, Stored
+
+if TYPE_CHECKING:
+    from fastnet.network import Network
+    from fastnet.types import Shape
 
 __all__ = ["match", "place_names", "refuse", "some", "take_over"]
 
 SHOWN = 5  # examples in a warning
 
 
-def take_over(net, places: list[Place], modules: list[Module], names, source: str) -> dict[str, str | None]:
+def take_over(
+    net: Network, places: list[Place], modules: list[Module], names: Names | None, source: str
+) -> dict[str, str | None]:
     """Load modules into places: all, or nothing and one error.
 
     Returns
@@ -28,7 +36,11 @@ def take_over(net, places: list[Place], modules: list[Module], names, source: st
     problems += [problem for place, module in pairs for problem in _wrong_values(place, module)]
     refuse(problems, f"{source} does not fit the network, which is unchanged")
     values = [
-        (slot.parameter, module.arrays[slot.name].name, _converted(slot, module.arrays[slot.name]))
+        (
+            slot.parameter,
+            module.arrays[slot.name].name,
+            _converted(slot, module.arrays[slot.name], slot.parameter.dtype),
+        )
         for place, module in pairs
         for slot in place.slots
         if slot.parameter is not None
@@ -50,7 +62,9 @@ def refuse(problems: list[str], what: str) -> None:
         raise ValueError(f"{what}:\n  " + "\n  ".join(problems))
 
 
-def match(places: list[Place], modules: list[Module], names=None):
+def match(
+    places: list[Place], modules: list[Module], names: Names | None = None
+) -> tuple[list[tuple[Place, Module]], list[str], dict[str, str | None]]:
     """Pairs of places and modules, what does not fit (as lines of an error), and the names of both.
 
     Modules that `names` does not mention are matched in their order with the places of their family. Where a file does not say
@@ -58,7 +72,7 @@ def match(places: list[Place], modules: list[Module], names=None):
     """
     told = place_names(names, [module.name for module in modules], [place.name for place in places])
     by_name = {place.name: place for place in places}
-    pairs = [(by_name[told[m.name]], m) for m in modules if told.get(m.name) is not None]
+    pairs = [(by_name[layer], m) for m in modules if (layer := told.get(m.name)) is not None]
     taken = {place.name for place, _ in pairs}
     waiting = [place for place in places if place.name not in taken]
     rest = [module for module in modules if module.name not in told]
@@ -95,7 +109,7 @@ def match(places: list[Place], modules: list[Module], names=None):
     return pairs, problems, dict(sorted(matched.items(), key=lambda item: position[item[0]]))
 
 
-def place_names(names, modules: list[str], places: list[str]) -> dict[str, str | None]:
+def place_names(names: Names | None, modules: list[str], places: list[str]) -> dict[str, str | None]:
     """`names=` as a dict, of the modules that it mentions; each place is given once."""
     if names is None:
         return {}
@@ -117,7 +131,7 @@ def place_names(names, modules: list[str], places: list[str]) -> dict[str, str |
     return dict(names)
 
 
-def told_modules(names, places: list[str], modules: str) -> dict[str, str]:
+def told_modules(names: Mapping[str, str | None] | None, places: list[str], modules: str) -> dict[str, str]:
     """`names=` of what is written, a dict of `modules` to layers' names, the other way round."""
     if names is None:
         return {}
@@ -130,10 +144,11 @@ def told_modules(names, places: list[str], modules: str) -> dict[str, str]:
 def _compare(place: Place, module: Module) -> list[str]:
     """What does not fit, as lines of an error."""
     slots = {slot.name: slot for slot in place.slots}
-    problems = []
-    for name, slot in slots.items():
-        if slot.required and name not in module.arrays:
-            problems.append(f"missing: {name} {slot.shape} of {module.name or 'the top'}, for {place.title}")
+    problems = [
+        f"missing: {slot.name} {slot.shape} of {module.name or 'the top'}, for {place.title}"
+        for slot in place.slots
+        if slot.required and slot.name not in module.arrays
+    ]
     for name, stored in module.arrays.items():
         slot = slots.get(name)
         if slot is None:
@@ -163,14 +178,16 @@ def _wrong_values(place: Place, module: Module) -> list[str]:
 
 
 def _here(slot: Slot) -> str:
-    different = slot.parameter is not None and slot.parameter.shape != slot.shape
-    return f", whose {slot.parameter.local_name} is {slot.parameter.shape} here" if different else ""
+    parameter = slot.parameter
+    if parameter is None or parameter.shape == slot.shape:
+        return ""
+    return f", whose {parameter.local_name} is {parameter.shape} here"
 
 
-def _converted(slot: Slot, stored) -> np.ndarray:
+def _converted(slot: Slot, stored: Stored, dtype: np.dtype) -> np.ndarray:
     array = slot.to_ours(np.asarray(stored.read()))
     with np.errstate(over="ignore"):
-        return np.array(array, slot.parameter.dtype, order="C")
+        return np.array(array, dtype, order="C")
 
 
 def _fits(place: Place, module: Module) -> bool:
@@ -179,7 +196,7 @@ def _fits(place: Place, module: Module) -> bool:
     return not _compare(place, named)
 
 
-def _fitting(places, modules) -> list[tuple[Place, Module]]:
+def _fitting(places: list[Place], modules: list[Module]) -> list[tuple[Place, Module]]:
     """Each place with the first module that fits and is left.
 
     If there are as many of both, those that don't fit are paired, so that an error says what is different about them.
@@ -197,9 +214,9 @@ def _fitting(places, modules) -> list[tuple[Place, Module]]:
     return pairs
 
 
-def _guesses(pairs) -> list[str]:
+def _guesses(pairs: list[tuple[Place, Module]]) -> list[str]:
     """Modules of equal shapes whose order is not known."""
-    alike: dict[tuple, list[Module]] = {}
+    alike: dict[tuple[tuple[str, Shape], ...], list[Module]] = {}
     for _, module in pairs:
         alike.setdefault(tuple((name, stored.shape) for name, stored in module.arrays.items()), []).append(module)
     return [

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
 from fastnet.layers.base import Layer
 from fastnet.parameters import Parameter
 
+if TYPE_CHECKING:
+    from fastnet.types import Shape
+
 __all__ = ["Module", "Names", "Place", "Slot", "Stored", "constant", "own", "rule_for"]
 
 #: Which layers another program's modules are, or None for those that are left out.
 Names: TypeAlias = Mapping[str, str | None] | Callable[[str], str | None]
+Rule = TypeVar("Rule")
 
 
 def _same(array: np.ndarray) -> np.ndarray:
@@ -96,12 +100,12 @@ def own(name: str, parameter: Parameter) -> Slot:
     return Slot(name, parameter.shape, parameter)
 
 
-def constant(name: str, shape, value: float, written: bool) -> Slot:
+def constant(name: str, shape: Shape, value: float, written: bool) -> Slot:
     """A slot for what fastnet does without: a file may have it, if all its elements are `value`."""
     return Slot(name, tuple(shape), value=value, written=written)
 
 
-def rule_for(rules: dict, layer: Layer):
+def rule_for(rules: Mapping[type[Layer], Rule], layer: Layer) -> Rule | None:
     """The rule for a layer by its class, or None. A subclass has its parent's, unless it computes something else."""
     for cls in type(layer).__mro__:
         if cls in rules:

@@ -10,6 +10,8 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +19,11 @@ from fastnet import checks, files
 from fastnet.io.weights.places import Module, Stored
 from fastnet.io.weights.pytorch_layers import family
 from fastnet.io.weights.pytorch_pickles import check_torch_file
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from fastnet.types import Array, Path, Shape
 
 __all__ = ["SUFFIXES", "format_of", "import_torch", "modules_of", "read", "write"]
 
@@ -38,7 +45,7 @@ def format_of(path: str) -> str:
     return SUFFIXES[suffix]
 
 
-def import_torch(what: str):
+def import_torch(what: str) -> ModuleType:
     try:
         import torch
     except ModuleNotFoundError as error:
@@ -48,7 +55,7 @@ def import_torch(what: str):
     return torch
 
 
-def read(source) -> tuple[str, dict[str, Stored], list[str] | None, bool]:
+def read(source: Mapping[str, Any] | Path) -> tuple[str, dict[str, Stored], list[str] | None, bool]:
     """A state dict's arrays by name.
 
     Returns
@@ -71,7 +78,7 @@ def read(source) -> tuple[str, dict[str, Stored], list[str] | None, bool]:
     return path, arrays, order, False
 
 
-def modules_of(arrays: dict[str, Stored], order, ordered: bool) -> list[Module]:
+def modules_of(arrays: dict[str, Stored], order: list[str] | None, ordered: bool) -> list[Module]:
     """Arrays as modules, in their order; without the prefix that all have from DataParallel or a compiled module."""
     names = {name: name for name in arrays if name != AVERAGED}
     for prefix in PREFIXES:
@@ -106,17 +113,17 @@ def write(path: str, arrays: dict[str, np.ndarray], order: list[str]) -> None:
     files.write_bytes(path, data)
 
 
-def _natural(name: str) -> list:
+def _natural(name: str) -> list[list[tuple[bool, int, str]]]:
     """A key that sorts "layer10" behind "layer2"."""
     return [[(not p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in re.split(r"(\d+)", part) if p]
             for part in name.split(".")]  # fmt: skip
 
 
-def _is_array(value) -> bool:
+def _is_array(value: object) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
-def _unwrapped(what: str, state: Mapping, levels: int = 4) -> Mapping:
+def _unwrapped(what: str, state: Any, levels: int = 4) -> Mapping[str, Any]:
     """The state dict in what a training script has saved, that many dicts deep: one may hold itself."""
     if not isinstance(state, Mapping):
         raise ValueError(f"{what} must have a dict of arrays; it has a {type(state).__name__}")
@@ -130,7 +137,7 @@ def _unwrapped(what: str, state: Mapping, levels: int = 4) -> Mapping:
     return _unwrapped(f"{what}[{inside[0]!r}]", state[inside[0]], levels - 1)
 
 
-def _load(path: str):
+def _load(path: str) -> Any:
     torch = import_torch(f"reading {path}")
     check_torch_file(path)
     try:
@@ -146,11 +153,11 @@ def _load(path: str):
         raise ValueError(f"{path} can't be read as a file of torch.save: {str(error)[:200]}") from None
 
 
-def _stored(state: Mapping) -> dict[str, Stored]:
+def _stored(state: Mapping[str, Any]) -> dict[str, Stored]:
     return {name: _of_tensor(name, value) for name, value in state.items()}
 
 
-def _of_tensor(name: str, value) -> Stored:
+def _of_tensor(name: str, value: Any) -> Stored:
     if not hasattr(value, "detach"):
         array = np.asarray(value)
         return Stored(name, array.shape, lambda: array, _fault_of(array.dtype))
@@ -162,7 +169,7 @@ def _of_tensor(name: str, value) -> Stored:
     elif not value.is_floating_point():
         fault = str(value.dtype)
 
-    def numpy():
+    def numpy() -> Array:
         tensor = value.detach().cpu()
         return (tensor if str(tensor.dtype) in FLOATS else tensor.float()).numpy()
 
@@ -184,12 +191,10 @@ def _read_safetensors(path: str) -> tuple[dict[str, Stored], list[str] | None]:
                 part = file.get_slice(name)
                 dtype, shape = part.get_dtype(), tuple(part.get_shape())
                 if dtype in ("F16", "F32", "F64"):
-                    array = file.get_tensor(name)
-                    arrays[name] = Stored(name, shape, lambda array=array: array)
-                elif dtype == "BF16":
-                    arrays[name] = Stored(name, shape, lambda name=name, shape=shape: _bfloat16(path, name, shape))
-                else:
-                    arrays[name] = Stored(name, shape, lambda: None, dtype)
+                    arrays[name] = _of_tensor(name, file.get_tensor(name))
+                else:  # of which only bfloat16 is read
+                    fault = "" if dtype == "BF16" else dtype
+                    arrays[name] = Stored(name, shape, partial(_bfloat16, path, name, shape), fault)
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file, or damaged or cut short ({error})") from None
     except OSError as error:
@@ -205,7 +210,7 @@ def _order(text: str | None) -> list[str] | None:
     return order if isinstance(order, list) and all(isinstance(name, str) for name in order) else None
 
 
-def _bfloat16(path: str, name: str, shape) -> np.ndarray:
+def _bfloat16(path: str, name: str, shape: Shape) -> Array:
     """A tensor of the upper halves of float32, which NumPy has no type for; the header was checked before."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -6,14 +6,20 @@ Conv (out, in / groups, window), ConvTranspose (in, out / groups, window).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnet import layers
 from fastnet.graph import Graph, Node
-from fastnet.io.weights.features import Features, ours, theirs
+from fastnet.io.weights.features import Features, equal, ours, theirs
 from fastnet.io.weights.places import Place, Slot, constant, own, rule_for
+
+if TYPE_CHECKING:
+    from fastnet.parameters import Parameter
+    from fastnet.types import Array, Shape
 
 __all__ = ["family", "places"]
 
@@ -40,51 +46,52 @@ def places(graph: Graph) -> list[Place]:
     ValueError
         A layer has no counterpart in PyTorch.
     """
-    features, found, first = Features(graph), [], {}
+    features = Features(graph)
+    found: list[Place] = []
+    first: dict[int, Node] = {}
     for node in graph.nodes:
         if not node.layer.parameters():
             continue
         before = first.setdefault(id(node.layer), node)
         if before is node:
             found += (rule_for(RULES, node.layer) or _own_names)(node, features)
-        elif not all(
-            np.array_equal(order[node.name], order[before.name]) for order in (features.before, features.after)
-        ):
+        elif not all(equal(order[node.name], order[before.name]) for order in (features.before, features.after)):
             raise ValueError(
                 f"layer {before.name!r} is also {node.name!r}, where PyTorch has its features in another order"
             )
     return found
 
 
-def _place(node: Node, slots, part: str = "") -> Place:
+def _place(node: Node, slots: list[Slot], part: str = "") -> Place:
     present = {slot.name: len(slot.shape) for slot in slots if slot.written}
     return Place(f"{node.name}.{part}" if part else node.name, node.layer, family(present), slots)
 
 
-def _channels_first(array: np.ndarray) -> np.ndarray:
+def _channels_first(array: Array) -> Array:
     return array.transpose(array.ndim - 1, array.ndim - 2, *range(array.ndim - 2))
 
 
-def _channels_last(array: np.ndarray) -> np.ndarray:
+def _channels_last(array: Array) -> Array:
     return array.transpose(*range(2, array.ndim), 1, 0)
 
 
-def _window(parameter) -> Slot:
+def _window(parameter: Parameter) -> Slot:
     shape = (*parameter.shape[:-3:-1], *parameter.shape[:-2])
     return Slot("weight", shape, parameter, _channels_last, _channels_first)
 
 
-def _vector(name: str, parameter, order) -> Slot:
+def _vector(name: str, parameter: Parameter, order: Array | None) -> Slot:
     return Slot(name, parameter.shape, parameter, partial(ours, order=order), partial(theirs, order=order))
 
 
-def _dense(node, features):
-    layer, before, after = node.layer, features.before[node.name], features.after[node.name]
+def _dense(node: Node, features: Features) -> list[Place]:
+    layer: Any = node.layer
+    before, after = features.before[node.name], features.after[node.name]
 
-    def rows_here(array):
+    def rows_here(array: Array) -> Array:
         return ours(ours(array.T, before), after, 1)
 
-    def columns_there(array):
+    def columns_there(array: Array) -> Array:
         return theirs(theirs(array, before), after, 1).T
 
     slots = [Slot("weight", layer.weight.shape[::-1], layer.weight, rows_here, columns_there)]
@@ -93,26 +100,28 @@ def _dense(node, features):
     return [_place(node, slots)]
 
 
-def _conv(node, features):
-    layer = node.layer
+def _conv(node: Node, features: Features) -> list[Place]:
+    layer: Any = node.layer
     slots = [_window(layer.weight)]
     if layer.bias is not None:
         slots.append(own("bias", layer.bias))
     return [_place(node, slots)]
 
 
-def _separable_conv(node, features):
+def _separable_conv(node: Node, features: Features) -> list[Place]:
+    layer: Any = node.layer
     (pointwise,) = _conv(node, features)
     pointwise.name += ".pointwise"
-    return [_place(node, [_window(node.layer.depthwise_weight)], "depthwise"), pointwise]
+    return [_place(node, [_window(layer.depthwise_weight)], "depthwise"), pointwise]
 
 
-def _prelu(node, features):
-    order = None if node.layer.shared else features.before[node.name]
-    return [_place(node, [_vector("weight", node.layer.weight, order)])]
+def _prelu(node: Node, features: Features) -> list[Place]:
+    layer: Any = node.layer
+    order = None if layer.shared else features.before[node.name]
+    return [_place(node, [_vector("weight", layer.weight, order)])]
 
 
-def _affine(layer, shape, slot) -> list[Slot]:
+def _affine(layer: Any, shape: Shape, slot: Callable[[str, Parameter], Slot]) -> list[Slot]:
     """weight and bias of a norm that has both or none there: what the layer does without is 1 or 0."""
     weight, bias = layer.weight, layer.bias
     return [
@@ -121,8 +130,8 @@ def _affine(layer, shape, slot) -> list[Slot]:
     ]
 
 
-def _batch_norm(node, features):
-    layer = node.layer
+def _batch_norm(node: Node, features: Features) -> list[Place]:
+    layer: Any = node.layer
     slot = partial(_vector, order=features.before[node.name])
     slots = _affine(layer, layer.running_mean.shape, slot)
     slots += [slot("running_mean", layer.running_mean), slot("running_var", layer.running_variance)]
@@ -130,25 +139,27 @@ def _batch_norm(node, features):
     return [_place(node, slots)]
 
 
-def _group_norm(node, features):
+def _group_norm(node: Node, features: Features) -> list[Place]:
     slot = partial(_vector, order=features.before[node.name])
     return [_place(node, _affine(node.layer, (node.shape[-1],), slot))]
 
 
-def _layer_norm(node, features):
+def _layer_norm(node: Node, features: Features) -> list[Place]:
     shape, slot = _last_axes(node, features)
     slots = _affine(node.layer, shape, slot)
     return [_place(node, slots if slots[1].required else slots[:1])]
 
 
-def _rms_norm(node, features):
+def _rms_norm(node: Node, features: Features) -> list[Place]:
+    layer: Any = node.layer
     _, slot = _last_axes(node, features)
-    return [_place(node, [slot("weight", node.layer.weight)])]
+    return [_place(node, [slot("weight", layer.weight)])]
 
 
-def _last_axes(node, features):
+def _last_axes(node: Node, features: Features) -> tuple[Shape, Callable[[str, Parameter], Slot]]:
     """The shape that the arrays of a norm over an input's last axes have in PyTorch, and what makes a slot of that shape."""
-    axes = node.layer.axes
+    layer: Any = node.layer
+    axes = layer.axes
     shape = node.shape[-axes:]
     if axes > 1 and axes == len(node.shape) and features.channels_first(node):
         moved = (shape[-1], *shape[:-1])
@@ -158,11 +169,11 @@ def _last_axes(node, features):
     return shape, partial(_vector, order=features.before[node.name])
 
 
-def _nothing(node, features):
+def _nothing(node: Node, features: Features) -> list[Place]:
     return []
 
 
-def _own_names(node, features):
+def _own_names(node: Node, features: Features) -> list[Place]:
     return [_place(node, [own(p.local_name, p) for p in node.layer.parameters()])]
 
 
