@@ -7,24 +7,36 @@ the node's value.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from fastnet import layers
 from fastnet.io.onnx.exporting import norms
 from fastnet.io.onnx.exporting.activations import activate
-from fastnet.io.onnx.exporting.writer import FIRST, LAST, Value, axes_of, flattened_order
+from fastnet.io.onnx.exporting.writer import FIRST, LAST, Value, Writer, axes_of, flattened_order
+
+if TYPE_CHECKING:
+    from fastnet.graph import Node
+    from fastnet.kernels.convolution import Convolution
+    from fastnet.kernels.windows import Axis
+    from fastnet.layers import Layer
+    from fastnet.parameters import Parameter
+    from fastnet.types import Array, Shape
 
 __all__ = ["RULES", "rule_for"]
 
 
-def _activated(w, node, value: Value) -> Value:
-    return activate(w, node.layer.activation, value, f"{node.name}.{node.layer.activation.name}")
+def _activated(w: Writer, node: Node, value: Value) -> Value:
+    layer: Any = node.layer
+    return activate(w, layer.activation, value, f"{node.name}.{layer.activation.name}")
 
 
 # Products and convolutions
 
 
-def dense(w, node, x):
-    layer, shape = node.layer, node.shape
+def dense(w: Writer, node: Node, x: Value) -> Value:
+    layer: Any = node.layer
+    shape = node.shape
     if len(x.shape) > 1:
         y = w.node("MatMul", [w.last(x), w.parameter(node, layer.weight)], name=node.name)
         if layer.bias is not None:
@@ -39,12 +51,12 @@ def dense(w, node, x):
     return _activated(w, node, w.row(shape, w.node("Gemm", [tensor, weight, *biases], name=node.name)))
 
 
-def _channels_first(array):
+def _channels_first(array: Array) -> Array:
     """Weights (window, channels / groups, filters) as ONNX has them, (filters, channels / groups, window)."""
     return array.transpose(array.ndim - 1, array.ndim - 2, *range(array.ndim - 2))
 
 
-def _window_attributes(axes) -> dict:
+def _window_attributes(axes: Sequence[Axis]) -> dict[str, Any]:
     return {
         "kernel_shape": [axis.kernel for axis in axes],
         "strides": [axis.stride for axis in axes],
@@ -53,26 +65,27 @@ def _window_attributes(axes) -> dict:
     }
 
 
-def _convolve(w, node, tensor, parameter, bias, axes, groups, name):
+def _convolve(w: Writer, node: Node, tensor: str, parameter: Parameter, bias: Parameter | None, axes: Sequence[Axis],
+              groups: int, name: str) -> str:  # fmt: skip
     inputs = [tensor, w.parameter(node, parameter, _channels_first, "filters first")]
     if bias is not None:
         inputs.append(w.parameter(node, bias))
     return w.node("Conv", inputs, name=name, group=groups, **_window_attributes(axes))
 
 
-def _axes(layer, convolution):
+def _axes(layer: Any, convolution: Convolution) -> list[Axis]:
     return [convolution.height, convolution.width][2 - layer.dimensions :]
 
 
-def conv(w, node, x):
-    layer = node.layer
+def conv(w: Writer, node: Node, x: Value) -> Value:
+    layer: Any = node.layer
     axes = _axes(layer, layer.convolution((1, *x.shape)))
     y = _convolve(w, node, w.first(x), layer.weight, layer.bias, axes, layer.groups, node.name)
     return _activated(w, node, Value(node.shape, {FIRST: y}))
 
 
-def separable_conv(w, node, x):
-    layer = node.layer
+def separable_conv(w: Writer, node: Node, x: Value) -> Value:
+    layer: Any = node.layer
     depthwise, pointwise = (_axes(layer, part) for part in layer.convolutions((1, *x.shape)))
     inner = _convolve(
         w, node, w.first(x), layer.depthwise_weight, None, depthwise, x.shape[-1], f"{node.name}.depthwise"
@@ -81,8 +94,8 @@ def separable_conv(w, node, x):
     return _activated(w, node, Value(node.shape, {FIRST: y}))
 
 
-def conv_transpose(w, node, x):
-    layer = node.layer
+def conv_transpose(w: Writer, node: Node, x: Value) -> Value:
+    layer: Any = node.layer
     axes = _axes(layer, layer.convolution((1, *x.shape)))  # of the convolution from y to x
     spread = [(axis.output - 1) * axis.stride + axis.extent - axis.before - axis.after for axis in axes]
     attributes = _window_attributes(axes)
@@ -97,29 +110,31 @@ def conv_transpose(w, node, x):
 # Pools
 
 
-def _reach(axis) -> int:
+def _reach(axis: Axis) -> int:
     """Elements that the last window has beyond the padding (where sizes are rounded up)."""
     return max(0, (axis.output - 1) * axis.stride + axis.extent - axis.size - axis.before - axis.after)
 
 
-def _pool_attributes(axes) -> dict:
+def _pool_attributes(axes: Sequence[Axis]) -> dict[str, Any]:
     attributes = _window_attributes(axes)
     del attributes["dilations"]
     return attributes
 
 
-def max_pool(w, node, x):
+def max_pool(w: Writer, node: Node, x: Value) -> Value:
     # What a last window has beyond the padding is -inf like the padding: padding says it, and rounding up is left to nobody.
-    axes = node.layer.axes(x.shape)
+    layer: Any = node.layer
+    axes = layer.axes(x.shape)
     attributes = _pool_attributes(axes)
     attributes["pads"][len(axes) :] = [axis.after + _reach(axis) for axis in axes]
     return Value(node.shape, {FIRST: w.node("MaxPool", [w.first(x)], name=node.name, **attributes)})
 
 
-def average_pool(w, node, x):
-    axes, tensor = node.layer.axes(x.shape), w.first(x)
+def average_pool(w: Writer, node: Node, x: Value) -> Value:
+    layer: Any = node.layer
+    axes, tensor = layer.axes(x.shape), w.first(x)
     attributes = _pool_attributes(axes)
-    if node.layer.count_include_pad and any(attributes["pads"]):
+    if layer.count_include_pad and any(attributes["pads"]):
         if any(_reach(axis) or axis.before != axis.after for axis in axes):
             # Runtimes disagree on the divisor there: zeros are pixels of a larger image instead.
             pads = w.integers([0, 0, *(axis.before for axis in axes), 0, 0, *(axis.after for axis in axes)])
@@ -132,10 +147,11 @@ def average_pool(w, node, x):
     return Value(node.shape, {FIRST: w.node("AveragePool", [tensor], name=node.name, **attributes)})
 
 
-def _global_pool(operator):
-    def write(w, node, x):
+def _global_pool(operator: str) -> Callable[[Writer, Node, Value], Value]:
+    def write(w: Writer, node: Node, x: Value) -> Value:
+        layer: Any = node.layer
         y = w.node(operator, [w.first(x)], name=node.name)
-        if node.layer.keep_dims:
+        if layer.keep_dims:
             return Value(node.shape, {FIRST: y})
         return w.row(node.shape, w.node("Flatten", [y], name=f"{node.name}.flattened"))
 
@@ -145,8 +161,9 @@ def _global_pool(operator):
 # Resampling, padding, cropping
 
 
-def upsample(w, node, x):
-    layer, layout = node.layer, x.layout
+def upsample(w: Writer, node: Node, x: Value) -> Value:
+    layer: Any = node.layer
+    layout = x.layout
     scales = [1.0] * 4
     for axis, factor in zip(axes_of(x, layout), layer.factor, strict=True):
         scales[axis] = float(factor)
@@ -158,8 +175,9 @@ def upsample(w, node, x):
     return Value(node.shape, {layout: y})
 
 
-def pad(w, node, x):
-    layer, layout = node.layer, x.layout
+def pad(w: Writer, node: Node, x: Value) -> Value:
+    layer: Any = node.layer
+    layout = x.layout
     before, after = [0] * 4, [0] * 4
     for axis, (head, tail) in zip(axes_of(x, layout), layer.padding, strict=True):
         before[axis], after[axis] = head, tail
@@ -168,10 +186,11 @@ def pad(w, node, x):
     return Value(node.shape, {layout: y})
 
 
-def crop(w, node, x):
+def crop(w: Writer, node: Node, x: Value) -> Value:
     layout = x.layout
-    starts = [head for head, _ in node.layer.cropping]
-    ends = [size - tail for size, (_, tail) in zip(x.shape[:-1], node.layer.cropping, strict=True)]
+    layer: Any = node.layer
+    starts = [head for head, _ in layer.cropping]
+    ends = [size - tail for size, (_, tail) in zip(x.shape[:-1], layer.cropping, strict=True)]
     inputs = [x.tensor, w.integers(starts), w.integers(ends), w.integers(axes_of(x, layout))]
     return Value(node.shape, {layout: w.node("Slice", inputs, name=node.name)})
 
@@ -179,7 +198,7 @@ def crop(w, node, x):
 # Shapes
 
 
-def flatten(w, node, x):
+def flatten(w: Writer, node: Node, x: Value) -> Value:
     if len(x.shape) == 1:
         return x
     y = w.node("Flatten", [x.tensor], name=node.name)
@@ -187,24 +206,25 @@ def flatten(w, node, x):
     return w.row(node.shape, y) if one_order else Value(node.shape, {FIRST: y}, image=x.shape)
 
 
-def reshape(w, node, x):
+def reshape(w: Writer, node: Node, x: Value) -> Value:
     y = w.node("Reshape", [w.last(x), w.integers((0, *node.shape))], name=node.name)
     return w.row(node.shape, y) if len(node.shape) == 1 else Value(node.shape, {LAST: y})
 
 
-def nothing(w, node, x):
+def nothing(w: Writer, node: Node, x: Value) -> Value:
     return x
 
 
 # Activations and branches
 
 
-def activation(w, node, x):
-    return activate(w, node.layer.activation, x, node.name)
+def activation(w: Writer, node: Node, x: Value) -> Value:
+    layer: Any = node.layer
+    return activate(w, layer.activation, x, node.name)
 
 
-def prelu(w, node, x):
-    layer = node.layer
+def prelu(w: Writer, node: Node, x: Value) -> Value:
+    layer: Any = node.layer
     if layer.shared:
         slope = w.parameter(node, layer.weight)
     elif x.image is not None and x.layout == FIRST:
@@ -218,21 +238,21 @@ def prelu(w, node, x):
     return x.like(w.node("PRelu", [x.tensor, slope], name=node.name))
 
 
-def _common_layout(values) -> str:
+def _common_layout(values: Sequence[Value]) -> str:
     """The layout that most of the values have."""
     return FIRST if sum(FIRST in v.tensors for v in values) * 2 >= len(values) else LAST
 
 
-def add(w, node, inputs):
+def add(w: Writer, node: Node, inputs: list[Value]) -> Value:
     value = _merged(w, node, inputs, "Add")
     return _activated(w, node, value)
 
 
-def product(w, node, inputs):
+def product(w: Writer, node: Node, inputs: list[Value]) -> Value:
     return _merged(w, node, inputs, "Mul")
 
 
-def _merged(w, node, inputs, operator) -> Value:
+def _merged(w: Writer, node: Node, inputs: list[Value], operator: str) -> Value:
     whole = node.shape
     images = {value.image for value in inputs}
     if len(whole) == 1 and len(images) == 1 and None not in images:
@@ -250,7 +270,7 @@ def _merged(w, node, inputs, operator) -> Value:
     return Value(whole, {layout: y}, image)
 
 
-def _row_for(w, node, value, whole, layout) -> str:
+def _row_for(w: Writer, node: Node, value: Value, whole: Shape, layout: str) -> str:
     """The tensor of a value, shaped to multiply all pixels if it is one row."""
     if value.shape == whole:
         return w.layout(value, layout)
@@ -259,14 +279,14 @@ def _row_for(w, node, value, whole, layout) -> str:
     return w.node("Reshape", [w.last(value), w.integers(sizes)], name=f"{node.name}.row")
 
 
-def concatenate(w, node, inputs):
+def concatenate(w: Writer, node: Node, inputs: list[Value]) -> Value:
     layout = LAST if len(node.shape) == 1 else _common_layout(inputs)
     axis = 1 if layout == FIRST or len(node.shape) == 1 else len(node.shape)
     y = w.node("Concat", [w.layout(value, layout) for value in inputs], name=node.name, axis=axis)
     return w.row(node.shape, y) if len(node.shape) == 1 else Value(node.shape, {layout: y})
 
 
-RULES = {
+RULES: dict[type[Layer], Callable[[Writer, Node, Any], Value]] = {
     layers.Activation: activation,
     layers.Add: add,
     layers.AvgPool1D: average_pool,
@@ -300,7 +320,7 @@ RULES = {
 }
 
 
-def rule_for(layer):
+def rule_for(layer: Layer) -> Callable[[Writer, Node, Any], Value] | None:
     """The rule for a layer, or None. A subclass has its parent's, unless it computes something else."""
     for cls in type(layer).__mro__:
         if cls in RULES:

@@ -92,7 +92,7 @@ def to_model(net: Network, *, probabilities: bool = False, layout: Literal["nhwc
     """
     check_network(net)
     probabilities = checks.flag("probabilities", probabilities)
-    layout = FIRST if checks.choice("layout", layout, LAYOUTS) == "nchw" else LAST
+    channels = FIRST if checks.choice("layout", layout, LAYOUTS) == "nchw" else LAST
     opset = _checked_opset(opset)
     dtype = checks.dtype_name("dtype", net.dtype if dtype is None else dtype)
     if not isinstance(doc, str):
@@ -103,13 +103,13 @@ def to_model(net: Network, *, probabilities: bool = False, layout: Literal["nhwc
 
     writer = Writer(opset, dtype)
     with net.lock:
-        graph = _graph(net, nodes, writer, layout, head, doc)
+        graph = _graph(net, nodes, writer, channels, head, doc)
     opsets = [helper.make_opsetid("", opset)]
     model = helper.make_model(
         graph, opset_imports=opsets, producer_name="fastnet", producer_version=fastnet.__version__, doc_string=doc,
         ir_version=helper.find_min_ir_version_for(opsets),
     )  # fmt: skip
-    helper.set_model_props(model, {"fastnet.layout": "nchw" if layout == FIRST else "nhwc"})
+    helper.set_model_props(model, {"fastnet.layout": layout})
     if model.ByteSize() > LARGEST:
         raise ValueError(f"the model would have {model.ByteSize():,} bytes; an ONNX file has at most {LARGEST:,}")
     onnx.checker.check_model(model, full_check=True)
@@ -162,7 +162,9 @@ def _graph(net: Network, nodes: Iterable[Node], writer: Writer, layout: str, hea
     values = {INPUT: _outside(net.input_shape, source, layout)}
     for node in nodes:
         inputs = [values[name] for name in node.inputs]
-        values[node.name] = rule_for(node.layer)(writer, node, inputs if node.layer.many_inputs else inputs[0])
+        rule = rule_for(node.layer)
+        assert rule is not None, "an unknown layer was refused before"
+        values[node.name] = rule(writer, node, inputs if node.layer.many_inputs else inputs[0])
     value = values[net.graph.output]
     if head is not None:
         value = activate(writer, head, value, "probabilities")

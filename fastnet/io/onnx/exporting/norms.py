@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
-from fastnet.io.onnx.exporting.writer import FIRST, LAST, Value, flattened_order
+from fastnet.io.onnx.exporting.writer import FIRST, LAST, Value, Writer, flattened_order
+
+if TYPE_CHECKING:
+    from fastnet.graph import Node
+    from fastnet.parameters import Parameter
+    from fastnet.types import Array, Shape
 
 __all__ = ["batch_norm", "group_norm", "layer_norm", "normalize", "rms_norm"]
 
 
-def _vector(w, node, parameter, name: str, length: int, fill: float, order=None) -> str:
+def _vector(
+    w: Writer, node: Node, parameter: Parameter | None, name: str, length: int, fill: float,
+    order: tuple[Array, Shape] | None = None,
+) -> str:  # fmt: skip
     """A layer's vector in the order of the tensor's channels; `fill` where it has none."""
     if parameter is None:
         return w.weight(f"{node.name}.{name}", np.full(length, fill))
     if order is None:
         return w.parameter(node, parameter)
-    return w.parameter(node, parameter, lambda array: array[order[0]], f"rows of {order[1]}")
+    places, image = order
+    return w.parameter(node, parameter, lambda array: array[places], f"rows of {image}")
 
 
-def batch_norm(w, node, x):
-    layer, channels = node.layer, x.shape[-1]
+def batch_norm(w: Writer, node: Node, x: Value) -> Value:
+    layer: Any = node.layer
+    channels = x.shape[-1]
     order = (flattened_order(x.image), x.image) if x.image is not None and x.layout == FIRST else None
     vectors = [
         _vector(w, node, parameter, name, channels, fill, order)
@@ -37,29 +49,32 @@ def batch_norm(w, node, x):
     return x.like(y) if len(x.shape) == 1 else Value(x.shape, {FIRST: y})
 
 
-def normalize(w, node, x):
-    def shaped(array):
+def normalize(w: Writer, node: Node, x: Value) -> Value:
+    def shaped(array: Array) -> Array:
         if x.image is not None and x.layout == FIRST:
             return array[flattened_order(x.image)]
         return array.reshape(-1, *[1] * (len(x.shape) - 1)) if x.layout == FIRST else array
 
-    layer, kind = node.layer, f"{x.layout}, {x.image or len(x.shape)}"
+    layer: Any = node.layer
+    kind = f"{x.layout}, {x.image or len(x.shape)}"
     mean = w.parameter(node, layer.shift, shaped, kind)
     std = w.parameter(node, layer.variance, lambda array: shaped(np.sqrt(array)), kind)
     centred = w.node("Sub", [x.tensor, mean], name=f"{node.name}.centred")
     return x.like(w.node("Div", [centred, std], name=node.name))
 
 
-def layer_norm(w, node, x):
-    layer = node.layer
+def _channels_first(array: Array) -> Array:
+    return np.moveaxis(array, -1, 0)
+
+
+def layer_norm(w: Writer, node: Node, x: Value) -> Value:
+    layer: Any = node.layer
     if layer.axes == len(x.shape) > 1 and x.layout == FIRST:
         # All axes of a sample: their order does not matter.
-        def moved(array):
-            return np.moveaxis(array, -1, 0)
-
         layout, kind, shape, axis = FIRST, "channels first", (x.shape[-1], *x.shape[:-1]), 1
     else:
-        moved, layout, kind, shape, axis = None, LAST, "", x.shape[-layer.axes :], -layer.axes
+        layout, kind, shape, axis = LAST, "", x.shape[-layer.axes :], -layer.axes
+    moved = _channels_first if layout == FIRST else None
     tensor = w.layout(x, layout)
     if layer.weight is None:
         scale = w.weight(f"{node.name}.weight", np.ones(shape))
@@ -70,8 +85,9 @@ def layer_norm(w, node, x):
     return w.row(x.shape, y) if len(x.shape) == 1 else Value(x.shape, {layout: y})
 
 
-def group_norm(w, node, x):
-    layer, channels = node.layer, x.shape[-1]
+def group_norm(w: Writer, node: Node, x: Value) -> Value:
+    layer: Any = node.layer
+    channels = x.shape[-1]
     row = len(x.shape) == 1
     tensor = w.last(x) if row else w.first(x)
     if w.opset >= 21 and not row:
@@ -96,8 +112,8 @@ def group_norm(w, node, x):
     return w.row(x.shape, y) if row else Value(x.shape, {FIRST: y})
 
 
-def rms_norm(w, node, x):
-    layer = node.layer
+def rms_norm(w: Writer, node: Node, x: Value) -> Value:
+    layer: Any = node.layer
     epsilon = float(np.finfo(w.dtype).eps) if layer.epsilon is None else layer.epsilon
     tensor, axes = w.last(x), list(range(-layer.axes, 0))
     if w.opset >= 23:

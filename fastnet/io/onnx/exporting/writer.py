@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from onnx import helper, numpy_helper
+
+if TYPE_CHECKING:
+    from onnx import NodeProto, TensorProto
+
+    from fastnet.graph import Node
+    from fastnet.parameters import Parameter
+    from fastnet.types import Array, ArrayLike, Shape
 
 __all__ = ["FIRST", "LAST", "Value", "Writer", "axes_of", "flattened_order"]
 
@@ -41,19 +50,19 @@ class Value:
         """A value of the same shape and layout."""
         return Value(self.shape, dict.fromkeys(self._layouts(), tensor), self.image)
 
-    def _layouts(self):
+    def _layouts(self) -> tuple[str, ...]:
         return (LAST, FIRST) if len(self.shape) == 1 and self.image is None else (self.layout,)
 
 
 class Writer:
     """Nodes and weights in their order."""
 
-    def __init__(self, opset: int, dtype: str):
+    def __init__(self, opset: int, dtype: str) -> None:
         self.opset = opset
         self.dtype = np.dtype(dtype)
-        self.nodes = []
-        self._weights: dict[str, np.ndarray] = {}
-        self._of_parameters: dict[tuple, str] = {}
+        self.nodes: list[NodeProto] = []
+        self._weights: dict[str, Array] = {}
+        self._of_parameters: dict[tuple[int, str], str] = {}
         self._taken: set[str] = set()
 
     # Names
@@ -69,13 +78,14 @@ class Writer:
 
     # What the graph consists of
 
-    def node(self, operator: str, inputs, *, name: str, **attributes) -> str:
+    def node(self, operator: str, inputs: Sequence[str], *, name: str, **attributes: Any) -> str:
         """Add a node; returns the name of its result, which is also the node's."""
         name = self.unique(name)
         self.nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
         return name
 
-    def parameter(self, node, parameter, change=None, kind: str = "") -> str:
+    def parameter(self, node: Node, parameter: Parameter, change: Callable[[Array], Array] | None = None,
+                  kind: str = "") -> str:  # fmt: skip
         """The weights of a layer at a node, changed by a function; one of each `kind` of change of a parameter is kept."""
         key = id(parameter), kind
         if key not in self._of_parameters:
@@ -83,15 +93,15 @@ class Writer:
             self._of_parameters[key] = self.weight(f"{node.name}.{parameter.local_name}", array)
         return self._of_parameters[key]
 
-    def weight(self, name: str, array) -> str:
+    def weight(self, name: str, array: ArrayLike) -> str:
         """A constant of the model's dtype."""
         return self._constant(name, np.asarray(array, self.dtype))
 
-    def single(self, name: str, numbers) -> str:
+    def single(self, name: str, numbers: ArrayLike) -> str:
         """A constant of float32, where an operator wants that of any model."""
         return self._constant(name, np.asarray(numbers, np.float32))
 
-    def integers(self, numbers) -> str:
+    def integers(self, numbers: ArrayLike) -> str:
         """A constant list of integers, such as a shape; equal ones are one."""
         array = np.asarray(numbers, np.int64)
         name = "integers_" + "_".join(map(str, array.tolist()))
@@ -102,12 +112,12 @@ class Writer:
         name = f"number_{value!r}"
         return name if name in self._weights else self.weight(name, value)
 
-    def _constant(self, name: str, array: np.ndarray) -> str:
+    def _constant(self, name: str, array: Array) -> str:
         name = self.unique(name)
         self._weights[name] = np.array(array, array.dtype.newbyteorder("="), order="C")
         return name
 
-    def initializers(self):
+    def initializers(self) -> list[TensorProto]:
         return [numpy_helper.from_array(array, name) for name, array in self._weights.items()]
 
     # Layouts
@@ -115,7 +125,9 @@ class Writer:
     def last(self, value: Value) -> str:
         """The tensor with the channels behind the pixels, transposed if need be."""
         if LAST not in value.tensors:
-            value.tensors[LAST] = self._unflattened(value) if value.image else self._transposed(value, FIRST)
+            value.tensors[LAST] = (
+                self._unflattened(value, value.image) if value.image else self._transposed(value, FIRST)
+            )
         return value.tensors[LAST]
 
     def first(self, value: Value) -> str:
@@ -132,19 +144,19 @@ class Writer:
         order = (0, rank - 1, *range(1, rank - 1)) if source == LAST else (0, *range(2, rank), 1)
         return self.node("Transpose", [tensor], name=f"{tensor}.transposed", perm=order)
 
-    def _unflattened(self, value: Value) -> str:
+    def _unflattened(self, value: Value, shape: Shape) -> str:
         tensor = value.tensors[FIRST]
-        sizes = (0, value.image[-1], *value.image[:-1])
+        sizes = (0, shape[-1], *shape[:-1])
         image = self.node("Reshape", [tensor, self.integers(sizes)], name=f"{tensor}.image")
-        image = self._transposed(Value(value.image, {FIRST: image}), FIRST)
+        image = self._transposed(Value(shape, {FIRST: image}), FIRST)
         return self.node("Reshape", [image, self.integers((0, *value.shape))], name=f"{tensor}.flattened")
 
-    def row(self, shape, tensor: str) -> Value:
+    def row(self, shape: Shape, tensor: str) -> Value:
         """A value of features, which has no layout."""
         return Value(tuple(shape), {LAST: tensor, FIRST: tensor})
 
 
-def flattened_order(image) -> np.ndarray:
+def flattened_order(image: Shape) -> Array:
     """The places, in an image that is flattened as fastnet has it, of the elements that are flattened with the channels first."""
     axes = (len(image) - 1, *range(len(image) - 1))
     return np.arange(math.prod(image)).reshape(image).transpose(axes).reshape(-1)
