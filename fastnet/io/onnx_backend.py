@@ -17,6 +17,8 @@ Outputs(y=array([[-1.,  4.]], dtype=float32))
 from __future__ import annotations
 
 import unittest
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import fastnet.io.onnx  # noqa: F401  which says what to install where onnx is missing
 
@@ -24,7 +26,7 @@ import fastnet.io.onnx  # noqa: F401  which says what to install where onnx is m
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
 from fastnet import checks
@@ -33,12 +35,22 @@ from fastnet.io.onnx.importing.convert import prepare as prepare_graph
 from fastnet.io.onnx.importing.graph import UnsupportedError
 from fastnet.io.onnx.importing.reader import graph_of
 
+if TYPE_CHECKING:
+    from onnx import NodeProto, ValueInfoProto
+
+    from fastnet.network import Network
+    from fastnet.types import Array, Shape
+
 __all__ = [
     "FastnetBackend", "NotCompatibleError", "PreparedNetwork", "is_compatible", "prepare", "run_model", "run_node",
     "supports_device",
 ]  # fmt: skip
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE)
+
+
+#: The input that is data, what the model was converted to, and the network.
+Prepared: TypeAlias = "tuple[str, Converted, Network]"
 
 
 class NotCompatibleError(ValueError, unittest.SkipTest):
@@ -51,11 +63,11 @@ class PreparedNetwork(BackendRep):
     The network is kept for further runs with inputs of the same shapes, if the graph has one input.
     """
 
-    def __init__(self, model: onnx.ModelProto):
+    def __init__(self, model: ModelProto) -> None:
         self._model = model
-        self._kept: tuple = ()
+        self._kept: tuple[Any, Prepared] | None = None
 
-    def convert(self, inputs=None) -> tuple:
+    def convert(self, inputs: Any = None) -> Prepared:
         """What the model becomes for these inputs, or as far as it is known without them."""
         if inputs is None:
             return _converted(self._model)
@@ -68,7 +80,7 @@ class PreparedNetwork(BackendRep):
             self._kept = key, found
         return found
 
-    def _by_name(self, inputs) -> dict[str, np.ndarray]:
+    def _by_name(self, inputs: Any) -> dict[str, Array]:
         names = [value.name for value in _data(self._model)]
         inputs = [inputs] if isinstance(inputs, np.ndarray) else inputs
         arrays = dict(inputs) if isinstance(inputs, dict) else dict(zip(names, inputs, strict=False))
@@ -76,11 +88,11 @@ class PreparedNetwork(BackendRep):
         if missing:
             raise ValueError(f"inputs are missing: {', '.join(missing)}")
         for name, array in arrays.items():
-            if not isinstance(array, (np.ndarray, np.generic, onnx.TensorProto)):
+            if not isinstance(array, (np.ndarray, np.generic, TensorProto)):
                 raise NotCompatibleError(f"input {name!r} is a {type(array).__name__}; it must be an array")
         return {name: _array(array) for name, array in arrays.items()}
 
-    def run(self, inputs, **kwargs):
+    def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
         """The model's output, in a named tuple.
 
         Parameters
@@ -92,8 +104,8 @@ class PreparedNetwork(BackendRep):
         return namedtupledict("Outputs", [self._model.graph.output[0].name])(y)
 
 
-def _array(value) -> np.ndarray:
-    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else np.asarray(value)
+def _array(value: Any) -> Array:
+    return numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.asarray(value)
 
 
 def _from_graph(converted: Converted, x: np.ndarray) -> np.ndarray:
@@ -107,19 +119,19 @@ def _to_graph(converted: Converted, y: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(y.transpose(value.order))
 
 
-def _data(model) -> list:
+def _data(model: ModelProto) -> list[ValueInfoProto]:
     """The inputs that are no initializers."""
     constant = {tensor.name for tensor in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in constant]
 
 
-def _converted(model: onnx.ModelProto, arrays=None) -> tuple:
+def _converted(model: ModelProto, arrays: dict[str, Array] | None = None) -> Prepared:
     """The input that is data, what the model was converted to, and the network; the first input for which it can be done.
 
     Without arrays the constants' numbers are not known.
     """
     inputs = _data(model)
-    errors = []
+    errors: list[Exception] = []
     for value in inputs:
         if value.type.tensor_type.elem_type not in FLOATS:
             errors.append(UnsupportedError(f"input {value.name!r} is not of float32 or float64"))
@@ -146,7 +158,7 @@ def _converted(model: onnx.ModelProto, arrays=None) -> tuple:
     raise NotCompatibleError(str(errors[0]) if errors else "the graph has no input")
 
 
-def _assumed(value) -> np.ndarray:
+def _assumed(value: ValueInfoProto) -> Array:
     """An array for an input of which only the shape is known: it takes no memory."""
     kind = value.type.tensor_type
     sizes = [dim.dim_value for dim in kind.shape.dim]
@@ -159,7 +171,7 @@ class FastnetBackend(Backend):
     """The interface that ``onnx.backend`` describes."""
 
     @classmethod
-    def is_compatible(cls, model, device="CPU", **kwargs) -> bool:
+    def is_compatible(cls, model: ModelProto, device: str = "CPU", **kwargs: Any) -> bool:
         """Whether the model can be run, by all that is known before; ``inputs=`` makes those of a run known."""
         try:
             cls.prepare(model, device, **kwargs)
@@ -168,7 +180,7 @@ class FastnetBackend(Backend):
         return True
 
     @classmethod
-    def prepare(cls, model, device="CPU", **kwargs) -> PreparedNetwork:
+    def prepare(cls, model: ModelProto, device: str = "CPU", **kwargs: Any) -> PreparedNetwork:
         """A model made ready to run.
 
         Parameters
@@ -185,19 +197,22 @@ class FastnetBackend(Backend):
         """
         if not cls.supports_device(device):
             raise NotCompatibleError(f"device {device!r} is not supported; 'CPU' is")
-        if not isinstance(model, onnx.ModelProto):
+        if not isinstance(model, ModelProto):
             raise TypeError(f"model must be an onnx.ModelProto; got {checks.describe(model)}")
         prepared = PreparedNetwork(model)
         prepared.convert(kwargs.get("inputs"))
         return prepared
 
     @classmethod
-    def run_model(cls, model, inputs, device="CPU", **kwargs):
+    def run_model(cls, model: ModelProto, inputs: Any, device: str = "CPU", **kwargs: Any) -> tuple[Any, ...]:
         """The outputs of a model."""
         return cls.prepare(model, device, **{**kwargs, "inputs": inputs}).run(inputs)
 
     @classmethod
-    def run_node(cls, node, inputs, device="CPU", outputs_info=None, **kwargs):
+    def run_node(
+        cls, node: NodeProto, inputs: Any, device: str = "CPU",
+        outputs_info: Sequence[tuple[np.dtype, Shape]] | None = None, **kwargs: Any,
+    ) -> tuple[Any, ...]:  # fmt: skip
         """The outputs of one operator; ``opset_version=`` says of which version."""
         super().run_node(node, inputs, device, outputs_info, **kwargs)
         names = [name for name in node.input if name]
@@ -213,7 +228,7 @@ class FastnetBackend(Backend):
         return PreparedNetwork(model).run(arrays)
 
     @classmethod
-    def supports_device(cls, device) -> bool:
+    def supports_device(cls, device: str) -> bool:
         """CPU alone."""
         return str(device).partition(":")[0] == "CPU"
 

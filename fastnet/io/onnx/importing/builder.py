@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnet import activations
 from fastnet.graph import INPUT, Node
 from fastnet.io.onnx.importing.graph import UnsupportedError
-from fastnet.io.onnx.importing.values import Part
+from fastnet.io.onnx.importing.values import Part, Value
 from fastnet.layers.base import Layer, type_name
 from fastnet.network import Network
+
+if TYPE_CHECKING:
+    from fastnet.types import Array, Shape
 
 __all__ = ["Builder", "Made"]
 
@@ -24,13 +29,13 @@ class Made:
     name: str
     layer: Layer
     inputs: list[str]
-    shapes: object  # of the inputs: a list where the layer takes many
+    shapes: Any  # of the inputs: a list where the layer takes many
     shape: tuple[int, ...]
-    weights: dict[str, np.ndarray] = field(default_factory=dict)
+    weights: dict[str, Array] = field(default_factory=dict)
     shared: bool = False
     uses: int = 1  # who reads its tensor, and those that are the same
 
-    def change(self, weights=None, **arguments) -> None:
+    def change(self, weights: dict[str, Array] | None = None, **arguments: Any) -> None:
         """Make the layer anew, with other arguments and more weights."""
         frozen = not self.layer.trainable
         layer = type(self.layer)(**{**self.layer.config(), **arguments})
@@ -44,13 +49,14 @@ class Made:
 class Builder:
     """Collects nodes, in their order."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.made: dict[str, Made] = {}
-        self._counts = Counter()
+        self._counts: Counter[str] = Counter()
 
-    def add(self, layer: Layer, inputs, weights=None, name: str = "", trainable: bool = True) -> Made:
+    def add(self, layer: Layer, inputs: Sequence[Value], weights: dict[str, Array] | None = None, name: str = "",
+            trainable: bool = True) -> Made:  # fmt: skip
         """Add a layer behind values; `name` is what to call it, if no other is called so."""
-        shapes = [value.shape for value in inputs]
+        shapes: Any = [value.shape for value in inputs]
         shapes = shapes if layer.many_inputs else shapes[0]
         shape = tuple(layer.build_once(shapes))
         if not trainable:
@@ -59,9 +65,9 @@ class Builder:
         self.made[made.name] = made
         return made
 
-    def again(self, other: Made, inputs) -> Made:
+    def again(self, other: Made, inputs: Sequence[Value]) -> Made:
         """Add a layer that is in the network already at another place."""
-        shapes = [value.shape for value in inputs]
+        shapes: Any = [value.shape for value in inputs]
         shapes = shapes if other.layer.many_inputs else shapes[0]
         shape = tuple(other.layer.build_once(shapes))
         made = Made(self._name(other.layer, ""), other.layer, [value.node for value in inputs], shapes, shape, {}, True)
@@ -111,7 +117,7 @@ class Builder:
                     moved[..., places] = array
                     made.weights[key] = moved
 
-    def network(self, input_shape, output: str, dtype: str, seed, name) -> Network:
+    def network(self, input_shape: Shape, output: str, dtype: str, seed: int | None, name: str | None) -> Network:
         """The network, with its weights."""
         self._forget_unread(output)
         nodes = [Node(made.name, made.layer, made.inputs) for made in self.made.values()]

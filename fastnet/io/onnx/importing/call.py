@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
 import numpy as np
 
 from fastnet import activations
@@ -9,18 +12,25 @@ from fastnet.io.onnx.importing.builder import Builder, Made
 from fastnet.io.onnx.importing.graph import Graph, Operation, UnsupportedError
 from fastnet.io.onnx.importing.values import Value, channels_first
 
+if TYPE_CHECKING:
+    from fastnet.layers import Layer
+    from fastnet.types import ActivationLike, Array
+
 __all__ = ["OPERATORS", "Call", "operator"]
 
-#: Operator -> rule: a function of a `Call` that returns the result's `Value`.
-OPERATORS = {}
+#: A function of a `Call` that returns the result's `Value`.
+Rule: TypeAlias = "Callable[[Call], Value]"
+Default = TypeVar("Default")
+#: Operator -> rule.
+OPERATORS: dict[str, Rule] = {}
 
 UNBOUNDED = 3e38  # what bounds of float32 are where there are none
 
 
-def operator(*names):
+def operator(*names: str) -> Callable[[Rule], Rule]:
     """Register a rule."""
 
-    def decorate(rule):
+    def decorate(rule: Rule) -> Rule:
         OPERATORS.update(dict.fromkeys(names, rule))
         return rule
 
@@ -30,9 +40,8 @@ def operator(*names):
 class Call:
     """One node of the graph, on its way into the network."""
 
-    def __init__(
-        self, graph: Graph, builder: Builder, values: dict[str, Value], operation: Operation, shared: dict | None = None
-    ):
+    def __init__(self, graph: Graph, builder: Builder, values: dict[str, Value], operation: Operation,
+                 shared: dict[Hashable, Made] | None = None) -> None:  # fmt: skip
         self.graph = graph
         self.builder = builder
         self.values = values
@@ -42,10 +51,10 @@ class Call:
 
     # Attributes
 
-    def attribute(self, name: str, default=None):
+    def attribute(self, name: str, default: Default) -> Default:
         """An attribute, which must be of its default's type."""
         value = self.operation.attributes.get(name, default)
-        kind = {int: (int,), float: (int, float), str: (str,), list: (list,)}.get(type(default), (object,))
+        kind: Any = {int: (int,), float: (int, float), str: (str,), list: (list,)}.get(type(default), (object,))
         if value is not default and not isinstance(value, kind):
             raise UnsupportedError(f"attribute {name!r} is {value!r}")
         return value
@@ -57,13 +66,13 @@ class Call:
             raise UnsupportedError(f"attribute {name!r} is {value!r}; it must be 0 or 1")
         return bool(value)
 
-    def integers(self, name: str, default=None) -> list[int] | None:
-        value = self.operation.attributes.get(name, default)
+    def integers(self, name: str) -> list[int] | None:
+        value = self.operation.attributes.get(name)
         if value is not None and (not isinstance(value, list) or not all(isinstance(n, int) for n in value)):
             raise UnsupportedError(f"attribute {name!r} is {value!r}, not a list of integers")
         return value
 
-    def require(self, name: str, *allowed) -> None:
+    def require(self, name: str, *allowed: object) -> None:
         """Refuse values of an attribute but some; the first is the default."""
         value = self.attribute(name, allowed[0])
         if value not in allowed:
@@ -107,7 +116,7 @@ class Call:
             raise UnsupportedError(f"the numbers of input {i} are not known before the model is run")
         return array
 
-    def numbers(self, i: int) -> list:
+    def numbers(self, i: int) -> list[Any]:
         return self.known(i).reshape(-1).tolist()
 
     def number(self, i: int) -> float:
@@ -121,12 +130,12 @@ class Call:
         given = self.integers("axes") if self.opset < since else (self.numbers(i) if self.has(i) else None)
         return None if given is None else [self.axis(axis, rank) for axis in given]
 
-    def axis(self, axis: int, rank: int) -> int:
+    def axis(self, axis: float, rank: int) -> int:
         if not -rank <= axis < rank or axis != int(axis):
             raise UnsupportedError(f"axis {axis} of a tensor with {rank} axes")
         return int(axis) % rank
 
-    def row_or_image(self, i: int = 0, ranks=(3, 4)) -> Value:
+    def row_or_image(self, i: int = 0, ranks: tuple[int, ...] = (3, 4)) -> Value:
         """A value with the channels at axis 1, as most of ONNX' operators on images want it."""
         value = self.value(i)
         if value.rank not in ranks:
@@ -139,7 +148,7 @@ class Call:
             )
         return value
 
-    def per_channel(self, value: Value, array: np.ndarray) -> np.ndarray:
+    def per_channel(self, value: Value, array: Array) -> Array:
         """A constant that is broadcast over a value: one number, or one for each of fastnet's channels."""
         if array.ndim > value.rank:
             raise UnsupportedError(f"a constant of shape {array.shape} gives the result more axes than its input has")
@@ -166,7 +175,8 @@ class Call:
                 return name.removesuffix(".weight")
         return ""
 
-    def add(self, layer, inputs, weights=None, *, trainable: bool = True) -> Made:
+    def add(self, layer: Layer, inputs: Value | list[Value], weights: dict[str, Array] | None = None, *,
+            trainable: bool = True) -> Made:  # fmt: skip
         """Add a layer to the network."""
         inputs = inputs if isinstance(inputs, list) else [inputs]
         form = type(layer), *((value.shape, value.parts) for value in inputs)
@@ -185,7 +195,8 @@ class Call:
                 raise UnsupportedError(f"its {key} have the shape {array.shape} where {wanted} is needed")
         return made
 
-    def behind(self, layer, value: Value, weights=None, *, trainable: bool = True) -> Value:
+    def behind(self, layer: Layer, value: Value, weights: dict[str, Array] | None = None, *,
+               trainable: bool = True) -> Value:  # fmt: skip
         """Add a layer that treats all elements, or channels, alike."""
         return value.of(self.add(layer, value, weights, trainable=trainable).name)
 
@@ -194,18 +205,19 @@ class Call:
         made = self.builder.made.get(value.node)
         return made if made is not None and made.uses == 1 and not made.shared else None
 
-    def activate(self, value: Value, activation) -> Value:
+    def activate(self, value: Value, activation: ActivationLike) -> Value:
         """Put an activation into the layer before, or else behind it."""
         from fastnet.layers import Activation
 
         activation = activations.get(activation)
         made = self.sole(value)
-        before = getattr(made.layer, "activation", None) if made is not None else None
-        if before is not None and before.name == "linear" and type(made.layer) is not Activation:
-            made.change(activation=activation)
-            return value
+        if made is not None and type(made.layer) is not Activation:
+            before = getattr(made.layer, "activation", None)
+            if before is not None and before.name == "linear":
+                made.change(activation=activation)
+                return value
         return self.behind(Activation(activation), value)
 
-    def leads_to(self, name: str, wanted, through) -> bool:
+    def leads_to(self, name: str, wanted: Iterable[str], through: Iterable[str]) -> bool:
         """Whether an operator in `wanted` is the first behind a tensor that is not in `through`."""
         return self.graph.leads_to(name, frozenset(wanted), frozenset(through))

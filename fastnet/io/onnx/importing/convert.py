@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnet import checks
 from fastnet.graph import INPUT
 from fastnet.io.onnx.importing import elementwise, folding, norms, patterns, products, shapes, windows  # noqa: F401
-from fastnet.io.onnx.importing.builder import Builder
+from fastnet.io.onnx.importing.builder import Builder, Made
 from fastnet.io.onnx.importing.call import OPERATORS, Call
 from fastnet.io.onnx.importing.graph import Graph, Operation, UnsupportedError
 from fastnet.io.onnx.importing.shapes import CHANNELS_FIRST, TRANSPARENT
 from fastnet.io.onnx.importing.values import Value, channels_first, identity
+
+if TYPE_CHECKING:
+    from fastnet.types import Shape
 
 __all__ = ["Converted", "convert", "likely_orders", "prepare"]
 
@@ -34,7 +39,9 @@ def prepare(graph: Graph) -> None:
     patterns.replace(graph)
 
 
-def convert(graph: Graph, orders=None, input_shape=None) -> Converted:
+def convert(
+    graph: Graph, orders: Iterable[tuple[int, ...]] | None = None, input_shape: Shape | None = None
+) -> Converted:
     """Convert a prepared graph, with the first order of the input's axes for which it can be done.
 
     Parameters
@@ -94,22 +101,23 @@ def _first_readers(graph: Graph) -> list[Operation]:
     return found
 
 
-def _input_shape(graph: Graph, order, given) -> tuple[int, ...]:
+def _input_shape(graph: Graph, order: tuple[int, ...], given: Shape | None) -> Shape:
     """The shape of one sample in the network."""
     sizes = graph.shape
     stated = tuple(sizes[order.index(axis)] for axis in range(1, len(order)))
     if given is None:
-        if None in stated or 0 in stated:
+        fixed = tuple(size for size in stated if size)
+        if len(fixed) < len(stated):
             shown = tuple("?" if size is None else size for size in stated)
             raise UnsupportedError(f"the input's shape is not fixed, {shown} for one sample: give input_shape=")
-        return stated
+        return fixed
     if len(given) != len(stated) or any(size not in (None, mine) for size, mine in zip(stated, given, strict=True)):
         shown = tuple("?" if size is None else size for size in stated)
         raise UnsupportedError(f"input_shape {tuple(given)} does not fit the graph's, {shown}")
     return tuple(given)
 
 
-def _convert(graph: Graph, order, shape) -> Converted:
+def _convert(graph: Graph, order: tuple[int, ...], shape: Shape) -> Converted:
     constants, computed = dict(graph.constants), graph.computed
     try:
         builder = Builder()
@@ -130,7 +138,8 @@ def _convert(graph: Graph, order, shape) -> Converted:
         graph.constants, graph.computed = constants, computed
 
 
-def _add(graph, builder, values, operation, shared) -> None:
+def _add(graph: Graph, builder: Builder, values: dict[str, Value], operation: Operation,
+         shared: dict[Hashable, Made] | None) -> None:  # fmt: skip
     rule = OPERATORS.get(operation.operator)
     if rule is None:
         known = sorted(name for name in OPERATORS if name not in patterns.PSEUDO)
@@ -154,13 +163,13 @@ def _add(graph, builder, values, operation, shared) -> None:
     values[name] = result
 
 
-def _key(graph: Graph, operation: Operation) -> tuple:
+def _key(graph: Graph, operation: Operation) -> Hashable:
     """What two operations have in common that are one layer at two places."""
     weights = tuple(name if name in graph.constants else None for name in operation.inputs)
     return operation.operator, weights, repr(sorted(operation.attributes.items()))
 
 
-def _shared(graph: Graph) -> dict[tuple, dict]:
+def _shared(graph: Graph) -> dict[Hashable, dict[Hashable, Made]]:
     """For what several operations have in common a place for the layer that they share."""
     counts = Counter(_key(graph, op) for op in graph.operations if any(name in graph.constants for name in op.inputs))
     return {key: {} for key, count in counts.items() if count > 1}

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet import activations, layers
 from fastnet.io.onnx.importing.call import UNBOUNDED, Call, operator
 from fastnet.io.onnx.importing.graph import UnsupportedError
 from fastnet.io.onnx.importing.values import Value
+
+if TYPE_CHECKING:
+    from fastnet.types import ActivationLike, Array
 
 __all__: list[str] = []
 
@@ -45,7 +51,7 @@ def celu(call: Call) -> Value:
     return call.activate(call.value(), "elu")
 
 
-def _elu(alpha: float):
+def _elu(alpha: float) -> ActivationLike:
     if alpha <= 0:
         raise UnsupportedError(f"alpha={alpha} is not supported: it must be above 0")
     return activations.get("elu") if alpha == 1 else activations.ELU(_tidy(alpha))
@@ -165,7 +171,7 @@ def add(call: Call) -> Value:
     return value
 
 
-def _broadcast(call: Call, i: int) -> np.ndarray:
+def _broadcast(call: Call, i: int) -> Array:
     """A constant as NumPy broadcasts it; before opset 7 an attribute said at which axis it is to lie."""
     array = call.constant(i)
     if call.opset >= 7 or not array.ndim or "axis" not in call.operation.attributes:
@@ -175,7 +181,7 @@ def _broadcast(call: Call, i: int) -> np.ndarray:
     return array.reshape(*array.shape, *[1] * max(behind, 0))
 
 
-def _shapes(values) -> str:
+def _shapes(values: Sequence[Value]) -> str:
     return " and ".join(str(("batch", *value.sizes[1:])) for value in values)
 
 
@@ -233,7 +239,7 @@ def divide(call: Call) -> Value:
 def scaler(call: Call) -> Value:
     """What scikit-learn's StandardScaler becomes: (x - offset) scale."""
     value = call.value()
-    offset, scale = (np.float64(call.attribute(name, [])) for name in ("offset", "scale"))
+    offset, scale = (np.asarray(call.attribute(name, []), np.float64) for name in ("offset", "scale"))
     if np.any(scale <= 0) or not offset.size or not scale.size:
         raise UnsupportedError("it must have offsets and scales above 0")
     mean, std = (call.per_channel(value, array) for array in (offset, 1 / scale))
@@ -245,10 +251,11 @@ def negate(call: Call) -> Value:
     return _multiply_constant(call, call.value(), np.float64(-1))
 
 
-def _add_constant(call: Call, value: Value, shift: np.ndarray) -> Value:
+def _add_constant(call: Call, value: Value, shift: Array) -> Value:
     made = call.sole(value)
     if made is not None and (shift.ndim or value.channels == 1):
-        layer, vector = made.layer, np.broadcast_to(shift, (value.channels,))
+        layer: Any = made.layer
+        vector = np.broadcast_to(shift, (value.channels,))
         if getattr(layer, "use_bias", True) is False and layer.activation.name == "linear":
             made.change({"bias": vector}, use_bias=True)
             return value
@@ -260,10 +267,11 @@ def _add_constant(call: Call, value: Value, shift: np.ndarray) -> Value:
     return _normalize(call, value, -shift.astype(np.float64), np.float64(1))
 
 
-def _multiply_constant(call: Call, value: Value, scale: np.ndarray) -> Value:
+def _multiply_constant(call: Call, value: Value, scale: Array | np.float64) -> Value:
     made = call.sole(value)
     if made is not None and (scale.ndim or value.channels == 1):
-        layer, vector = made.layer, np.broadcast_to(scale, (value.channels,))
+        layer: Any = made.layer
+        vector = np.broadcast_to(scale, (value.channels,))
         if (
             (_is_plain_norm(layer) or isinstance(layer, layers.RMSNorm))
             and not layer.scale
@@ -280,23 +288,23 @@ def _multiply_constant(call: Call, value: Value, scale: np.ndarray) -> Value:
     return _scaled(call, value, np.full(value.channels, scale), None, trainable=False)
 
 
-def _is_plain_norm(layer) -> bool:
+def _is_plain_norm(layer: layers.Layer) -> bool:
     """Whether scale and shift of the norm are one for each channel."""
     return isinstance(layer, layers.GroupNorm) or (isinstance(layer, layers.LayerNorm) and layer.axes == 1)
 
 
-def _normalize(call: Call, value: Value, mean: np.ndarray, std: np.ndarray) -> Value:
+def _normalize(call: Call, value: Value, mean: Array | np.float64, std: Array | np.float64) -> Value:
     """(x - mean) / std with fixed figures, in one layer with such a layer before."""
     made = call.sole(value)
     if made is not None and isinstance(made.layer, layers.Normalize):
-        before_mean, before_std = np.float64(made.layer.mean), np.float64(made.layer.std)
+        before_mean, before_std = (np.asarray(figures, np.float64) for figures in (made.layer.mean, made.layer.std))
         made.change(mean=before_mean + mean * before_std, std=before_std * std)
         return value
     call.check_size(value.channels)
     return call.behind(layers.Normalize(mean, std), value)
 
 
-def _scaled(call: Call, value: Value, scale, shift, trainable: bool = True) -> Value:
+def _scaled(call: Call, value: Value, scale: Array | np.float64, shift: Array | None, trainable: bool = True) -> Value:
     """A factor and a summand for each channel, which can be learned: a depthwise convolution of single pixels."""
     weights = {"weight": scale.reshape(1, 1, 1, -1)} | ({} if shift is None else {"bias": shift})
     shape = (1,) * (3 - len(value.shape)) + value.shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class Operation:
     name: str
     inputs: list[str]
     outputs: list[str]
-    attributes: dict = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
 
     def title(self) -> str:
         return f"node {self.name or self.outputs[0]!r} ({self.operator})"
@@ -54,7 +55,7 @@ class Graph:
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of tensors, where the file says them
     computed: int = 0  # elements that were worked on so far
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.count_uses()
 
     def spend(self, elements: int) -> None:
@@ -86,7 +87,7 @@ class Graph:
                 self.readers.setdefault(name, []).append(operation)
         self.uses = Counter(name for operation in self.operations for name in operation.inputs if name)
         self.uses[self.output] += 1
-        self._leading: dict[tuple, set[str]] = {}
+        self._leading: dict[tuple[frozenset[str], frozenset[str]], set[str]] = {}
 
     def keep_needed(self) -> None:
         """Forget the operations that the output does not depend on."""

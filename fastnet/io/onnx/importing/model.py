@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import onnx
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from fastnet.network import Network
-    from fastnet.types import DType, Path, Sizes
+    from fastnet.types import Array, DType, Path, Sizes
 
 __all__ = ["load"]
 
@@ -80,13 +80,15 @@ def load(path: Path | ModelProto, *, logits: bool = False, layout: Literal["nhwc
     >>> history = other.fit(x, y, loss="softmax_cross_entropy", verbose=0)
     """
     logits = checks.flag("logits", logits)
-    layout = None if layout is None else checks.choice("layout", layout, LAYOUTS)
+    if layout is not None:
+        checks.choice("layout", layout, LAYOUTS)
     input_shape = None if input_shape is None else checks.shape("input_shape", input_shape)
     dtype = None if dtype is None else checks.dtype_name("dtype", dtype)
     if output is not None and not isinstance(output, str):
         raise TypeError(f"output must be the name of a tensor; got {checks.describe(output)}")
+    arrays: dict[str, Array] = {}
     if isinstance(path, onnx.ModelProto):
-        model, arrays, size, where = path, {}, path.ByteSize(), "the model"
+        model, size, where = path, path.ByteSize(), "the model"
     else:
         model, arrays, size = read(path)
         where = str(path)
@@ -106,7 +108,7 @@ def _stated_layout(model: ModelProto) -> str | None:
     return layouts[0] if layouts and layouts[0] in LAYOUTS else None
 
 
-def _orders(graph: Graph, layout: str | None) -> Any:
+def _orders(graph: Graph, layout: str | None) -> list[tuple[int, ...]] | None:
     rank = len(graph.shape)
     if layout is None:
         return None

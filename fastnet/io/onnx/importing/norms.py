@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnet import layers
 from fastnet.io.onnx.importing.call import Call, operator
 from fastnet.io.onnx.importing.graph import UnsupportedError
 from fastnet.io.onnx.importing.values import BATCH, Value
+
+if TYPE_CHECKING:
+    from fastnet.types import Array
 
 __all__: list[str] = []
 
@@ -71,7 +76,7 @@ def _shaped(call: Call, value: Value, i: int) -> np.ndarray:
     return value.arranged(whole) if value.parts else whole.transpose(order)
 
 
-def _norm_of_sample(call: Call) -> tuple[Value, int, dict]:
+def _norm_of_sample(call: Call) -> tuple[Value, int, dict[str, Array]]:
     """What is normalized, over how many axes, and the weights that are there."""
     value = call.value()
     call.require("stash_type", 1)

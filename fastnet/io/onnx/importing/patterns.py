@@ -7,11 +7,17 @@ numbers for constants, `Constant` for one that is kept. Sums and products may ha
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from fastnet.io.onnx.importing.graph import Graph, Operation
 
 __all__ = ["PSEUDO", "replace"]
+
+Template: TypeAlias = tuple[Any, ...]
+#: Makes an operation of what was found in a graph, and the operation whose place it takes; None where it does not fit.
+Make: TypeAlias = "Callable[[Graph, Found, Operation], Operation | None]"
 
 #: Operators that only patterns give.
 PSEUDO = ("GroupsNormalized", "Silu")
@@ -37,41 +43,41 @@ class Found:
         return Found(dict(self.tensors), list(self.operations))
 
 
-def _erf(x):
+def _erf(x: str) -> tuple[Template, ...]:
     return ("Erf", ("Div", x, math.sqrt(2))), ("Erf", ("Mul", x, math.sqrt(0.5)))
 
 
-def _gelus(part):
+def _gelus(part: Template) -> list[Template]:
     """The ways to write x (1 + part) / 2."""
     whole = ("Add", part, 1.0)
     return [("Mul", ("Mul", "x", 0.5), whole), ("Mul", ("Mul", "x", whole), 0.5), ("Mul", "x", ("Mul", whole, 0.5))]
 
 
-CUBES = [("Pow", "x", 3.0), ("Mul", "x", ("Mul", "x", "x"))]
+CUBES: list[Template] = [("Pow", "x", 3.0), ("Mul", "x", ("Mul", "x", "x"))]
 TANHS = [
     ("Tanh", ("Mul", ("Add", "x", ("Mul", cube, 0.044715)), math.sqrt(2 / math.pi))) for cube in CUBES
 ]  # fmt: skip
 SIX = ("Clip", ("Add", "x", 3.0), 0.0, 6.0)
 DIFFERENCE = ("Sub", "x", ("ReduceMean", "x"))
-SQUARES = [("Pow", DIFFERENCE, 2.0), ("Mul", DIFFERENCE, DIFFERENCE)]
+SQUARES: list[Template] = [("Pow", DIFFERENCE, 2.0), ("Mul", DIFFERENCE, DIFFERENCE)]
 
 
-def _root(square):
+def _root(square: Template) -> Template:
     return ("Sqrt", ("Add", ("ReduceMean", square), Constant("epsilon")))
 
 
-def _quotients(x, root):
+def _quotients(x: str | Template, root: Template) -> list[Template]:
     return [("Div", x, root), ("Mul", x, ("Reciprocal", root))]
 
 
-def _plain(operator, **attributes):
-    def make(graph, found, root):
+def _plain(operator: str, **attributes: Any) -> Make:
+    def make(graph: Graph, found: Found, root: Operation) -> Operation:
         return Operation(operator, root.name, [found.tensors["x"]], root.outputs, dict(attributes))
 
     return make
 
 
-def _hard_swish(graph, found, root):
+def _hard_swish(graph: Graph, found: Found, root: Operation) -> Operation | None:
     gate = next(operation for operation in found.operations if operation.operator == "HardSigmoid")
     alpha, beta = gate.attributes.get("alpha", 0.2), gate.attributes.get("beta", 0.5)
     if abs(alpha - 1 / 6) > 1e-6 or beta != 0.5:
@@ -79,20 +85,20 @@ def _hard_swish(graph, found, root):
     return _plain("HardSwish")(graph, found, root)
 
 
-def _log_softmax(graph, found, root):
+def _log_softmax(graph: Graph, found: Found, root: Operation) -> Operation:
     inner = next(operation for operation in found.operations if operation.operator == "Softmax")
     return Operation("LogSoftmax", root.name, [found.tensors["x"]], root.outputs, dict(inner.attributes))
 
 
-def _softplus(graph, found, root):
+def _softplus(graph: Graph, found: Found, root: Operation) -> Operation | None:
     """Softplus that leaves out what does not count in float32, from a threshold on."""
     if float(graph.constants[found.tensors["threshold"]].reshape(-1).min()) < 15:
         return None
     return _plain("Softplus")(graph, found, root)
 
 
-def _norm(operator):
-    def make(graph, found, root):
+def _norm(operator: str) -> Make:
+    def make(graph: Graph, found: Found, root: Operation) -> Operation | None:
         means = [operation for operation in found.operations if operation.operator == "ReduceMean"]
         axes = [_axes(graph, mean) for mean in means]
         epsilon = float(graph.constants[found.tensors["epsilon"]].reshape(()))
@@ -115,7 +121,7 @@ def _axes(graph: Graph, mean: Operation) -> list[int] | None:
     return axes if axes == list(range(axes[0], axes[0] + len(axes))) else None
 
 
-def _groups(graph, found, root):
+def _groups(graph: Graph, found: Found, root: Operation) -> Operation | None:
     scale, bias = (graph.constants[found.tensors[name]] for name in ("ones", "zeros"))
     if (scale != 1).any() or bias.any() or {found.tensors["ones"], found.tensors["zeros"]} & graph.assumed:
         return None
@@ -125,7 +131,7 @@ def _groups(graph, found, root):
 
 
 #: Templates, and what makes the operation that stands for them (or None, where it does not fit after all).
-PATTERNS = [
+PATTERNS: list[tuple[Template, Make]] = [
     *[(t, _plain("Gelu")) for erf in _erf("x") for t in _gelus(erf)],
     *[(t, _plain("Gelu", approximate="tanh")) for tanh in TANHS for t in _gelus(tanh)],
     (("Mul", "x", ("Sigmoid", "x")), _plain("Silu")),
@@ -153,7 +159,7 @@ PATTERNS = [
 
 def replace(graph: Graph) -> None:
     """Replace what the templates match by the operations that they stand for; what others read of it stays, too."""
-    by_operator: dict[str, list] = {}
+    by_operator: dict[str, list[tuple[Template, Make]]] = {}
     for template, make in PATTERNS:
         by_operator.setdefault(template[0], []).append((template, make))
     origin = {name: operation for operation in graph.operations for name in operation.outputs[:1]}
@@ -172,7 +178,8 @@ def replace(graph: Graph) -> None:
         graph.keep_needed()
 
 
-def _match(graph: Graph, origin, name: str, template, found: Found) -> Found | None:
+def _match(graph: Graph, origin: dict[str, Operation], name: str, template: str | float | Constant | Template,
+           found: Found) -> Found | None:  # fmt: skip
     if isinstance(template, str):
         if found.tensors.setdefault(template, name) != name:
             return None
@@ -194,12 +201,13 @@ def _match(graph: Graph, origin, name: str, template, found: Found) -> Found | N
         return None
     orders = [inputs, inputs[::-1]] if template[0] in COMMUTATIVE else [inputs]
     for order in orders:
-        attempt: Found | None = found.copy()
+        attempt = found.copy()
         attempt.operations.append(operation)
         for part, tensor in zip(wanted, order, strict=False):
-            attempt = _match(graph, origin, tensor, part, attempt)
-            if attempt is None:
+            matched = _match(graph, origin, tensor, part, attempt)
+            if matched is None:
                 break
-        if attempt is not None:
+            attempt = matched
+        else:
             return attempt
     return None

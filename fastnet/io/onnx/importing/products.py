@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet import layers
 from fastnet.io.onnx.importing.call import Call, operator
 from fastnet.io.onnx.importing.graph import UnsupportedError
 from fastnet.io.onnx.importing.values import Value, channels_first
+
+if TYPE_CHECKING:
+    from fastnet.types import Padding, Shape
 
 __all__ = ["padding"]
 
@@ -50,7 +56,9 @@ def _rows(value: Value, weight: np.ndarray) -> np.ndarray:
     return value.arranged(weight)
 
 
-def padding(call: Call, sizes, kernel, strides, dilations):
+def padding(
+    call: Call, sizes: Shape, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> Padding:
     """What fastnet calls the padding of a window."""
     count = len(sizes)
     call.require("auto_pad", "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
@@ -105,10 +113,15 @@ def conv(call: Call) -> Value:
     weights = {"weight": _channels_last(weight)}
     if call.has(2):
         weights["bias"] = call.constant(2)
-    shared = {"stride": tuple(strides), "padding": pads, "dilation": tuple(dilations), "use_bias": call.has(2)}
+    shared: dict[str, Any] = {
+        "stride": tuple(strides),
+        "padding": pads,
+        "dilation": tuple(dilations),
+        "use_bias": call.has(2),
+    }
     filters = weight.shape[0]
     if count == 2 and groups == value.channels > 1 and filters % groups == 0 and weight.shape[1] == 1:
-        layer = layers.DepthwiseConv2D(tuple(kernel), multiplier=filters // groups, **shared)
+        layer: layers.Conv2D = layers.DepthwiseConv2D(tuple(kernel), multiplier=filters // groups, **shared)
     else:
         layer = (layers.Conv1D, layers.Conv2D)[count - 1](filters, tuple(kernel), groups=groups, **shared)
     made = call.add(layer, value, weights)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import onnx
@@ -14,6 +16,11 @@ from onnx import TensorProto, helper, numpy_helper
 from fastnet import checks, files
 from fastnet.io.onnx.importing.graph import Graph, Operation, UnsupportedError
 
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
+
+    from fastnet.types import Array, Path, Shape
+
 __all__ = ["OLDEST_OPSET", "graph_of", "read"]
 
 OLDEST_OPSET = 6  # Reshape has its shape as an input
@@ -22,7 +29,7 @@ FLOATS = {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64", TensorPro
 DOMAINS = ("", "ai.onnx")
 
 
-def read(path) -> tuple[onnx.ModelProto, dict[str, np.ndarray], int]:
+def read(path: Path) -> tuple[ModelProto, dict[str, Array], int]:
     """The model of a file, the arrays that lie in files beside it, by name, and the bytes of all these files."""
     path = files.existing_file(path)
     model = onnx.ModelProto()
@@ -42,7 +49,7 @@ def read(path) -> tuple[onnx.ModelProto, dict[str, np.ndarray], int]:
     return model, arrays, len(content) + size
 
 
-def _external(tensors, directory: str) -> tuple[dict[str, np.ndarray], int]:
+def _external(tensors: Iterable[TensorProto], directory: str) -> tuple[dict[str, Array], int]:
     """The arrays of tensors whose bytes lie in files of the directory."""
     sizes: dict[str, int] = {}
     arrays, total = {}, 0
@@ -81,7 +88,7 @@ def _natural(text: str, name: str) -> int:
     return int(text)
 
 
-def _dtype(tensor) -> np.dtype:
+def _dtype(tensor: TensorProto) -> np.dtype:
     if any(size < 0 for size in tensor.dims):
         raise ValueError(f"tensor {tensor.name!r} has the shape {tuple(tensor.dims)}")
     try:
@@ -90,7 +97,8 @@ def _dtype(tensor) -> np.dtype:
         raise ValueError(f"tensor {tensor.name!r} has the unknown type {tensor.data_type}") from None
 
 
-def graph_of(model, arrays=None, *, size: int = 0, output=None, inputs=None, assumed=()) -> Graph:
+def graph_of(model: ModelProto, arrays: dict[str, Array] | None = None, *, size: int = 0, output: str | None = None,
+             inputs: str | None = None, assumed: Iterable[str] = ()) -> Graph:  # fmt: skip
     """The graph of a model.
 
     Parameters
@@ -107,11 +115,11 @@ def graph_of(model, arrays=None, *, size: int = 0, output=None, inputs=None, ass
     assumed : names
         Those among `arrays` of which only the shape is known.
     """
-    graph = model.graph
+    graph, arrays = model.graph, arrays or {}
     if graph.sparse_initializer:
         raise UnsupportedError("the graph has sparse initializers, which are not supported")
-    constants = {t.name: arrays[t.name] if t.name in (arrays or {}) else _array(t) for t in graph.initializer}
-    constants |= {name: array for name, array in (arrays or {}).items() if name not in constants}
+    constants = {t.name: arrays[t.name] if t.name in arrays else _array(t) for t in graph.initializer}
+    constants |= {name: array for name, array in arrays.items() if name not in constants}
     data = [value for value in graph.input if value.name not in constants and inputs in (None, value.name)]
     if len(data) != 1:
         names = ", ".join(value.name for value in data) or "none"
@@ -133,14 +141,14 @@ def graph_of(model, arrays=None, *, size: int = 0, output=None, inputs=None, ass
         FLOATS[kind],
         frozenset(assumed),
         max(size, 1 << 16),
-        {name: shape for name, shape in known.items() if None not in shape},
+        {name: cast("Shape", shape) for name, shape in known.items() if None not in shape},
     )
     found.keep_needed()
     _check_order(found)
     return found
 
 
-def _opset(model) -> int:
+def _opset(model: ModelProto) -> int:
     versions = [entry.version for entry in model.opset_import if entry.domain in DOMAINS]
     opset = versions[0] if versions else 1
     if opset < OLDEST_OPSET:
@@ -150,7 +158,7 @@ def _opset(model) -> int:
     return opset
 
 
-def _shape(value) -> tuple[int | None, ...]:
+def _shape(value: ValueInfoProto) -> tuple[int | None, ...]:
     dims = value.type.tensor_type.shape.dim
     return tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None for dim in dims)
 
@@ -159,7 +167,7 @@ def _type_name(kind: int) -> str:
     return TensorProto.DataType.Name(kind).lower() if kind in TensorProto.DataType.values() else str(kind)
 
 
-def _array(tensor) -> np.ndarray:
+def _array(tensor: TensorProto) -> Array:
     if tensor.data_location == TensorProto.EXTERNAL:
         raise UnsupportedError(f"tensor {tensor.name!r} lies in another file; load the model from its file")
     _dtype(tensor)
@@ -170,9 +178,9 @@ def _array(tensor) -> np.ndarray:
     return array.astype(np.float32) if array.dtype.name in ("float16", "bfloat16") else array
 
 
-def _operation(node) -> Operation:
+def _operation(node: NodeProto) -> Operation:
     operator = node.op_type if node.domain in DOMAINS else f"{node.domain}.{node.op_type}"
-    attributes = {}
+    attributes: dict[str, Any] = {}
     for attribute in node.attribute:
         try:
             value = helper.get_attribute_value(attribute)
@@ -184,7 +192,7 @@ def _operation(node) -> Operation:
     return Operation(operator, node.name, list(node.input), list(node.output), attributes)
 
 
-def _output(graph, operations, wanted) -> str:
+def _output(graph: GraphProto, operations: list[Operation], wanted: str | None) -> str:
     names = [value.name for value in graph.output]
     tensors = {name for operation in operations for name in operation.outputs if name}
     if wanted is not None:

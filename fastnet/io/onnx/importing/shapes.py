@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from fastnet import layers
 from fastnet.io.onnx.importing.call import Call, operator
 from fastnet.io.onnx.importing.graph import UnsupportedError
 from fastnet.io.onnx.importing.values import BATCH, Part, Value, channels_first, identity, row, same_memory
 from fastnet.io.onnx.importing.windows import whole_image
+
+if TYPE_CHECKING:
+    from fastnet.types import Shape
 
 __all__ = ["CHANNELS_FIRST", "TRANSPARENT"]
 
@@ -86,9 +91,9 @@ def _target(call: Call, value: Value) -> tuple[int, ...]:
 @operator("Squeeze")
 def squeeze(call: Call) -> Value:
     value = call.value()
-    axes = _assumed_axes(call) or call.axes(value.rank, 13)
-    if axes == "assumed":
+    if _assumed_axes(call):
         return reshaped(call, value, call.graph.shapes[call.operation.outputs[0]][1:])
+    axes = call.axes(value.rank, 13)
     if not axes:
         if call.graph.shape[0] == 1:
             raise UnsupportedError("without axes it takes a batch of 1 away")
@@ -101,8 +106,7 @@ def squeeze(call: Call) -> Value:
 @operator("Unsqueeze")
 def unsqueeze(call: Call) -> Value:
     value = call.value()
-    axes = _assumed_axes(call)
-    if axes == "assumed":
+    if _assumed_axes(call):
         return reshaped(call, value, call.graph.shapes[call.operation.outputs[0]][1:])
     given = call.integers("axes") if call.opset < 13 else call.numbers(1)
     rank = value.rank + len(given or [])
@@ -115,13 +119,12 @@ def unsqueeze(call: Call) -> Value:
     return reshaped(call, value, tuple(1 if i in axes else next(sizes) for i in range(rank))[1:])
 
 
-def _assumed_axes(call: Call) -> str | None:
-    """ "assumed" where the axes are an input that is not known, but the shapes on both sides are."""
+def _assumed_axes(call: Call) -> bool:
+    """Whether the axes are an input that is not known, but the shapes on both sides are."""
     if call.has(1) and call.operation.input(1) in call.graph.assumed:
-        before, after = call.graph.shape, call.graph.shapes.get(call.operation.outputs[0])
-        if after and before[0] == after[0] and call.operation.input(0) == call.graph.input:
-            return "assumed"
-    return None
+        before, after = call.graph.shape, call.graph.shapes.get(call.operation.outputs[0], ())
+        return before[:1] == after[:1] and call.operation.input(0) == call.graph.input
+    return False
 
 
 def reshaped(call: Call, value: Value, sizes: tuple[int, ...]) -> Value:
@@ -147,7 +150,7 @@ def reshaped(call: Call, value: Value, sizes: tuple[int, ...]) -> Value:
     )
 
 
-def _orders(call: Call, sizes):
+def _orders(call: Call, sizes: Shape) -> Iterator[tuple[int, ...]]:
     """Orders that the axes of a tensor of new sizes may have, the likeliest first."""
     rank = len(sizes) + 1
     if call.leads_to(call.operation.outputs[0], CHANNELS_FIRST, TRANSPARENT):
@@ -160,7 +163,7 @@ def _orders(call: Call, sizes):
     yield channels_first(rank)
 
 
-def _moved(call: Call, value: Value, sizes, order) -> Value:
+def _moved(call: Call, value: Value, sizes: Shape, order: tuple[int, ...]) -> Value:
     """A Reshape to the array that has a tensor of these sizes in this order."""
     shape = tuple(sizes[order.index(axis) - 1] for axis in range(1, len(order)))
     if shape == value.shape:
@@ -179,7 +182,7 @@ def _flattened(call: Call, value: Value) -> Value:
     return row(made.name, [Part(value.shape, value.order)])
 
 
-def _unflattened(call: Call, value: Value, sizes) -> Value:
+def _unflattened(call: Call, value: Value, sizes: Shape) -> Value:
     """Features as images with the channels first: those that were flattened so, or a layer's, whose weights are put in order."""
     parts = value.part()
     if len(parts) == 1 and parts[0].sizes == sizes:

@@ -7,9 +7,14 @@ order; where images were flattened with their channels first, a row's features a
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from fastnet.types import Shape
 
 __all__ = ["BATCH", "Part", "Value", "channels_first", "identity", "row", "same_memory"]
 
@@ -88,37 +93,38 @@ class Value:
 
     def places(self) -> np.ndarray:
         """For each feature of the tensor its place in the array."""
-        starts = np.cumsum([0, *(math.prod(part.shape) for part in self.parts)])
-        return np.concatenate([part.places() + start for part, start in zip(self.parts, starts, strict=False)])
+        parts = self.part()
+        starts = np.cumsum([0, *(math.prod(part.shape) for part in parts)])
+        return np.concatenate([part.places() + start for part, start in zip(parts, starts, strict=False)])
 
     def part(self) -> tuple[Part, ...]:
         """The parts of a row, one where they are in order."""
         return self.parts or (Part(self.shape, (0, 1)),)
 
-    def of(self, node: str, shape=None) -> Value:
+    def of(self, node: str, shape: Shape | None = None) -> Value:
         """The same tensor behind another node, which treats all elements, or all channels, alike."""
         return Value(node, self.shape if shape is None else tuple(shape), self.order, self.parts)
 
 
-def row(node: str, parts) -> Value:
+def row(node: str, parts: Sequence[Part]) -> Value:
     """A row of features made of parts."""
     shape = (sum(math.prod(part.shape) for part in parts),)
     plain = all(_moves(part.shape, part.order) == sorted(_moves(part.shape, part.order)) for part in parts)
     return Value(node, shape, (0, 1), None if plain else tuple(parts))
 
 
-def _moves(shape, order) -> list[int]:
+def _moves(shape: Shape, order: tuple[int, ...]) -> list[int]:
     """The order of the axes that have more than one element."""
     return [axis for axis in order[1:] if shape[axis - 1] != 1]
 
 
-def same_memory(value: Value, sizes, order) -> bool:
+def same_memory(value: Value, sizes: Shape, order: tuple[int, ...]) -> bool:
     """Whether a tensor of other sizes, the batch not among them, that differ in axes of size 1 alone, lies in an array in `order`.
 
     That is: whether the array's elements come in the order in which those of the value's array do.
     """
 
-    def memory(tensor_sizes, tensor_order):
+    def memory(tensor_sizes: Shape, tensor_order: tuple[int, ...]) -> list[int]:
         """The tensor's axes of more than one element, in the order in which they lie in memory."""
         axes = sorted(range(1, len(tensor_order)), key=lambda i: tensor_order[i])
         long = [i for i in range(1, len(tensor_order)) if tensor_sizes[i - 1] != 1]

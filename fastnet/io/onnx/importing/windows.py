@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from fastnet import layers
 from fastnet.io.onnx.importing.call import Call, operator
 from fastnet.io.onnx.importing.graph import UnsupportedError
 from fastnet.io.onnx.importing.products import padding
 from fastnet.io.onnx.importing.values import Value
+
+if TYPE_CHECKING:
+    from fastnet.types import Shape
 
 __all__: list[str] = []
 
@@ -23,7 +28,8 @@ def pool(call: Call) -> Value:
         raise UnsupportedError(f"kernel_shape {kernel} and strides {strides} don't fit an input of {value.rank} axes")
     if set(call.integers("dilations") or [1]) != {1}:
         raise UnsupportedError("dilations of pools are not supported")
-    arguments = {
+    kind: Any
+    arguments: dict[str, Any] = {
         "stride": tuple(strides),
         "padding": padding(call, value.shape[:-1], kernel, strides, [1] * count),
         "ceil_mode": call.flag("ceil_mode"),
@@ -53,7 +59,7 @@ def whole_image(call: Call, value: Value, greatest: bool) -> Value:
     return Value(made.name, made.shape, value.order)
 
 
-def as_image(call: Call, value: Value, layer, sizes) -> Value:
+def as_image(call: Call, value: Value, layer: layers.Layer, sizes: Shape) -> Value:
     """A layer for images on a value: on a sequence as an image of height 1."""
     if value.rank == 4:
         made = call.add(layer, value)
@@ -64,7 +70,7 @@ def as_image(call: Call, value: Value, layer, sizes) -> Value:
     return Value(made.name, made.shape, value.order)
 
 
-def _pixel_pairs(value: Value, by_axis: dict[int, tuple[int, int]], what: str):
+def _pixel_pairs(value: Value, by_axis: dict[int, tuple[int, int]], what: str) -> tuple[tuple[int, int], ...]:
     """Pairs for height and width of fastnet's array, from those of the tensor's axes."""
     pairs = {value.order[axis]: pair for axis, pair in by_axis.items() if any(pair)}
     if value.rank not in (3, 4) or not set(pairs) <= set(range(1, value.rank - 1)):
@@ -82,7 +88,9 @@ def pad(call: Call) -> Value:
         pads, fill = call.integers("pads") or [], call.attribute("value", 0.0)
     else:
         pads, fill = call.numbers(1), call.number(2) if call.has(2) else 0.0
-    axes = call.axes(value.rank, 18, 3) if call.opset >= 18 and call.has(3) else list(range(value.rank))
+    axes = call.axes(value.rank, 18, 3) if call.opset >= 18 and call.has(3) else None
+    if axes is None:
+        axes = list(range(value.rank))
     if len(pads) != 2 * len(axes):
         raise UnsupportedError(f"{len(pads)} pads for {len(axes)} axes")
     by_axis = dict(zip(axes, zip(pads[: len(axes)], pads[len(axes) :], strict=True), strict=True))
@@ -100,7 +108,7 @@ def pad(call: Call) -> Value:
     return as_image(call, value, layer, (*sizes, value.channels))
 
 
-def _cropped(call: Call, value: Value, pairs) -> Value:
+def _cropped(call: Call, value: Value, pairs: tuple[tuple[int, int], ...]) -> Value:
     sizes = tuple(size - sum(pair) for size, pair in zip(value.shape[:-1], pairs[4 - value.rank :], strict=True))
     return as_image(call, value, layers.Crop2D(pairs), (*sizes, value.channels))
 
@@ -179,13 +187,13 @@ def _factors(call: Call, value: Value, old: bool) -> list[int]:
     return [int(scale) for scale in scales]
 
 
-ROUNDINGS = {
+ROUNDINGS: dict[str, Callable[[float], int]] = {
     "floor": math.floor,
     "ceil": math.ceil,
     "round_prefer_floor": lambda x: math.ceil(x - 0.5),
     "round_prefer_ceil": lambda x: math.floor(x + 0.5),
 }
-PLACINGS = {
+PLACINGS: dict[str, Callable[[float, int], float]] = {
     "asymmetric": lambda x, factor: x / factor,
     "half_pixel": lambda x, factor: (x + 0.5) / factor - 0.5,
     "half_pixel_symmetric": lambda x, factor: (x + 0.5) / factor - 0.5,
