@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet import losses
+
+if TYPE_CHECKING:
+    from fastnet.labels import Targets
+    from fastnet.losses import Loss
+    from fastnet.types import Array, ArrayLike, Shape
 
 __all__ = ["avoidable_share", "best_constant", "constant_loss", "perfect_loss"]
 
@@ -20,13 +28,13 @@ def avoidable_share(value: float, constant: float, perfect: float) -> float:
     return (value - perfect) / (constant - perfect)
 
 
-def constant_loss(loss, targets, output_shape, weights=None) -> float:
+def constant_loss(loss: Loss, targets: Targets, output_shape: Shape, weights: Array | None = None) -> float:
     """The loss of the best constant prediction, of samples that are weighed."""
     constant = best_constant(loss, targets, output_shape, weights)
     return loss.value(_repeated(constant, targets, output_shape), targets.array, sample_weight=weights)
 
 
-def best_constant(loss, targets, output_shape, weights=None) -> np.ndarray:
+def best_constant(loss: Loss, targets: Targets, output_shape: Shape, weights: Array | None = None) -> Array:
     """The outputs that have the least loss where one must do for all samples.
 
     Parameters
@@ -44,7 +52,7 @@ def best_constant(loss, targets, output_shape, weights=None) -> np.ndarray:
     shares = np.ones(len(targets.array)) if weights is None else np.asarray(weights, np.float64)
     shares = shares / shares.sum()
     known = _CONSTANTS.get(type(loss))
-    if known is not None and targets.is_labels:
+    if known is not None and targets.classes is not None:
         return known(
             loss, np.eye(targets.classes), np.bincount(targets.array.astype(np.int64), shares, targets.classes)
         )
@@ -58,14 +66,14 @@ def best_constant(loss, targets, output_shape, weights=None) -> np.ndarray:
     return _descend(loss, targets, output_shape, weights, start)
 
 
-def perfect_loss(loss, targets, output_shape, weights=None) -> float:
+def perfect_loss(loss: Loss, targets: Targets, output_shape: Shape, weights: Array | None = None) -> float:
     """The loss of predictions that say what the targets are, which label smoothing and probabilities keep above 0."""
     known = type(loss) in _CONSTANTS
     if targets.is_labels and not known:
         return 0.0  # what such a loss takes for perfect outputs isn't known
     y = (
         np.eye(targets.classes)[targets.array.astype(np.int64)]
-        if targets.is_labels
+        if targets.classes is not None
         else targets.array.astype(np.float64)
     )
     outputs = np.ascontiguousarray(_outputs_for(loss, y).reshape(len(y), *output_shape))
@@ -73,7 +81,7 @@ def perfect_loss(loss, targets, output_shape, weights=None) -> float:
     return value if known else min(value, 0.0)
 
 
-def _outputs_for(loss, expected: np.ndarray) -> np.ndarray:
+def _outputs_for(loss: Loss, expected: Array) -> Array:
     """The outputs that mean these expected targets: logits, logarithms of rates, or the values."""
     if isinstance(loss, (losses.SoftmaxCrossEntropy, losses.SigmoidCrossEntropy)):
         # The targets that smoothing makes of them are what the logits should say.
@@ -89,18 +97,18 @@ def _outputs_for(loss, expected: np.ndarray) -> np.ndarray:
 # From values (n, ...) and their shares (n,), which sum to 1
 
 
-def _mean(loss, y, shares):
+def _mean(loss: Loss, y: Array, shares: Array) -> Array:
     return _outputs_for(loss, np.tensordot(shares, y, axes=1))
 
 
-def _median(loss, y, shares):
+def _median(loss: Loss, y: Array, shares: Array) -> Array:
     order = np.argsort(y, axis=0)
     below = np.cumsum(shares[order], axis=0)
     middle = (below < 0.5 - 1e-12).sum(axis=0)[None]
     return np.take_along_axis(np.take_along_axis(y, order, 0), middle, 0)[0]
 
 
-def _huber(loss, y, shares):
+def _huber(loss: losses.Huber, y: Array, shares: Array) -> Array:
     """Where the sum of the derivatives, clipped errors, changes its sign."""
     low, high = y.min(axis=0), y.max(axis=0)
     for _ in range(BISECTIONS):
@@ -110,7 +118,7 @@ def _huber(loss, y, shares):
     return (low + high) / 2
 
 
-_CONSTANTS = {
+_CONSTANTS: dict[type[Loss], Callable[[Any, Array, Array], Array]] = {
     losses.SoftmaxCrossEntropy: _mean,
     losses.SigmoidCrossEntropy: _mean,
     losses.MeanSquaredError: _mean,
@@ -120,10 +128,10 @@ _CONSTANTS = {
 }
 
 
-def _descend(loss, targets, output_shape, weights, start) -> np.ndarray:
+def _descend(loss: Loss, targets: Targets, output_shape: Shape, weights: Array | None, start: Array) -> Array:
     """Gradient descent with steps that grow while they lead down and shrink where they don't."""
 
-    def look(constant):
+    def look(constant: Array) -> tuple[float, Array]:
         value, dy = loss.gradient(_repeated(constant, targets, output_shape), targets.array, sample_weight=weights)
         return value, dy.sum(axis=0)
 
@@ -142,6 +150,6 @@ def _descend(loss, targets, output_shape, weights, start) -> np.ndarray:
     return best
 
 
-def _repeated(constant, targets, output_shape) -> np.ndarray:
+def _repeated(constant: ArrayLike, targets: Targets, output_shape: Shape) -> Array:
     """One prediction for all samples."""
     return np.ascontiguousarray(np.broadcast_to(constant, (len(targets.array), *output_shape)), np.float64)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,8 +16,10 @@ from fastnet.health.preflight_report import Check, Preflight
 from fastnet.kernels import random
 
 if TYPE_CHECKING:
+    from fastnet.losses import Loss
     from fastnet.network import Network
-    from fastnet.types import ArrayLike, LossLike, OptimizerLike
+    from fastnet.optimizers import Optimizer
+    from fastnet.types import Array, ArrayLike, LossLike, OptimizerLike
 
 __all__ = ["Check", "Preflight", "preflight"]
 
@@ -100,15 +103,15 @@ def preflight(net: Network, x: ArrayLike, y: ArrayLike, *, loss: LossLike | None
     optimizer.check_groups(net.parameters())
     batch_size = checks.whole_number("batch_size", batch_size, least=1)
     seconds = checks.real_number("seconds", seconds, above=0)
-    images = isinstance(x, Images)
-    inputs = labels.check_inputs("x", x.array if images else x, net.input_shape)
+    inputs = labels.check_inputs("x", x.array if isinstance(x, Images) else x, net.input_shape)
     labels.check_length("y", labels.real_array("y", y), "x", len(inputs))
-    made = list(_checks(net, x if images else inputs, inputs, y, loss, optimizer, batch_size, seconds))
+    samples = x if isinstance(x, Images) else inputs
+    made = list(_checks(net, samples, inputs, y, loss, optimizer, batch_size, seconds))
     return Preflight(made, time.perf_counter() - begun)
 
 
-def _checks(net: Network, x: Any, inputs: Any, y: Any, loss: Any, optimizer: Any, batch_size: int,
-            seconds: float) -> Any:  # fmt: skip
+def _checks(net: Network, x: Images | Array, inputs: Array, y: ArrayLike, loss: Loss, optimizer: Optimizer,
+            batch_size: int, seconds: float) -> Iterator[Check]:  # fmt: skip
     """The checks one by one. Each rests on those before it: data that is not finite is looked at no further."""
     finite = preflight_data.check_finite(inputs, labels.real_array("y", y))
     yield finite
@@ -122,11 +125,11 @@ def _checks(net: Network, x: Any, inputs: Any, y: Any, loss: Any, optimizer: Any
     rows = preflight_data.some_rows(order, size, preflight_data.STATISTICS)
     yield preflight_data.check_inputs(net, x[rows])
     rows = preflight_data.some_rows(order, size, preflight_data.COMPARED)
-    fits = targets is not None and not form.findings
-    some = labels.Targets(targets.array[rows], targets.classes, targets.shape) if fits else None
-    yield preflight_data.check_repeats(x[rows], some)
-    if not fits:
+    if targets is None or form.findings:
+        yield preflight_data.check_repeats(x[rows], None)
         return
+    some = labels.Targets(targets.array[rows], targets.classes, targets.shape)
+    yield preflight_data.check_repeats(x[rows], some)
     yield preflight_data.check_classes(loss, targets) or preflight_data.check_targets(loss, targets)
     yield preflight_loss.check_range(net, loss, targets)
     if n < 2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +13,14 @@ from fastnet.health.baseline import avoidable_share, constant_loss, perfect_loss
 from fastnet.health.flat_ends import activation_of
 from fastnet.health.scale import Scale, first_scalings
 from fastnet.labels import Targets
+
+if TYPE_CHECKING:
+    from fastnet.graph import Graph
+    from fastnet.health.table import HealthTable
+    from fastnet.losses import Loss
+    from fastnet.parameters import Parameter
+    from fastnet.training.trainer import Trainer
+    from fastnet.types import Array, ArrayLike, Shape
 
 __all__ = ["NOTHING_LEARNED", "Beginning", "Evidence", "Hidden", "median"]
 
@@ -21,7 +30,7 @@ NOTHING_LEARNED = 0.95  # level of the loss: batches make it waver by some hundr
 SAME = 1e-5  # relative difference of units that rounding explains
 
 
-def median(values, axis=None):
+def median(values: ArrayLike, axis: int | None = None) -> Any:
     """The median of what is a number; not a number where nothing is. (np.nanmedian takes milliseconds for small arrays.)"""
     values = np.sort(values, axis=axis)  # NaN comes last
     axis = 0 if axis is None else axis
@@ -49,7 +58,7 @@ class Hidden:
     """
 
     name: str
-    weight: object
+    weight: Parameter
     activation: str | None
     normed: bool
     last: bool
@@ -80,14 +89,15 @@ class Beginning:
     fresh: bool
     gains: dict[str, float] = field(default_factory=dict)
     inputs: Scale | None = None
-    classes: np.ndarray | None = None
+    classes: Array | None = None
     base_loss: float | None = None
     perfect_loss: float = 0.0
-    symmetric: set = field(default_factory=set)
+    symmetric: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, trainer) -> Beginning:
-        graph, feed = trainer.net.graph, trainer.feed
+    def of(cls, trainer: Trainer) -> Beginning:
+        graph = trainer.net.graph
+        feed: Any = trainer.feed
         begun = cls(fresh=trainer.net.executor.control.forward == 0 and trainer.step == 0)
         for hidden in weight_layers(graph):
             w = hidden.weight.value
@@ -113,27 +123,27 @@ class Beginning:
         return begun
 
 
-def _ends(loss, feed, output_shape, step: int) -> tuple[float | None, float]:
+def _ends(loss: Loss, feed: Any, output_shape: Shape, step: int) -> tuple[float | None, float]:
     """The losses of the best constant prediction, None where a loss of one's own doesn't say, and of a perfect one."""
     targets = Targets(feed.targets.array[::step], feed.targets.classes, feed.targets.shape)
     weights = None if feed.weights is None else feed.weights[::step]
     if weights is not None and not weights.any():
         return None, 0.0
     try:
-        return tuple(find(loss, targets, output_shape, weights) for find in (constant_loss, perfect_loss))
+        return constant_loss(loss, targets, output_shape, weights), perfect_loss(loss, targets, output_shape, weights)
     except (TypeError, ValueError):
         return None, 0.0
 
 
-def weight_layers(graph) -> list[Hidden]:
+def weight_layers(graph: Graph) -> list[Hidden]:
     """The layers with trainable weights, in the order of the network."""
-    found = []
+    found: list[Hidden] = []
     for node in graph.nodes:
         weight = next((p for p in node.layer.parameters() if p.local_name == "weight" and len(p.shape) > 1), None)
         if weight is None or not weight.trainable or any(hidden.weight is weight for hidden in found):
             continue
         readers = graph.readers(node.name)
-        activation = activation_of(node.layer)
+        activation: str | None = activation_of(node.layer)
         if activation == "linear":
             activation = node.layer.activation_behind
         normed = len(readers) == 1 and readers[0].layer.is_norm and activation_of(node.layer) == "linear"
@@ -150,7 +160,7 @@ class Evidence:
     loss : Loss
     """
 
-    def __init__(self, trainer, table, beginning: Beginning, symmetric: dict):
+    def __init__(self, trainer: Trainer, table: HealthTable, beginning: Beginning, symmetric: dict[str, float]) -> None:
         self.graph = trainer.net.graph
         self.penalty = trainer.net.penalty(trainer.history.settings.get("batch_size", 1))
         self.loss = trainer.loss
@@ -226,7 +236,7 @@ class Evidence:
         return bool(first_scalings(self.graph))
 
 
-def symmetric_layers(graph) -> dict[str, float]:
+def symmetric_layers(graph: Graph) -> dict[str, float]:
     """Hidden layers whose units all have the same weights, with the greatest difference relative to the weights."""
     found = {}
     for hidden in weight_layers(graph):

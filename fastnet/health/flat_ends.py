@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from fastnet.layers import Layer
 
 __all__ = ["FLAT_SLOPE", "Ends", "activation_of", "ends_of"]
 
@@ -25,12 +28,12 @@ class Ends(NamedTuple):
         return math.isfinite(self.low) or math.isfinite(self.high)
 
 
-def activation_of(layer) -> str:
+def activation_of(layer: Layer) -> str:
     """The name of a layer's activation; "linear" if it has none."""
     return getattr(getattr(layer, "activation", None), "name", "linear")
 
 
-def ends_of(activation) -> Ends | None:
+def ends_of(activation: Any) -> Ends | None:
     """Those of an activation that has some.
 
     Slopes by outputs y: of sigmoid y (1 - y), of tanh 1 - y^2, of elu and selu below zero y - floor.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastnet.health.probe import BINS, HEAD
+
+if TYPE_CHECKING:
+    from fastnet.health.probe import Item, StatisticsProbe
+    from fastnet.types import Array, Figures
 
 __all__ = ["FIGURES", "Look", "Stretch"]
 
@@ -35,7 +39,7 @@ class Stretch:
         The number of its first look in the table.
     """
 
-    def __init__(self, probe, first: int):
+    def __init__(self, probe: StatisticsProbe, first: int) -> None:
         self.probe = probe
         self.first = first
         self.row_of = {(item.name, item.kind): item.row for item in probe.items}
@@ -46,13 +50,13 @@ class Stretch:
         self._saturated: list[np.ndarray] = []
         self.updated: list[bool] = []
         self.agreements: dict[int, np.ndarray] = {}  # by the look's number in the stretch, as the ranks are
-        self.ranks: dict[int, dict] = {}
+        self.ranks: dict[int, Figures] = {}
         self._figures: dict[str, np.ndarray] | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.looks)
 
-    def arrays(self) -> dict[str, list]:
+    def arrays(self) -> dict[str, list[Array]]:
         """The lists that have an array of one shape for each look."""
         return {
             "heads": self._heads,
@@ -76,11 +80,11 @@ class Stretch:
         self.agreements[len(self) - 1] = results.copy()
         self._figures = None
 
-    def add_ranks(self, ranks: dict[str, float]) -> None:
+    def add_ranks(self, ranks: Figures) -> None:
         self.ranks[len(self) - 1] = ranks
         self._figures = None
 
-    def newest(self) -> list[tuple[str, str, dict, np.ndarray]]:
+    def newest(self) -> list[tuple[str, str, dict[str, Any], np.ndarray]]:
         """Of each array in the last look: name, kind, what `HEAD` names, and the counts of its histogram."""
         found = []
         for item in self.probe.items:
@@ -102,12 +106,13 @@ class Stretch:
         """Of all arrays at all looks: (looks, items, 64)."""
         return np.array(self._histograms)
 
-    def active(self, item) -> np.ndarray:
+    def active(self, item: Item) -> Array:
         """The share of rows in which each unit of an item is on, (looks, units)."""
         return np.array([active[item.units] for active in self._active]) / self._rows(item)[:, None]
 
-    def _rows(self, item) -> np.ndarray:
+    def _rows(self, item: Item) -> Array:
         """Rows of an item's output that were looked at, (looks,); 1 where it was not seen."""
+        assert item.units is not None
         sizes = np.array([head[item.row, HEAD.index("size")] for head in self._heads])
         return np.where(sizes > 0, sizes / (item.units.stop - item.units.start), 1)
 
@@ -153,9 +158,9 @@ class Stretch:
         self._add_units(figures)
         return figures
 
-    def _add_units(self, figures) -> None:
+    def _add_units(self, figures: dict[str, Array]) -> None:
         for item in self.probe.items:
-            if item.units is None:
+            if item.units is None or item.ends is None:
                 continue
             there = np.isfinite(figures["size"][:, item.row])
             if item.activation in ("relu", "relu6"):

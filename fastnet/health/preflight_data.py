@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +13,12 @@ from fastnet.health.preflight_report import Check
 from fastnet.health.scale import NOTABLE_RATIO, SLOW_RATIO, Scale, first_scalings
 from fastnet.layers import Normalize
 from fastnet.losses import Poisson
+
+if TYPE_CHECKING:
+    from fastnet.labels import Targets
+    from fastnet.losses import Loss
+    from fastnet.network import Network
+    from fastnet.types import Array, Figures
 
 __all__ = ["check_classes", "check_finite", "check_inputs", "check_repeats", "check_targets"]
 
@@ -27,18 +35,18 @@ MOSTLY_DISTINCT = 0.5  # share of different samples from which repeated ones are
 FEW = 5  # columns or classes that a sentence names
 
 
-def some_rows(order: np.ndarray, sample_size: int, most_elements: int) -> np.ndarray:
+def some_rows(order: Array, sample_size: int, most_elements: int) -> Array:
     """The first numbers of a random order that make no more than so many elements, ascending."""
     return np.sort(order[: max(LEAST_SAMPLES, most_elements // max(sample_size, 1))])
 
 
-def listed(values) -> str:
+def listed(values: Iterable[float]) -> str:
     """ "1, 2, 3, ..." """
     values = list(values)
     return ", ".join(f"{value:g}" for value in values[:FEW]) + (", ..." if len(values) > FEW else "")
 
 
-def _bad_values(array: np.ndarray):
+def _bad_values(array: Array) -> tuple[int, tuple[int, ...] | None]:
     """Where an array has NaN or Inf: how many samples have some, and the index of the first, or None."""
     if array.dtype.kind != "f":
         return 0, None
@@ -54,7 +62,7 @@ def _bad_values(array: np.ndarray):
     return count, first
 
 
-def check_finite(x: np.ndarray, y) -> Check:
+def check_finite(x: Array, y: Array | None) -> Check:
     """NaN and Inf in all inputs and targets."""
     findings, numbers = [], {}
     for argument, array in (("x", x), ("y", y)):
@@ -79,7 +87,7 @@ def check_finite(x: np.ndarray, y) -> Check:
 # Inputs
 
 
-def check_inputs(net, x: np.ndarray) -> Check:
+def check_inputs(net: Network, x: Array) -> Check:
     """Scale, offset and constancy of some samples: of each column, or of each channel of images."""
     name = "inputs"
     kind = "column" if x.ndim <= 2 else "channel"
@@ -152,13 +160,13 @@ def _scale_findings(scale: Scale, kind: str, where: str) -> list[Finding]:
 # Samples that are there twice
 
 
-def groups_of(x: np.ndarray) -> np.ndarray:
+def groups_of(x: Array) -> Array:
     """A number for each sample; equal samples have the same."""
     seen: dict[bytes, int] = {}
     return np.array([seen.setdefault(row.tobytes(), len(seen)) for row in x])
 
 
-def check_repeats(x: np.ndarray, targets) -> Check:
+def check_repeats(x: Array, targets: Targets | None) -> Check:
     """Samples that are there twice, and what their targets say."""
     name = "repeated samples"
     groups = groups_of(x)
@@ -171,7 +179,7 @@ def check_repeats(x: np.ndarray, targets) -> Check:
         starts = np.searchsorted(groups[order], np.arange(len(counts)))
         differ = (np.minimum.reduceat(y[order], starts) != np.maximum.reduceat(y[order], starts)).any(axis=1)
         numbers["contradicting"] = float(counts[differ].sum() / len(x))
-    if numbers["contradicting"] >= NOTABLE_REPEATS:
+    if targets is not None and numbers["contradicting"] >= NOTABLE_REPEATS:
         return Check.of(name, "", numbers, [_contradiction(groups, targets, numbers)])
     if repeated < NOTABLE_REPEATS:
         return Check.of(name, f"{repeated:.1%} of the samples are there more than once.", numbers)
@@ -183,11 +191,11 @@ def check_repeats(x: np.ndarray, targets) -> Check:
     return Check.of(name, "", numbers, [finding])
 
 
-def _contradiction(groups, targets, numbers) -> Finding:
+def _contradiction(groups: Array, targets: Targets, numbers: Figures) -> Finding:
     share = numbers["contradicting"]
     meaning = f"{share:.1%} of the samples have a twin with the same inputs and another target."
     severity = "info"
-    if targets.is_labels:
+    if targets.classes is not None:
         pairs = groups.astype(np.int64) * targets.classes + targets.array.astype(np.int64)
         found, counts = np.unique(pairs, return_counts=True)
         best = np.zeros(groups.max() + 1)
@@ -205,7 +213,7 @@ def _contradiction(groups, targets, numbers) -> Finding:
 # Targets
 
 
-def check_classes(loss, targets) -> Check | None:
+def check_classes(loss: Loss, targets: Targets) -> Check | None:
     """How often each class occurs; None where the targets are no classes."""
     counts = _class_counts(loss, targets)
     if counts is None:
@@ -243,10 +251,10 @@ def check_classes(loss, targets) -> Check | None:
                     numbers, findings)  # fmt: skip
 
 
-def _class_counts(loss, targets):
+def _class_counts(loss: Loss, targets: Targets) -> Array | None:
     """Samples of each class: of labels, of probabilities' greatest, or of the two sides of one binary output."""
     array = targets.array
-    if targets.is_labels:
+    if targets.classes is not None:
         return np.bincount(array.astype(np.int64), minlength=targets.classes)
     if loss.head == "softmax" and targets.array.ndim == 2:
         return np.bincount(array.argmax(axis=1), minlength=array.shape[1])
@@ -255,7 +263,7 @@ def _class_counts(loss, targets):
     return None
 
 
-def check_targets(loss, targets) -> Check:
+def check_targets(loss: Loss, targets: Targets) -> Check:
     """Scale and constancy of values to predict."""
     values = targets.array.reshape(len(targets.array), -1).astype(np.float64)
     std, mean = float(values.std()), float(values.mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +11,13 @@ from fastnet import labels, losses
 from fastnet.health.baseline import avoidable_share, constant_loss, perfect_loss
 from fastnet.health.findings import Finding
 from fastnet.health.preflight_report import Check
+
+if TYPE_CHECKING:
+    from fastnet.graph import Node
+    from fastnet.labels import Targets
+    from fastnet.losses import Loss
+    from fastnet.network import Network
+    from fastnet.types import ArrayLike, Shape
 
 __all__ = ["Levels", "check_first_loss", "check_form", "check_range"]
 
@@ -50,7 +58,7 @@ class Levels:
     perfect: float
 
     @classmethod
-    def of(cls, loss, targets, output_shape) -> Levels:
+    def of(cls, loss: Loss, targets: Targets, output_shape: Shape) -> Levels:
         zeros = np.zeros((len(targets.array), *output_shape))
         return cls(
             loss.value(zeros, targets.array),
@@ -68,14 +76,14 @@ class Levels:
         return self.constant - self.perfect > 1e-6 * max(abs(self.constant), abs(self.perfect))
 
 
-def _range_of(activation) -> tuple[float, float]:
+def _range_of(activation: Any) -> tuple[float, float]:
     """Least and greatest value of an activation."""
     if activation is not None and activation.name == "elu":
         return -activation.alpha, np.inf
-    return RANGES.get(getattr(activation, "name", None), (-np.inf, np.inf))
+    return RANGES.get(getattr(activation, "name", ""), (-np.inf, np.inf))
 
 
-def check_form(net, loss, y) -> tuple[Check, labels.Targets | None]:
+def check_form(net: Network, loss: Loss, y: ArrayLike) -> tuple[Check, Targets | None]:
     """Whether loss, output and targets go together at all; the targets as the loss takes them, or None."""
     name = "loss and output"
     try:
@@ -91,6 +99,7 @@ def check_form(net, loss, y) -> tuple[Check, labels.Targets | None]:
         net.check_head(loss)
     except ValueError as error:
         node, _ = net.graph.output_activation()
+        assert node is not None, "no head is refused without an activation"
         findings.append(Finding(
             "saturated-activation", "problem", node.name, None, {}, f"fit refuses this: {error}.",
             f"Leave the activation of {node.name!r} out: activation=None.",
@@ -100,7 +109,7 @@ def check_form(net, loss, y) -> tuple[Check, labels.Targets | None]:
                     findings), targets  # fmt: skip
 
 
-def _form_remedy(net, loss, y) -> str:
+def _form_remedy(net: Network, loss: Loss, y: ArrayLike) -> str:
     """The nearest loss or form of targets that fits."""
     y = np.asarray(y)
     whole = y.dtype.kind in "iub" or (y.dtype.kind == "f" and y.size and (y == np.round(y)).all())
@@ -118,11 +127,11 @@ def _form_remedy(net, loss, y) -> str:
     )
 
 
-def _label_findings(loss, targets) -> list[Finding]:
+def _label_findings(loss: Loss, targets: Targets) -> list[Finding]:
     array = targets.array
     least, greatest = float(array.min()), float(array.max())
     numbers = {"least": least, "greatest": greatest}
-    if targets.is_labels:
+    if targets.classes is not None:
         if least >= 0 and greatest < targets.classes:
             return []
         shift = least == 1 and greatest == targets.classes
@@ -160,12 +169,12 @@ def _label_findings(loss, targets) -> list[Finding]:
     return []
 
 
-def check_range(net, loss, targets) -> Check:
+def check_range(net: Network, loss: Loss, targets: Targets) -> Check:
     """Whether the output's activation can say what the targets are."""
     name = "range of the output"
     node, activation = net.graph.output_activation()
     low, high = _range_of(activation)
-    if (low, high) == (-np.inf, np.inf):
+    if node is None or (low, high) == (-np.inf, np.inf):
         return Check.of(name, "The output can have any value.")
     activation = activation.name
     numbers = {name: bound for name, bound in (("least output", low), ("greatest output", high)) if np.isfinite(bound)}
@@ -191,7 +200,9 @@ def check_range(net, loss, targets) -> Check:
     return Check.of(name, "", numbers, [finding])
 
 
-def _logit_findings(loss, targets, node, activation, low, high) -> list[Finding]:
+def _logit_findings(
+    loss: Loss, targets: Targets, node: Node, activation: str, low: float, high: float
+) -> list[Finding]:
     """An activation that keeps logits in a range, and the least loss that this leaves."""
     low, high = max(low, -50.0), min(high, 50.0)
     states = targets.classes or (targets.array.shape[1] if loss.head == "softmax" else 2)
@@ -213,7 +224,7 @@ def _logit_findings(loss, targets, node, activation, low, high) -> list[Finding]
     )]  # fmt: skip
 
 
-def check_first_loss(loss, value: float, levels: Levels) -> Check:
+def check_first_loss(loss: Loss, value: float, levels: Levels) -> Check:
     """The loss of first outputs against that of outputs of zero: ln(classes), ln 2, or the targets' mean square."""
     name = "first loss"
     numbers = {"loss": value, "expected": levels.zeros}
@@ -228,7 +239,7 @@ def check_first_loss(loss, value: float, levels: Levels) -> Check:
         return Check.skipped(name, f"The first loss is {value:.4g}; nothing is known to compare it with.", numbers)
     ratio = numbers["ratio"] = value / levels.zeros
     what = {"softmax": "the logarithm of the number of classes", "sigmoid": "ln 2"}.get(
-        loss.head, "that of predicting 0"
+        loss.head or "", "that of predicting 0"
     )
     if ratio > (LARGE_LOSS if loss.head is None else NOTABLE_CROSS_ENTROPY):
         finding = Finding(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,10 +12,18 @@ from fastnet import initializers
 from fastnet.graph import INPUT, Node
 from fastnet.health.evidence import difference_of_units
 from fastnet.health.findings import Finding
-from fastnet.health.flat_ends import FLAT_SLOPE, activation_of, ends_of
+from fastnet.health.flat_ends import FLAT_SLOPE, Ends, activation_of, ends_of
 from fastnet.health.preflight_loss import Levels
 from fastnet.health.preflight_report import Check
 from fastnet.layers import BatchNorm, Dropout
+
+if TYPE_CHECKING:
+    from fastnet.graph import Graph
+    from fastnet.labels import Targets
+    from fastnet.losses import Loss
+    from fastnet.network import Network
+    from fastnet.parameters import Parameter
+    from fastnet.types import Array, Figures
 
 __all__ = ["FirstPass", "check_activation_spread", "check_gradient_spread", "check_units", "deterministic_copy",
            "samples_that_fit"]  # fmt: skip
@@ -54,7 +63,7 @@ class FirstPass:
         What the loss says of simple predictions for this batch.
     """
 
-    net: object
+    net: Network
     x: np.ndarray
     outputs: dict[str, np.ndarray]
     gradients: dict[str, np.ndarray]
@@ -62,7 +71,7 @@ class FirstPass:
     levels: Levels
 
     @classmethod
-    def of(cls, net, loss, x, targets) -> FirstPass:
+    def of(cls, net: Network, loss: Loss, x: Array, targets: Targets) -> FirstPass:
         net = deterministic_copy(net)
         for layer in net.layers:
             if isinstance(layer, BatchNorm):
@@ -77,9 +86,9 @@ class FirstPass:
     def input_of(self, node: Node) -> np.ndarray:
         return self.x if node.inputs[0] == INPUT else self.outputs[node.inputs[0]]
 
-    def weighted(self) -> list[tuple[Node, object]]:
+    def weighted(self) -> list[tuple[Node, Parameter]]:
         """The nodes that have weights to learn, in their order, with them; layers that are used twice once."""
-        found = {}
+        found: dict[int, tuple[Node, Parameter]] = {}
         for node in self.net.graph.nodes:
             weights = [p for p in node.layer.parameters() if p.name in self.gradients and len(p.shape) > 1]
             if weights:
@@ -87,7 +96,7 @@ class FirstPass:
         return list(found.values())
 
 
-def deterministic_copy(net):
+def deterministic_copy(net: Network) -> Network:
     """A copy that learns the data alone: without dropout, and without penalties on its weights."""
     with net.lock:
         copy = net.copy()
@@ -98,7 +107,7 @@ def deterministic_copy(net):
     return copy
 
 
-def samples_that_fit(graph) -> int:
+def samples_that_fit(graph: Graph) -> int:
     """How many samples' activations are looked at."""
     values = sum(math.prod(node.shape) for node in graph.nodes)
     return min(MOST_SAMPLES, max(LEAST_SAMPLES, MOST_VALUES // max(values, 1)))
@@ -109,7 +118,7 @@ def signal(values: np.ndarray) -> float:
     return float(np.sqrt(values.astype(np.float64).var(axis=0).mean()))
 
 
-def _trend(values) -> tuple[float, float]:
+def _trend(values: list[float]) -> tuple[float, float]:
     """Factor from layer to layer of a geometric series through the values, and from the first to the last."""
     logs = np.log(values)
     slope = np.polyfit(np.arange(len(logs)), logs, 1)[0]
@@ -216,7 +225,7 @@ def check_gradient_spread(first: FirstPass) -> Check:
     return Check.of(name, "", numbers, [finding])
 
 
-def _weight_size(weight) -> float:
+def _weight_size(weight: Parameter) -> float:
     """The root mean square of a layer's weights; of weights that start smaller, that of outputs as large as the inputs."""
     fan_in, _ = weight.fans or initializers.fans(weight.shape)
     return max(_rms(weight.value.astype(np.float64)), 1 / math.sqrt(fan_in))
@@ -228,7 +237,8 @@ def _rms(values: np.ndarray) -> float:
 
 def check_units(first: FirstPass) -> Check:
     """Units that are all the same, that are 0 for every sample, or whose activation has no slope left."""
-    found, numbers = [], {}
+    found: list[Finding] = []
+    numbers: Figures = {}
     for node, weight in first.weighted():
         arrays = weight.value, first.gradients[weight.name]
         if all(difference_of_units(array) is not None for array in arrays) and node.shape[-1:] != (1,):
@@ -249,7 +259,7 @@ def check_units(first: FirstPass) -> Check:
     return Check.of("units", "Units differ, and answer to their inputs.", numbers, found)
 
 
-def _dead(node, values, numbers) -> list[Finding]:
+def _dead(node: Node, values: Array, numbers: Figures) -> list[Finding]:
     dead = (values.reshape(-1, values.shape[-1]) == 0).all(axis=0)
     share = numbers[f"dead in {node.name}"] = float(dead.mean())
     units = len(dead)
@@ -263,7 +273,7 @@ def _dead(node, values, numbers) -> list[Finding]:
     )]  # fmt: skip
 
 
-def _saturated(node, values, activation, ends, numbers) -> list[Finding]:
+def _saturated(node: Node, values: Array, activation: str, ends: Ends, numbers: Figures) -> list[Finding]:
     share = numbers[f"saturated in {node.name}"] = float(((values <= ends.low) | (values >= ends.high)).mean())
     if share < MANY_UNITS:
         return []

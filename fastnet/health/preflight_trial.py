@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,14 @@ from fastnet.health.preflight_report import Check
 from fastnet.optimizers import Adam
 from fastnet.schedules import Schedule
 from fastnet.training import Trainer
+
+if TYPE_CHECKING:
+    from fastnet.datasets.images import Images
+    from fastnet.labels import Targets
+    from fastnet.losses import Loss
+    from fastnet.network import Network
+    from fastnet.optimizers import Optimizer
+    from fastnet.types import Array, Figures
 
 __all__ = ["check_batch"]
 
@@ -42,7 +51,7 @@ UNMOVED = 0.01  # of the avoidable loss: at this pace training needs more than 1
 class Trial:
     """Some steps on one batch."""
 
-    optimizer: object
+    optimizer: Optimizer
     losses: list[float]
     finite: bool = True
     stopped: bool = False  # for want of time
@@ -61,14 +70,15 @@ class Trial:
 class Batch:
     """The batch that is tried, and a copy of the network to try it on."""
 
-    def __init__(self, net, loss, x, targets):
+    def __init__(self, net: Network, loss: Loss, x: Array, targets: Targets) -> None:
         self.loss = loss
         self.x, self.targets = x, targets
         self.levels = Levels.of(loss, targets, net.output_shape)
         self.net = deterministic_copy(net)
         self.first = self.net.state_dict()
 
-    def train(self, optimizer, steps: int, deadline: float, *, x=None, until: float = -math.inf) -> Trial:
+    def train(self, optimizer: Optimizer, steps: int, deadline: float, *, x: Array | None = None,
+              until: float = -math.inf) -> Trial:  # fmt: skip
         """Train from the first weights on; stop early where less than `until` is left to learn."""
         self.net.load_state_dict(self.first)
         trainer = Trainer(self.net, loss=self.loss, optimizer=optimizer)
@@ -92,7 +102,7 @@ class Batch:
         return self.levels.left(trial.best)
 
 
-def choose_batch(net, loss, x, targets, order, batch_size: int):
+def choose_batch(net: Network, loss: Loss, x: Images | Array, targets: Targets, order: Array, batch_size: int) -> Array:
     """Rows of a small batch of different samples, of all classes, that the network has weights enough to learn by heart.
 
     Half as many numbers must be said as there are weights; with less than four samples there is nothing to learn.
@@ -113,7 +123,8 @@ def choose_batch(net, loss, x, targets, order, batch_size: int):
     return rows[:most]
 
 
-def check_batch(net, loss, optimizer, x, targets, rows, seconds: float) -> list[Check]:
+def check_batch(net: Network, loss: Loss, optimizer: Optimizer, x: Images | Array, targets: Targets, rows: Array,
+                seconds: float) -> list[Check]:  # fmt: skip
     """Three checks: of the optimizer, of one batch, and of the inputs' part in it."""
     names = ("one batch", "optimizer", "use of the inputs")
     if len(rows) < LEAST_SAMPLES:
@@ -173,19 +184,19 @@ def _optimizer(batch: Batch, own: Trial, best: Trial) -> Check:
     name = "optimizer"
     levels, losses = batch.levels, own.losses
     rescued = best is not own and batch.left(best) < HALF
-    numbers = {"steps": len(losses)}
+    numbers: Figures = {"steps": len(losses)}
     if not losses:
         return Check.skipped(name, "The first step is not finite.", numbers)
     last = float(np.mean(losses[-10:]))
     numbers |= {"first loss": losses[0], "last loss": last}
     rate = own.optimizer.learning_rate
-    scheduled = isinstance(rate, Schedule)
     if rescued and (not own.finite or last > DIVERGED * max(levels.constant, losses[0])):
         how = f"from {losses[0]:.4g} to {last:.4g}" if own.finite else "until it is not finite"
         finding = Finding(
             "learning-rate-high", "problem", None, None, numbers,
             f"On one batch {own.name} makes the loss larger, {how}, where {best.name} learns it.",
-            "Let the schedule begin with a smaller rate." if scheduled else f"Try learning_rate={rate / 10:g}.",
+            "Let the schedule begin with a smaller rate." if isinstance(rate, Schedule)
+            else f"Try learning_rate={rate / 10:g}.",
         )  # fmt: skip
         return Check.of(name, "", numbers, [finding])
     if own.stopped:
@@ -193,7 +204,7 @@ def _optimizer(batch: Batch, own: Trial, best: Trial) -> Check:
     avoidable = losses[0] - levels.perfect
     gained = numbers["gained"] = (losses[0] - own.best) / avoidable if avoidable > 0 else 1.0
     # A schedule may begin with a rate of 0.
-    if rescued and gained < UNMOVED and not scheduled:
+    if rescued and gained < UNMOVED and not isinstance(rate, Schedule):
         finding = Finding(
             "learning-rate-low", "warning", None, None, numbers,
             f"{len(losses)} steps of {own.name} on one batch make the loss {gained:.2%} smaller, where {best.name} learns it.",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +13,12 @@ from fastnet.health.flat_ends import Ends, ends_of
 from fastnet.native.arena import Block
 from fastnet.recording import Memory, Recording, Tensor
 from fastnet.training.steps import Probe
+
+if TYPE_CHECKING:
+    from fastnet.graph import Graph
+    from fastnet.parameters import Parameter, Segment
+    from fastnet.recording.recording import Node
+    from fastnet.types import Array
 
 __all__ = ["BINS", "AgreementProbe", "Item", "StatisticsProbe"]
 
@@ -73,7 +81,7 @@ class StatisticsProbe(Probe):
         For the units of all items that have some: in how many rows they are on, and saturated.
     """
 
-    def __init__(self, graph, samples: int | None = None, parameters=None):
+    def __init__(self, graph: Graph, samples: int | None = None, parameters: Sequence[Parameter] | None = None) -> None:
         self.samples = samples
         self.parameters = graph.trainable_parameters() if parameters is None else parameters
         self.items: list[Item] = []
@@ -93,9 +101,10 @@ class StatisticsProbe(Probe):
                 self.items.append(Item(node.name, node.name, "activation", len(self.items), name, counted, ends))
         self._results = Memory("health", Block(8 * WIDTH * len(self.items)))
         self._units = [Memory(name, Block(8 * units)) for name in ("active units", "saturated units")]
-        self.results = np.frombuffer(self._results.block, np.float64).reshape(len(self.items), WIDTH)
-        self.active, self.saturated = (np.frombuffer(memory.block, np.float64) for memory in self._units)
-        self._gradients = {p.segment: _like(p.segment, "a batch's gradients") for p in self.parameters}
+        self.results = _array(self._results, np.float64).reshape(len(self.items), WIDTH)
+        self.active, self.saturated = (_array(memory, np.float64) for memory in self._units)
+        segments = dict.fromkeys(map(_segment, self.parameters))
+        self._gradients = {segment: _like(segment, "a batch's gradients") for segment in segments}
         self.step_work = self.own_work = 0.0  # of the step of the largest batch, without and in looking
         self._work = 0.0  # of looking, in the recording that is made
 
@@ -103,24 +112,24 @@ class StatisticsProbe(Probe):
         """Before a look: nothing has been found yet."""
         self.results[:] = np.nan
 
-    def kept_gradients(self) -> dict[str, np.ndarray]:
+    def kept_gradients(self) -> dict[str, Array]:
         """Of the last look's batch, by parameter: what an `AgreementProbe` compares with. Views."""
         return {
-            p.name: np.frombuffer(self._gradients[p.segment].block, p.dtype, p.size, p.offset).reshape(p.shape)
+            p.name: _array(self._gradients[_segment(p)], p.dtype, p.size, p.offset).reshape(p.shape)
             for p in self.parameters
         }
 
     def of(self, kind: str) -> list[Item]:
         return [item for item in self.items if item.kind == kind]
 
-    def _calls(self, recording: Recording, item: Item, x: Tensor, y: Tensor | None = None) -> list:
+    def _calls(self, recording: Recording, item: Item, x: Tensor, y: Tensor | None = None) -> list[Node]:
         """The call that computes an item's statistics, not yet recorded."""
         aside = Recording(recording.dtype.name)
         aside.place = "health"
         result = recording.outside(self._results, (WIDTH,), np.float64, 8 * WIDTH * item.row)
         reads = {"x": x} if y is None else {"x": x, "y": y}
         aside.call("statistics", reads=reads, writes={"result": result}, work=8 * x.size, n=x.size)
-        if item.units is not None:
+        if item.units is not None and item.ends is not None:
             floor, low, high = item.ends
             columns = x.columns
             counts = [recording.outside(m, (columns,), np.float64, 8 * item.units.start) for m in self._units]
@@ -131,7 +140,7 @@ class StatisticsProbe(Probe):
         self._work += sum(node.work for node in aside.nodes)
         return aside.nodes
 
-    def record_forward(self, recording, graph):
+    def record_forward(self, recording: Recording, graph: Graph) -> None:
         self._work = 0.0
         for item in self.of("activation"):
             y = graph.values[item.name]
@@ -139,8 +148,8 @@ class StatisticsProbe(Probe):
             part = Tensor((samples, *y.shape[1:]), y.dtype, y.storage, y.start)
             recording.watch(y, self._calls(recording, item, part))
 
-    def record_gradients(self, recording, graph):
-        self._before = {}
+    def record_gradients(self, recording: Recording, graph: Graph) -> None:
+        self._before: dict[Segment, Tensor] = {}
         for segment, kept in self._gradients.items():
             n = segment.trainable_size
             self._before[segment] = recording.tensor((n,))
@@ -148,15 +157,15 @@ class StatisticsProbe(Probe):
             _copy(recording, recording.outside(segment.gradients, (n,)), recording.outside(kept, (n,)))
         self._look_at_parameters(recording, "gradient")
 
-    def record_update(self, recording, graph):
+    def record_update(self, recording: Recording, graph: Graph) -> None:
         self._look_at_parameters(recording, "weight")
         self._look_at_parameters(recording, "update")
         self.step_work = max(self.step_work, sum(node.work for node in recording.nodes if node.place != "health"))
         self.own_work = max(self.own_work, self._work)
 
-    def _look_at_parameters(self, recording, kind: str) -> None:
+    def _look_at_parameters(self, recording: Recording, kind: str) -> None:
         for parameter, item in zip(self.parameters, self.of(kind), strict=True):
-            segment, offset = parameter.segment, parameter.offset
+            segment, offset = _segment(parameter), parameter.offset
             memory = segment.gradients if kind == "gradient" else segment.values
             x = recording.outside(memory, parameter.shape, offset=offset)
             before = self._before[segment]
@@ -173,15 +182,15 @@ class AgreementProbe(Probe):
         sum g h, sum g^2, sum h^2 of each parameter's gradients g and h.
     """
 
-    def __init__(self, statistics: StatisticsProbe):
+    def __init__(self, statistics: StatisticsProbe) -> None:
         self.parameters = statistics.parameters
         self._gradients = statistics._gradients
         self._results = Memory("agreement", Block(8 * 3 * len(self.parameters)))
-        self.results = np.frombuffer(self._results.block, np.float64).reshape(len(self.parameters), 3)
+        self.results = _array(self._results, np.float64).reshape(len(self.parameters), 3)
 
-    def record_gradients(self, recording, graph):
+    def record_gradients(self, recording: Recording, graph: Graph) -> None:
         for row, parameter in enumerate(self.parameters):
-            segment, offset = parameter.segment, parameter.offset
+            segment, offset = _segment(parameter), parameter.offset
             pair = (segment.gradients, self._gradients[segment])
             x, y = (recording.outside(memory, parameter.shape, offset=offset) for memory in pair)
             recording.call(
@@ -190,7 +199,19 @@ class AgreementProbe(Probe):
             )  # fmt: skip
 
 
-def _like(segment, name: str) -> Memory:
+def _segment(parameter: Parameter) -> Segment:
+    """A parameter's segment, which it has in a network."""
+    assert parameter.segment is not None
+    return parameter.segment
+
+
+def _array(memory: Memory, dtype: Any, count: int = -1, offset: int = 0) -> Array:
+    """What a memory's block holds."""
+    block: Any = memory.block
+    return np.frombuffer(block, dtype, count, offset)
+
+
+def _like(segment: Segment, name: str) -> Memory:
     return Memory(name, segment.allocate(name))
 
 

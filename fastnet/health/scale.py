@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnet.graph import INPUT
 from fastnet.health.flat_ends import activation_of
 from fastnet.layers import Normalize
+
+if TYPE_CHECKING:
+    from fastnet.graph import Graph, Node
 
 __all__ = ["Scale", "first_scalings"]
 
@@ -76,7 +80,7 @@ class Scale:
         return "problem" if self.ratio > GREAT_RATIO else "warning" if self.ratio > SLOW_RATIO else None
 
 
-def first_scalings(graph) -> list:
+def first_scalings(graph: Graph) -> list[Node]:
     """The nodes that scale the inputs, norm layers or `Normalize`, if each way from the input meets one before weights see it.
 
     Returns
@@ -84,7 +88,8 @@ def first_scalings(graph) -> list:
     list of Node
         In the order of the network; empty where inputs reach weights, an activation or the output as they are.
     """
-    found, raw = {}, {INPUT}
+    found: dict[str, Node] = {}
+    raw = {INPUT}
     for node in graph.nodes:  # an order in which inputs come first
         if raw.isdisjoint(node.inputs):
             continue

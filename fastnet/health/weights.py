@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet.health import table
-from fastnet.health.evidence import symmetric_layers, weight_layers
+from fastnet.health.evidence import Hidden, symmetric_layers, weight_layers
 from fastnet.health.findings import Finding, ordered
+
+if TYPE_CHECKING:
+    from fastnet.graph import Graph
+    from fastnet.parameters import Parameter
+    from fastnet.types import Array, ArrayLike
 
 __all__ = ["effective_rank", "findings_of_weights", "weight_figures"]
 
@@ -14,7 +21,7 @@ BINS = 32
 MOST_SINGULAR_VALUES = 2048  # from which on the rank of a matrix takes minutes
 
 
-def weight_figures(array) -> dict:
+def weight_figures(array: ArrayLike) -> dict[str, Any]:
     """Figures of one parameter, in float64.
 
     Parameters
@@ -49,7 +56,7 @@ def weight_figures(array) -> dict:
             "rank": effective_rank(array)}  # fmt: skip
 
 
-def effective_rank(array) -> float | None:
+def effective_rank(array: ArrayLike) -> float | None:
     """exp(-sum p_i ln p_i) with the singular values, divided by their sum, p_i (Roy & Vetterli 2007).
 
     1 where all rows are multiples of each other, min(rows, columns) where all singular values are equal.
@@ -79,7 +86,7 @@ def effective_rank(array) -> float | None:
     return rank if rank > 0 else None
 
 
-def findings_of_weights(graph) -> list[Finding]:
+def findings_of_weights(graph: Graph) -> list[Finding]:
     """What is wrong with a network, as far as its weights alone show it.
 
     Values that are not finite; layers whose units all have the same weights; units whose weights are all zero, so that no
@@ -111,7 +118,7 @@ def findings_of_weights(graph) -> list[Finding]:
     return ordered(found)
 
 
-def _not_finite(parameter, bad: int) -> Finding:
+def _not_finite(parameter: Parameter, bad: int) -> Finding:
     return Finding(
         code="non-finite",
         severity="problem",
@@ -124,7 +131,7 @@ def _not_finite(parameter, bad: int) -> Finding:
     )
 
 
-def _symmetric(hidden, difference: float) -> Finding:
+def _symmetric(hidden: Hidden, difference: float) -> Finding:
     units = hidden.weight.shape[-1]
     return Finding(
         code="symmetric-initialization",
@@ -138,7 +145,7 @@ def _symmetric(hidden, difference: float) -> Finding:
     )
 
 
-def _constant(graph, hidden, zero, units: int) -> Finding:
+def _constant(graph: Graph, hidden: Hidden, zero: Array, units: int) -> Finding:
     bias = next((p for p in graph.by_name[hidden.name].layer.parameters() if p.local_name == "bias"), None)
     is_dead = hidden.activation in ("relu", "relu6")
     is_dead = is_dead and not hidden.normed and (bias is None or bool((bias.value[zero] <= 0).all()))

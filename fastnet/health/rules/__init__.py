@@ -1,6 +1,9 @@
 """Diagnoses, one a file: each looks at the evidence of a run and yields findings. docs/findings has a page for each."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING
 
 from fastnet.health.findings import ordered
 from fastnet.health.rules import (
@@ -21,6 +24,10 @@ from fastnet.health.rules import (
     vanishing_gradients,
 )
 
+if TYPE_CHECKING:
+    from fastnet.health.evidence import Evidence
+    from fastnet.health.findings import Finding
+
 __all__ = ["RULES", "diagnose"]
 
 RULES = (
@@ -30,7 +37,7 @@ RULES = (
 )  # fmt: skip
 
 
-def diagnose(evidence):
+def diagnose(evidence: Evidence) -> list[Finding]:
     """All findings, the most severe first."""
     with warnings.catch_warnings():
         # Medians of figures that nobody has seen are not a number, which no comparison takes for a fault.

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fastnet.health.evidence import weight_layers
 from fastnet.health.findings import Finding
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def find(evidence):
+    from fastnet.health.evidence import Evidence
+    from fastnet.layers import Layer
+
+
+def find(evidence: Evidence) -> Iterator[Finding]:
     found = [
         hidden.name
         for hidden in weight_layers(evidence.graph)
@@ -22,6 +30,6 @@ def find(evidence):
         )  # fmt: skip
 
 
-def _subtracts_mean(norm) -> bool:
+def _subtracts_mean(norm: Layer) -> bool:
     """Batch norm subtracts the mean of each channel, and so any constant of a channel."""
     return type(norm).__name__ == "BatchNorm"

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnet.health.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastnet.health.evidence import Evidence
 
 #: Share of a layer's units. Some dead units are common and harmless, half a layer is lost capacity.
 SOME, MOST = 0.5, 0.8
@@ -12,7 +19,7 @@ SOME, MOST = 0.5, 0.8
 LEAST_LOOKS = 3
 
 
-def find(evidence):
+def find(evidence: Evidence) -> Iterator[Finding]:
     if len(evidence.table) < LEAST_LOOKS:
         return
     found = []

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnet.health.evidence import NOTHING_LEARNED, median
 from fastnet.health.findings import Finding
 from fastnet.health.scale import LARGE as LARGE_INPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastnet.health.evidence import Evidence
+    from fastnet.types import Array
 
 #: Norm of the gradient over that of the weights. A network that starts well has about 0.1; at 30 a step of plain gradient
 #: descent with a rate of 0.03 is as large as the weights themselves.
@@ -25,7 +33,7 @@ REMEDY = (
 )
 
 
-def find(evidence):
+def find(evidence: Evidence) -> Iterator[Finding]:
     gradients = evidence.relative_gradients
     if not len(evidence.layers) or gradients.shape[1] == 0:
         return
@@ -62,7 +70,7 @@ def find(evidence):
             )  # fmt: skip
 
 
-def _comes_from_the_input(evidence) -> bool:
+def _comes_from_the_input(evidence: Evidence) -> bool:
     """Inputs of a large scale make large gradients in the first layer, which is input-scale's finding."""
     inputs = evidence.beginning.inputs
     if inputs is None or evidence.input_is_normed:
@@ -70,7 +78,7 @@ def _comes_from_the_input(evidence) -> bool:
     return float(np.max(np.hypot(inputs.mean, inputs.std))) > LARGE_INPUT
 
 
-def ratio_by_depth(gradients) -> float | None:
+def ratio_by_depth(gradients: Array) -> float | None:
     """The median relative gradient of the first third of the layers over that of the last third; None for too few."""
     n = len(gradients)
     if n < LEAST_LAYERS:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fastnet.health.findings import Finding
 from fastnet.health.rules.saturated_activation import SOME as SATURATED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastnet.health.evidence import Evidence, Hidden
 
 #: Root mean square of a weight times sqrt(fan_in): 1.41 for He normal, 1 for LeCun, about 1 for Glorot, 0.58 for PyTorch's default.
 #: Beyond the inner bounds each layer changes the scale of what passes by a factor of three or more, beyond the outer ones of ten.
@@ -11,7 +18,7 @@ SMALL, LARGE = 0.2, 4.5
 TINY, HUGE = 0.06, 14.0
 
 
-def find(evidence):
+def find(evidence: Evidence) -> Iterator[Finding]:
     if not evidence.beginning.fresh:
         return
     found = []
@@ -37,7 +44,7 @@ def find(evidence):
     )  # fmt: skip
 
 
-def _saturates(evidence, layer) -> bool:
+def _saturates(evidence: Evidence, layer: Hidden) -> bool:
     """Whether the layer's activation is at its flat ends from the start."""
     if layer.name not in evidence.table.names("activation"):
         return False

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fastnet.health.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastnet.health.evidence import Evidence
 
 REMEDY = (
     "Scale the inputs to mean 0 and standard deviation 1: a fn.Normalize(mean, std) layer in front keeps it with the network; "
@@ -10,7 +17,7 @@ REMEDY = (
 )
 
 
-def find(evidence):
+def find(evidence: Evidence) -> Iterator[Finding]:
     inputs = evidence.beginning.inputs
     if inputs is None or evidence.input_is_normed:
         return

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnet.health.evidence import NOTHING_LEARNED, median
 from fastnet.health.findings import Finding
 from fastnet.health.rules.underfitting import HEAVY_PENALTY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastnet.health.evidence import Evidence
 
 #: Epochs and steps after which any pattern shows.
 EPOCHS, STEPS = 3, 60
@@ -30,12 +36,12 @@ HALF_OF_CLASSES = 0.5
 KNOWN_IMBALANCE, IMBALANCE = 10, 50
 
 
-def find(evidence):
+def find(evidence: Evidence) -> Iterator[Finding]:
     yield from _classes(evidence)
     yield from _nothing_in_them(evidence)
 
 
-def _classes(evidence):
+def _classes(evidence: Evidence) -> Iterator[Finding]:
     counts = evidence.beginning.classes
     if counts is None or len(counts) < 2:
         return
@@ -63,7 +69,7 @@ def _classes(evidence):
         )  # fmt: skip
 
 
-def _nothing_in_them(evidence):
+def _nothing_in_them(evidence: Evidence) -> Iterator[Finding]:
     """The training loss never fell below that of a constant prediction, or validation's never did while training's fell."""
     losses = evidence.epoch_losses
     if len(losses) < EPOCHS or not len(evidence.steps) or evidence.steps[-1] < STEPS or evidence.fault is not None:
@@ -81,25 +87,26 @@ def _nothing_in_them(evidence):
         yield _finding("training", level)
     elif "val_loss" in evidence.history:
         held_out = evidence.level(min(evidence.history["val_loss"]) - evidence.penalty)
-        if held_out >= HELD_OUT and level < NOTHING_LEARNED:
+        if held_out is not None and held_out >= HELD_OUT and level < NOTHING_LEARNED:
             yield _finding("validation", held_out)
 
 
-def _can_learn(evidence) -> bool:
+def _can_learn(evidence: Evidence) -> bool:
     """Whether the network could fit more than a line: it has hidden units, which aren't nearly all dropped or held at zero."""
     hidden = [layer.weight.shape[-1] for layer in evidence.layers if not layer.last]
     rates = [getattr(node.layer, "rate", 0.0) for node in evidence.graph.nodes]
-    held = evidence.penalty > HEAVY_PENALTY * evidence.beginning.base_loss
+    base = evidence.beginning.base_loss
+    held = base is not None and evidence.penalty > HEAVY_PENALTY * base
     return bool(hidden) and min(hidden) >= FEW_UNITS and max(rates) < GREAT_DROPOUT and not held
 
 
-def _gradients_arrive(evidence) -> bool:
+def _gradients_arrive(evidence: Evidence) -> bool:
     """All layers get gradients, so that it is not the network that can't learn."""
     gradients = evidence.relative_gradients[:, evidence.later]
     return bool(np.nanmin(median(gradients, axis=1)) > ARRIVES * np.nanmax(median(gradients, axis=1)))
 
 
-def _gradients_disagree(evidence) -> bool:
+def _gradients_disagree(evidence: Evidence) -> bool:
     """What one batch's gradient wants is not what the next one's does: there is nothing that all samples agree on."""
     signal = evidence.column("signal_to_noise", "gradient")[:, evidence.later]
     return bool(np.isfinite(signal).any() and median(signal) < AGREES)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnet.health.evidence import median
 from fastnet.health.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastnet.health.evidence import Evidence
+    from fastnet.types import Array, Figures
 
 #: The loss at its worst over that of the first step, and over that of a constant prediction; and where it has fallen again since.
 WORSE, MUCH_WORSE = 3.0, 10.0
@@ -17,7 +25,7 @@ BAD = 0.5
 LEAST_LOOKS = 3
 
 
-def find(evidence):
+def find(evidence: Evidence) -> Iterator[Finding]:
     losses = evidence.losses
     if not evidence.layers or (len(losses) < LEAST_LOOKS and evidence.fault is None):
         return
@@ -45,12 +53,12 @@ def find(evidence):
                        f"Before the loss stopped being finite, updates were up to {largest:.2g} of the weights")  # fmt: skip
 
 
-def _median(values) -> float:
+def _median(values: Array) -> float:
     values = values[np.isfinite(values)]
     return float(np.median(values)) if len(values) else 0.0
 
 
-def _finding(severity, step, evidence, meaning) -> Finding:
+def _finding(severity: str, step: int, evidence: Figures, meaning: str) -> Finding:
     return Finding(
         "learning-rate-high", severity, None, step, evidence, f"{meaning}: the steps are too large.",
         "Divide the learning rate by 10, or let fn.find_learning_rate(net, x, y) suggest one; a warm-up "

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnet.health.evidence import median
 from fastnet.health.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastnet.health.evidence import Evidence
 
 #: Norm of an update over that of the weights, at the median of the looks, in the layer that moves most.
 SMALL, TINY = 1e-4, 1e-5
@@ -17,7 +24,7 @@ GRADIENT = 1e-4
 LEAST_LOOKS = 4
 
 
-def find(evidence):
+def find(evidence: Evidence) -> Iterator[Finding]:
     losses, ratios = evidence.losses, evidence.update_ratios
     if len(losses) < LEAST_LOOKS or not evidence.layers or evidence.fault is not None or not np.isfinite(ratios).any():
         return

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnet.health.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastnet.health.evidence import Evidence
 
 REMEDY = (
     "Look at what this layer computes: a logarithm or division of one's own, a value beyond the dtype's range. If the loss grew "
@@ -12,7 +19,7 @@ REMEDY = (
 )
 
 
-def find(evidence):
+def find(evidence: Evidence) -> Iterator[Finding]:
     fault = evidence.fault
     if fault is not None:
         where = f" in layer {fault.layer!r}" if fault.layer else ""

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnet.health.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastnet.health.evidence import Evidence
 
 #: The last validation losses over the best one, their distance as a share of the loss of a constant prediction, how many times
 #: the training loss they are; and the epochs since the best.
@@ -15,7 +22,7 @@ ACCURACY_GAP, BY_HEART, WIDE_GAP = 0.1, 20.0, 0.22
 LAST, LEAST_EPOCHS = 3, 4
 
 
-def find(evidence):
+def find(evidence: Evidence) -> Iterator[Finding]:
     history = evidence.history
     if "val_loss" not in history or len(history["val_loss"]) < LEAST_EPOCHS:
         return

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnet.health.evidence import median
 from fastnet.health.findings import Finding
 from fastnet.health.rules.underfitting import HIGH, at_rest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastnet.health.evidence import Evidence
 
 #: Level of the loss from which there is something left to learn, and what counts as flat.
 LEFT, FLAT = 0.15, 0.02
@@ -16,7 +23,7 @@ STOPPED, SMALL = 0.02, 1e-4
 LEAST_LOOKS = 4
 
 
-def find(evidence):
+def find(evidence: Evidence) -> Iterator[Finding]:
     level = evidence.present_level
     if level is None or level < LEFT or not at_rest(evidence, FLAT) or not evidence.layers:
         return

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnet.health.evidence import median
 from fastnet.health.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastnet.health.evidence import Evidence
 
 #: Share of a layer's outputs at flat ends (flat_ends.FLAT_SLOPE).
 SOME, MOST = 0.6, 0.85
@@ -16,7 +23,7 @@ FROM_START = "Scale the inputs to about 1 and the weights for the activation (gl
 LATER = "Lower the learning rate, which has driven the weights there."
 
 
-def find(evidence):
+def find(evidence: Evidence) -> Iterator[Finding]:
     if len(evidence.table) < LEAST_LOOKS:
         return
     found = []

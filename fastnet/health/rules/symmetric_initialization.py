@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fastnet.health.findings import Finding
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def find(evidence):
+    from fastnet.health.evidence import Evidence
+
+
+def find(evidence: Evidence) -> Iterator[Finding]:
     for name, difference in evidence.symmetric.items():
         yield Finding(
             "symmetric-initialization", "problem", name, int(evidence.steps[-1]) if len(evidence.steps) else 0,

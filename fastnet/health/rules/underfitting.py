@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnet.health.evidence import median
 from fastnet.health.findings import Finding
 from fastnet.health.rules.learning_rate_low import SMALL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastnet.health.evidence import Evidence
 
 #: Level of the loss (1 is a constant prediction), and how much it may still fall in the last third of the epochs.
 HIGH, FLAT, EPOCHS = 0.5, 0.08, 8
@@ -14,7 +21,7 @@ HIGH, FLAT, EPOCHS = 0.5, 0.08, 8
 HEAVY_PENALTY = 0.1
 
 
-def at_rest(evidence, flat: float = FLAT) -> bool:
+def at_rest(evidence: Evidence, flat: float = FLAT) -> bool:
     """Whether the training loss has stopped falling in the last third of at least eight epochs."""
     losses = evidence.epoch_losses
     if len(losses) < EPOCHS or evidence.fault is not None:
@@ -24,14 +31,14 @@ def at_rest(evidence, flat: float = FLAT) -> bool:
     return now > (1 - flat) * before
 
 
-def find(evidence):
-    level = evidence.present_level
-    if level is None or level < HIGH or not at_rest(evidence) or not evidence.layers:
+def find(evidence: Evidence) -> Iterator[Finding]:
+    level, base = evidence.present_level, evidence.beginning.base_loss
+    if level is None or base is None or level < HIGH or not at_rest(evidence) or not evidence.layers:
         return
     moving = median(evidence.update_ratios[:, evidence.later]) if np.isfinite(evidence.update_ratios).any() else 0.0
     if not moving > SMALL:
         return
-    penalty = evidence.penalty / evidence.beginning.base_loss
+    penalty = evidence.penalty / base
     remedy = (
         "The regularizers weigh much: make them smaller."
         if penalty > HEAVY_PENALTY

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnet.health.evidence import NOTHING_LEARNED, median
 from fastnet.health.findings import Finding
 from fastnet.health.rules.exploding_gradients import ratio_by_depth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastnet.health.evidence import Evidence
 
 #: How much less the first third of the layers gets than the last third: at a thousandth they learn a thousand times more slowly.
 BY_DEPTH, MUCH_BY_DEPTH = 1e-3, 10**-4.5
@@ -20,7 +27,7 @@ REMEDY = (
 )
 
 
-def find(evidence):
+def find(evidence: Evidence) -> Iterator[Finding]:
     gradients = evidence.relative_gradients
     if len(evidence.layers) < 2 or gradients.shape[1] < 2:
         return
