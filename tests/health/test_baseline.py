@@ -117,3 +117,14 @@ def test_the_monitor_measures_levels_between_the_two(smoothing):
     evidence = Evidence(trainer, monitor.table, beginning, {})
     assert 0 <= evidence.present_level < 0.02
     assert evidence.level(beginning.base_loss) == 1
+
+
+def test_a_missing_class_is_told_where_no_constant_is_known():
+    """Of many samples each second is looked at, and these weigh nothing."""
+    x, y = np.random.default_rng(0).normal(size=(4000, 2)), np.arange(4000) // 2 % 2
+    monitor = fn.HealthMonitor(every=100)
+    net = fn.Network([fn.Dense(3)], input_shape=(2,), seed=0)
+    net.fit(x, y, loss="softmax_cross_entropy", sample_weight=np.arange(4000) % 2, callbacks=[monitor], verbose=0)
+    assert monitor._trainer.state(monitor)["beginning"].base_loss is None
+    (finding,) = [finding for finding in monitor.findings if finding.code == "labels"]
+    assert finding.meaning.endswith("none of class 2.")

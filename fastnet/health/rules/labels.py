@@ -52,11 +52,14 @@ def _classes(evidence: Evidence) -> Iterator[Finding]:
             "problem" if len(present) == 1 else "warning" if len(present) <= HALF_OF_CLASSES * len(counts) else "info"
         )
         start = "Labels that count from 1 leave class 0 empty. " if missing == [0] else ""
+        base = evidence.beginning.base_loss
+        where = "" if base is None else (
+            f" At step 0 the loss is ln {len(counts)} = {math.log(len(counts)):.2f} where {base:.2f} needs no input at all."
+        )  # fmt: skip
         yield Finding(
             "labels", severity, None, 0, {"classes": len(counts), "present": len(present)},
             f"The network has {len(counts)} outputs, but only {len(present)} classes occur in the training labels: none of "
-            f"class {', '.join(map(str, missing[:5]))}{', ...' if len(missing) > 5 else ''}. At step 0 the loss is "
-            f"ln {len(counts)} = {math.log(len(counts)):.2f} where {evidence.beginning.base_loss:.2f} needs no input at all.",
+            f"class {', '.join(map(str, missing[:5]))}{', ...' if len(missing) > 5 else ''}.{where}",
             f"{start}Compare the labels with the number of outputs, and look whether a file or a filter has lost classes.",
         )  # fmt: skip
     ratio = present.max() / present.min()
