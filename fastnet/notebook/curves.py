@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable, Mapping, Sequence
 
 from fastnet.notebook.markup import COLOURS, escaped
 
@@ -16,7 +17,7 @@ MOST_POINTS = 400  # of a curve; of longer ones the least and greatest value of 
 WIDE = 20  # the ratio of the greatest to the least value from which an axis is logarithmic, as on the reports' pages
 
 
-def chart(title: str, series: dict, *, may_be_log: bool = False) -> str:
+def chart(title: str, series: Mapping[str, Sequence[float]], *, may_be_log: bool = False) -> str:
     """Curves over the epochs, with their names and last values below.
 
     Parameters
@@ -52,7 +53,7 @@ def chart(title: str, series: dict, *, may_be_log: bool = False) -> str:
 class _Axis:
     """The vertical axis: from a value to its place, and where its ticks are."""
 
-    def __init__(self, values, may_be_log: bool):
+    def __init__(self, values: Sequence[float], may_be_log: bool) -> None:
         least, greatest = min(values), max(values)
         self.log = may_be_log and least > 0 and greatest / least > WIDE
         if self.log:
@@ -114,19 +115,19 @@ def _grid(axis: _Axis, epochs: int) -> list[str]:
     return parts
 
 
-def _line(x1, y1, x2, y2, opacity) -> str:
+def _line(x1: float, y1: float, x2: float, y2: float, opacity: float) -> str:
     return (
         f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="currentColor" '
         f'stroke-opacity="{opacity}"></line>'
     )
 
 
-def _label(x, y, text: str, anchor: str, style: str = "") -> str:
+def _label(x: float, y: float, text: str, anchor: str, style: str = "") -> str:
     styled = f' style="{style}"' if style else ""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="currentColor"{styled}>{escaped(text)}</text>'
 
 
-def _curve(values, axis: _Axis, epochs: int, number: int) -> list[str]:
+def _curve(values: Sequence[float], axis: _Axis, epochs: int, number: int) -> list[str]:
     stroke = _stroke(number)
     parts = []
     for run in _runs(_thinned(values)):
@@ -147,7 +148,7 @@ def _stroke(number: int) -> str:
     return f'stroke="{COLOURS[number % len(COLOURS)]}" stroke-width="1.8"{dashes}'
 
 
-def _thinned(values) -> list[tuple[int, float]]:
+def _thinned(values: Sequence[float]) -> list[tuple[int, float]]:
     """Epochs and values; of many those that are seen: the least and greatest of each of equal parts, and all gaps."""
     points = list(enumerate(values, start=1))
     if len(points) <= MOST_POINTS:
@@ -163,9 +164,9 @@ def _thinned(values) -> list[tuple[int, float]]:
     return kept
 
 
-def _runs(points) -> list[list]:
+def _runs(points: Iterable[tuple[int, float]]) -> list[list[tuple[int, float]]]:
     """The points in runs of finite values."""
-    runs: list[list] = [[]]
+    runs: list[list[tuple[int, float]]] = [[]]
     for point in points:
         if math.isfinite(point[1]):
             runs[-1].append(point)
@@ -174,12 +175,12 @@ def _runs(points) -> list[list]:
     return [run for run in runs if run]
 
 
-def _last(name: str, values) -> str:
+def _last(name: str, values: Sequence[float]) -> str:
     last = f" {values[-1]:.4g}" if len(values) else ""
     return name + last
 
 
-def _legend(name: str, values, number: int) -> str:
+def _legend(name: str, values: Sequence[float], number: int) -> str:
     sample = (
         f'<svg width="24" height="8" viewBox="0 0 24 8" aria-hidden="true"><line x1="0" y1="4" x2="24" y2="4" '
         f"{_stroke(number)}></line></svg>"

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
 import numpy as np
 
 from fastnet.reports.colours import FAINT, GRID, INK
 from fastnet.reports.images import plot_context, require_matplotlib
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    from fastnet.types import Array
+
+    #: Numbers, None for what is not finite; a curve's alone are those of y.
+    Numbers: TypeAlias = Array | list[Any]
+    Curve: TypeAlias = Numbers | tuple[Numbers, Numbers]
 
 __all__ = [
     "CHARACTER", "DASHES", "FEW_TICKS", "LABEL_GAP", "PANEL", "axes", "literal", "log_axis", "name_lines", "plain_ticks",
@@ -34,7 +48,8 @@ def literal(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def axes(*, title="", x="", y="", size=PANEL, right=0.15):
+def axes(*, title: str = "", x: str = "", y: str = "", size: tuple[float, float] = PANEL,
+         right: float = 0.15) -> tuple[Figure, Axes]:  # fmt: skip
     """A figure and its axes: `right` is what is left free for names beside the lines, in inches."""
     require_matplotlib()
     from matplotlib.figure import Figure
@@ -48,7 +63,7 @@ def axes(*, title="", x="", y="", size=PANEL, right=0.15):
     return figure, ax
 
 
-def dress(ax, *, title="", x="", y="") -> None:
+def dress(ax: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
     """The common style of axes."""
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
@@ -63,7 +78,7 @@ def dress(ax, *, title="", x="", y="") -> None:
     ax.patch.set_visible(False)
 
 
-def plain_ticks(ax) -> None:
+def plain_ticks(ax: Axes) -> None:
     """Plain numbers on a logarithmic y axis that has few powers of ten."""
     from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
@@ -74,14 +89,14 @@ def plain_ticks(ax) -> None:
         ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def whole_ticks(ax) -> None:
+def whole_ticks(ax: Axes) -> None:
     """Ticks of the x axis at whole numbers only: of epochs, steps, layers."""
     from matplotlib.ticker import MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
 
 
-def log_axis(ax, xs) -> None:
+def log_axis(ax: Axes, xs: Array) -> None:
     """A logarithmic x axis; where only few values occur, they are its ticks."""
     ax.set_xscale("log")
     if len(xs) <= FEW_TICKS:
@@ -89,22 +104,22 @@ def log_axis(ax, xs) -> None:
         ax.set_xticks([], minor=True)
 
 
-def name_lines(ax, drawn) -> None:
+def name_lines(ax: Axes, drawn: Iterable[tuple[str, Line2D]]) -> None:
     """Write each line's name at its end, in its colour, moved where names would cover each other."""
     ax.get_xlim(), ax.get_ylim()  # matplotlib adjusts them to the data only when they are asked for
-    ends = []
+    ends: list[tuple[float, str, Line2D]] = []
     for name, line in drawn:
-        xs, ys = line.get_xdata(), np.asarray(line.get_ydata(), float)
+        xs, ys = (np.asarray(values, float) for values in (line.get_xdata(), line.get_ydata()))
         finite = np.flatnonzero(np.isfinite(ys))
         if len(finite) == 0:
-            ends.append([0.0, name + " –", line, None])
+            ends.append((0.0, name + " –", line))
             continue
         end = xs[finite[-1]], ys[finite[-1]]
         height = ax.transAxes.inverted().transform(ax.transData.transform(end))[1]
-        ends.append([float(np.clip(height, 0, 1)), name, line, end])
+        ends.append((float(np.clip(height, 0, 1)), name, line))
     ends.sort(key=lambda end: end[0])
     places = spread([end[0] for end in ends], LABEL_GAP)
-    for place, (height, name, line, _) in zip(places, ends, strict=True):
+    for place, (height, name, line) in zip(places, ends, strict=True):
         ax.annotate(
             literal(name),
             (1.0, height),
@@ -126,7 +141,7 @@ def name_lines(ax, drawn) -> None:
         )
 
 
-def spread(heights, gap) -> list[float]:
+def spread(heights: Sequence[float], gap: float) -> list[float]:
     """Ascending places at least `gap` apart, as near to `heights` (ascending) as a few rounds bring them."""
     places = list(heights)
     for _ in range(200):

@@ -6,29 +6,28 @@ made without pyplot. Values that are not finite leave gaps.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnet.reports.axes import CHARACTER, DASHES, PANEL, axes, literal, log_axis, name_lines, plain_ticks, whole_ticks
 from fastnet.reports.colours import FAINT, INK, PAPER, SERIES
 from fastnet.reports.images import plot_context
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fastnet.reports.axes import Curve, Numbers
+    from fastnet.types import Array
+
 __all__ = ["bars", "curves", "histograms", "scatter"]
 
 
-def curves(
-    series,
-    *,
-    title="",
-    x="",
-    y="",
-    log=False,
-    log_x=False,
-    limits=None,
-    x_limits=None,
-    markers=False,
-    size=PANEL,
-    colours=None,
-):
+def curves(series: Mapping[str, Curve], *, title: str = "", x: str = "", y: str = "", log: bool = False,
+           log_x: bool = False, limits: tuple[float, float] | None = None, x_limits: tuple[float, float] | None = None,
+           markers: bool = False, size: tuple[float, float] = PANEL,
+           colours: Mapping[str, int] | None = None) -> Figure:  # fmt: skip
     """Lines with their names at their ends.
 
     Parameters
@@ -81,7 +80,7 @@ def curves(
     return figure
 
 
-def _points(values):
+def _points(values: Curve) -> tuple[Array, Array]:
     if isinstance(values, tuple):
         xs, ys = values
     else:
@@ -89,7 +88,9 @@ def _points(values):
     return np.asarray(xs, float), np.array([np.nan if v is None else v for v in ys], float)
 
 
-def histograms(groups, *, title="", x="", y="share of values", bins=41, limits=None, log=False, size=PANEL):
+def histograms(groups: Mapping[str, Curve], *, title: str = "", x: str = "", y: str = "share of values", bins: int = 41,
+               limits: tuple[float, float] | None = None, log: bool = False,
+               size: tuple[float, float] = PANEL) -> Figure:  # fmt: skip
     """Outlines of the distributions of several arrays, over the same bins.
 
     Parameters
@@ -113,7 +114,9 @@ def histograms(groups, *, title="", x="", y="share of values", bins=41, limits=N
     return curves(series, title=title, x=x, y=y, log=log, size=size)
 
 
-def bars(values, *, title="", x="", reference=None, form="{:.3g}", limits=None, groups=None, size=None, log=False):
+def bars(values: Mapping[str, float | None], *, title: str = "", x: str = "", reference: tuple[float, str] | None = None,
+         form: str = "{:.3g}", limits: tuple[float, float] | None = None, groups: Mapping[str, int] | None = None,
+         size: tuple[float, float] | None = None, log: bool = False) -> Figure:  # fmt: skip
     """Horizontal bars with their names at the left and values at their ends.
 
     Parameters
@@ -174,7 +177,8 @@ def bars(values, *, title="", x="", reference=None, form="{:.3g}", limits=None, 
     return figure
 
 
-def scatter(groups, *, title="", x="", y="", size=PANEL, limits=None):
+def scatter(groups: Mapping[str, tuple[Numbers, Numbers]], *, title: str = "", x: str = "", y: str = "",
+            size: tuple[float, float] = PANEL, limits: tuple[float, float] | None = None) -> Figure:  # fmt: skip
     """Points of several named groups, the names in a row above them."""
     figure, ax = axes(title=title, x=x, y=y, size=size)
     with plot_context():

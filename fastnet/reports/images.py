@@ -5,8 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 from fastnet.reports.colours import THEME, style_rules
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["plot_context", "png", "require_matplotlib", "svg"]
 
@@ -19,7 +25,7 @@ SETTINGS = {
 PNG_DENSITY = 2  # pixels of a PNG for each CSS pixel, for sharp screens
 
 
-def require_matplotlib():
+def require_matplotlib() -> Any:
     """The package matplotlib, which figures need.
 
     Raises
@@ -38,7 +44,7 @@ def require_matplotlib():
     return matplotlib
 
 
-def plot_context():
+def plot_context() -> AbstractContextManager[None]:
     """Matplotlib's own defaults, whatever the user has set, while a figure is drawn or saved."""
     matplotlib = require_matplotlib()
     defaults = {**matplotlib.rcParamsDefault, **SETTINGS}
@@ -46,11 +52,11 @@ def plot_context():
     return matplotlib.rc_context({name: value for name, value in defaults.items() if _differs(name, value, now)})
 
 
-def _differs(name, value, now) -> bool:
+def _differs(name: str, value: object, now: Mapping[str, object]) -> bool:
     return not name.startswith(("backend", "interactive", "toolbar")) and now[name] != value
 
 
-def svg(figure) -> tuple[str, int, int]:
+def svg(figure: Figure) -> tuple[str, int, int]:
     """A figure as a data URI, and its width and height in CSS pixels."""
     buffer = io.StringIO()
     with plot_context():
@@ -64,7 +70,7 @@ def svg(figure) -> tuple[str, int, int]:
     return ("data:image/svg+xml;base64," + _encoded(text.encode()), *_size(figure))
 
 
-def png(figure) -> tuple[str, int, int]:
+def png(figure: Figure) -> tuple[str, int, int]:
     """A figure as a data URI, and its width and height in CSS pixels; for figures with too many marks for SVG."""
     buffer = io.BytesIO()
     with plot_context():
@@ -76,6 +82,6 @@ def _encoded(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _size(figure) -> tuple[int, int]:
+def _size(figure: Figure) -> tuple[int, int]:
     width, height = figure.get_size_inches()
     return round(width * PIXELS_PER_INCH), round(height * PIXELS_PER_INCH)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from fastnet.network import Network
+    from fastnet.types import Array
 
 __all__ = ["first_filters", "internals_of", "is_weight"]
 
@@ -26,7 +33,7 @@ def is_weight(name: str) -> bool:
     return last == "weight" and "norm" not in layer
 
 
-def internals_of(columns, histograms=None) -> dict:
+def internals_of(columns: Mapping[str, Array], histograms: Array | None = None) -> dict[str, Any]:
     """A health table's figures by kind and array, and distributions.
 
     Parameters
@@ -42,7 +49,7 @@ def internals_of(columns, histograms=None) -> dict:
         "looks"; "figures": kind -> name -> {"step": [...], "norm": [...], ...}, without those that are never
         defined; "histograms": kind -> name -> {"steps", "low", "high", "shares"}, of weights and their gradients.
     """
-    figures: dict = {kind: {} for kind in SHOWN}
+    figures: dict[str, dict[str, Any]] = {kind: {} for kind in SHOWN}
     if not columns or not len(columns["step"]):
         return {"looks": 0, "figures": figures, "histograms": {}}
     for kind, shown in SHOWN.items():
@@ -50,7 +57,7 @@ def internals_of(columns, histograms=None) -> dict:
             values = {column: columns[column][rows] for column in shown}
             values = {column: v.tolist() for column, v in values.items() if np.isfinite(v).any()}
             figures[kind][name] = {"step": columns["step"][rows].astype(int).tolist(), **values}
-    distributions: dict = {}
+    distributions: dict[str, dict[str, Any]] = {}
     if histograms is not None:
         for kind in ("weight", "gradient"):
             distributions[kind] = {}
@@ -63,14 +70,14 @@ def internals_of(columns, histograms=None) -> dict:
     return {"looks": len(np.unique(columns["step"])), "figures": figures, "histograms": distributions}
 
 
-def _rows_by_name(columns, kind: str) -> dict[str, list[int]]:
+def _rows_by_name(columns: Mapping[str, Array], kind: str) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for row in np.flatnonzero(columns["kind"] == kind).tolist():
         found.setdefault(str(columns["name"][row]), []).append(row)
     return found
 
 
-def _distribution(columns, histograms) -> dict | None:
+def _distribution(columns: Mapping[str, Array], histograms: Array) -> dict[str, Any] | None:
     """Histograms with ranges of their own as shares of one range's bins."""
     least, greatest = columns["least"], columns["greatest"]
     good = np.flatnonzero(np.isfinite(least) & np.isfinite(greatest) & (histograms.sum(axis=1) > 0))
@@ -95,14 +102,14 @@ def _distribution(columns, histograms) -> dict | None:
     }
 
 
-def _shares(places, below, edges) -> np.ndarray:
+def _shares(places: Array, below: Array, edges: Array) -> Array:
     """The share of values in each bin; where all values are equal their bin has them all."""
     if edges[0] == edges[-1]:
         return np.histogram(edges[:1], places)[0].astype(float)
     return np.diff(np.interp(places, edges, below))
 
 
-def first_filters(net) -> tuple[dict, np.ndarray] | None:
+def first_filters(net: Network) -> tuple[dict[str, Any], Array] | None:
     """The weights of the first layer as images, if the network's inputs are images.
 
     A convolution's filters with one or three channels; of a dense layer that reads the pixels, a picture of each unit's

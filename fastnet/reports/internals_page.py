@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
 import numpy as np
 
 from fastnet.reports.internals import is_weight
 from fastnet.reports.markup import prose
 from fastnet.reports.text import number, percent
+
+if TYPE_CHECKING:
+    from fastnet.reports.page import Page
+
+    Lines: TypeAlias = dict[str, tuple[list[Any], list[Any]]]
 
 __all__ = ["add_internals"]
 
@@ -15,7 +23,7 @@ LETTERS = 20
 USUAL_RATIO = 1e-3
 
 
-def add_internals(page, numbers: dict) -> None:
+def add_internals(page: Page, numbers: dict[str, Any]) -> None:
     """Curves and distributions from a health monitor's table, or how to get them."""
     health = numbers["health"]
     page.section("Inside of the network")
@@ -37,7 +45,7 @@ def add_internals(page, numbers: dict) -> None:
     _distributions(page, health)
 
 
-def _chosen(names) -> list[str]:
+def _chosen(names: Sequence[str]) -> list[str]:
     """Evenly spread over the depth of the network, with the first and the last."""
     return [names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(MOST_LINES, len(names))).astype(int))]
 
@@ -47,7 +55,7 @@ def _label(name: str) -> str:
     return name if len(name) <= LETTERS else "…" + name[1 - LETTERS :]
 
 
-def _lines(figures: dict, column: str, only_weights: bool) -> tuple[dict, int]:
+def _lines(figures: dict[str, Any], column: str, only_weights: bool) -> tuple[Lines, int]:
     """Curves of one column, and how many arrays have it."""
     names = [name for name, found in figures.items() if column in found and (is_weight(name) or not only_weights)]
     lines = {_label(name): (figures[name]["step"], figures[name][column]) for name in _chosen(names)}
@@ -58,7 +66,7 @@ def _of(shown: int, all_of: int) -> str:
     return "" if shown == all_of else f" {shown} of {all_of} layers are shown; the numbers beside this page have all."
 
 
-def _gradients(page, health):
+def _gradients(page: Page, health: dict[str, Any]) -> None:
     from fastnet.reports import figures
     from fastnet.reports.axes import DASHES
     from fastnet.reports.colours import INK
@@ -89,7 +97,7 @@ def _gradients(page, health):
     )
 
 
-def _ends(lines) -> str:
+def _ends(lines: Lines) -> str:
     texts = []
     for name, (_, values) in lines.items():
         known = [value for value in values if value is not None]
@@ -98,7 +106,7 @@ def _ends(lines) -> str:
     return ", ".join(texts)
 
 
-def _activations(page, health):
+def _activations(page: Page, health: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     found = health["figures"]["activation"]
@@ -108,7 +116,7 @@ def _activations(page, health):
     if spread:
         figure = figures.curves(spread, title="Spread of outputs", x="step", log=True, log_x=True)
         panels.append((figure, f"The standard deviation of layers' outputs: {_ends(spread)}."))
-    off = {}
+    off: Lines = {}
     for column in ("dead", "saturated"):
         lines, _ = _lines(inner, column, False)
         off |= {f"{name} {column}": values for name, values in lines.items()}
@@ -135,15 +143,15 @@ def _activations(page, health):
     page.table("Outputs at the last look", ["layer", "mean", "standard deviation", "dead", "saturated"], rows)
 
 
-def _last(values):
+def _last(values: list[float | None] | None) -> float | None:
     return None if values is None else next((value for value in reversed(values) if value is not None), None)
 
 
-def _number(value) -> str:
+def _number(value: float | None) -> str:
     return "–" if value is None else number(value)
 
 
-def _distributions(page, health):
+def _distributions(page: Page, health: dict[str, Any]) -> None:
     from fastnet.reports import pictures
 
     histograms = health["histograms"]

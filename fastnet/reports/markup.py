@@ -20,7 +20,7 @@ class Markup(str):
     """HTML that is safe as it is; `Page` takes it where it takes text, and does not escape it."""
 
 
-def as_html(text) -> str:
+def as_html(text: object) -> str:
     """Markup as it is, anything else escaped."""
     return text if isinstance(text, Markup) else html.escape(str(text))
 
@@ -39,7 +39,7 @@ def formula(text: str) -> Markup:
     return Markup("".join(_formula_part(found) for found in FORMULA.finditer(text)))
 
 
-def _formula_part(found) -> str:
+def _formula_part(found: re.Match[str]) -> str:
     if found["script"]:
         tag = "sub" if found["script"] == "_" else "sup"
         inside = found["plain"] if found["braces"] is None else found["braces"]
@@ -67,7 +67,7 @@ def prose(text: str) -> Markup:
     return Markup("".join([*parts, html.escape(text[end:])]))
 
 
-def _inline_part(found) -> str:
+def _inline_part(found: re.Match[str]) -> str:
     if found["code"]:
         return f"<code>{html.escape(found['code'])}</code>"
     if found["formula"]:

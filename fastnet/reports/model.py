@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet.health.weights import findings_of_weights, weight_figures
@@ -10,13 +13,16 @@ from fastnet.reports.page import Page
 from fastnet.reports.text import percent, table_number
 from fastnet.reports.training_page import add_filters, add_findings
 
+if TYPE_CHECKING:
+    from fastnet.network import Network
+
 __all__ = ["model_numbers", "model_page"]
 
 MOST_HISTOGRAMS = 60
 PANEL = (4.3, 2.2)  # inches
 
 
-def model_numbers(net, title: str) -> dict:
+def model_numbers(net: Network, title: str) -> dict[str, Any]:
     """What can be said of a network without data.
 
     Parameters
@@ -49,7 +55,7 @@ def model_numbers(net, title: str) -> dict:
     }
 
 
-def _extra(extra) -> dict:
+def _extra(extra: Any) -> dict[str, Any]:
     """What was saved with it; of an encoder in few words."""
     if not isinstance(extra, dict):
         return {"extra": _cut(repr(extra))}
@@ -72,7 +78,7 @@ def _cut(text: str, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def model_page(net, numbers: dict) -> Page:
+def model_page(net: Network, numbers: dict[str, Any]) -> Page:
     """The page of a network, with the numbers that `model_numbers` found (as JSON has them).
 
     Raises
@@ -114,7 +120,7 @@ def model_page(net, numbers: dict) -> Page:
     return page
 
 
-def _parameters(page, parameters):
+def _parameters(page: Page, parameters: dict[str, Any]) -> None:
     page.section("Parameters")
     page.prose(
         "The *effective rank* of a matrix with singular values $s_i$ is $exp(−∑ p_i ln p_i)$, $p_i = s_i / ∑ s_j$ (Roy & "
@@ -148,12 +154,12 @@ def _parameters(page, parameters):
     page.table("Each parameter's values", header, rows)
 
 
-def _most_rank(shape) -> int:
+def _most_rank(shape: Sequence[int]) -> int:
     return min(int(np.prod(shape[:-1])), shape[-1])
 
 
-def _histograms(page, net, parameters):
-    from fastnet.reports import figures as draw
+def _histograms(page: Page, net: Network, parameters: dict[str, Any]) -> None:
+    from fastnet.reports.axes import axes
     from fastnet.reports.colours import SERIES
     from fastnet.reports.images import plot_context
 
@@ -171,7 +177,7 @@ def _histograms(page, net, parameters):
         pad = 0.5 if least == greatest else 0.0  # as numpy.histogram does
         edges = np.linspace(least - pad, greatest + pad, len(counts) + 1)
         label = name.removesuffix(".weight")
-        figure, ax = draw.axes(title=label, y="values", size=PANEL)
+        figure, ax = axes(title=label, y="values", size=PANEL)
         with plot_context():
             ax.stairs(counts, edges, fill=True, color=SERIES[0])
         text = f"Histogram of {name}: from {table_number(least)} to {table_number(greatest)}."

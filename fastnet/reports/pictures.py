@@ -5,11 +5,20 @@ As in `figures.py`, each function returns a `matplotlib.figure.Figure` in the pa
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnet.reports.axes import CHARACTER, DASHES, FEW_TICKS, PANEL, axes, literal, whole_ticks
 from fastnet.reports.colours import FAINT, INK, SERIES
 from fastnet.reports.images import plot_context, require_matplotlib
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fastnet.reports.axes import Numbers
+    from fastnet.types import Array, ArrayLike
 
 __all__ = ["captioned_images", "confusion_map", "heat_map", "image_grid", "over_time", "surface"]
 
@@ -18,7 +27,8 @@ RIGHT, MISTAKE = 0, 6  # series whose colours a confusion matrix has
 MOST_NAMES, MOST_WRITTEN = 60, 15  # classes of a confusion matrix that have their names, and counts, written
 
 
-def over_time(shares, *, low, high, title="", x="epoch", y="", times=None, size=PANEL):
+def over_time(shares: ArrayLike, *, low: float, high: float, title: str = "", x: str = "epoch", y: str = "",
+              times: Sequence[int] | None = None, size: tuple[float, float] = PANEL) -> Figure:  # fmt: skip
     """How a distribution changes: a column for each time, darker where more of the values are.
 
     Parameters
@@ -52,9 +62,9 @@ def over_time(shares, *, low, high, title="", x="epoch", y="", times=None, size=
     return figure
 
 
-def heat_map(
-    values, *, title="", x="", y="", rows=None, columns=None, diverging=False, form=None, size=PANEL, limits=None
-):
+def heat_map(values: ArrayLike, *, title: str = "", x: str = "", y: str = "", rows: Sequence[str] | None = None,
+             columns: Sequence[str] | None = None, diverging: bool = False, form: str | None = None,
+             size: tuple[float, float] = PANEL, limits: tuple[float, float] | None = None) -> Figure:  # fmt: skip
     """A matrix in colours, with a scale beside it; `form` ("{:.2f}") also writes the numbers."""
     values = np.array(values, float)
     figure, ax = axes(title=title, x=x, y=y, size=size, right=0.75)
@@ -95,7 +105,9 @@ def heat_map(
     return figure
 
 
-def image_grid(images, *, columns, titles=None, diverging=False, each=True, gap=1, size=None, rows=None):
+def image_grid(images: ArrayLike, *, columns: int, titles: Sequence[str] | None = None, diverging: bool = False,
+               each: bool = True, gap: int = 1, size: tuple[float, float] | None = None,
+               rows: Sequence[str] | None = None) -> Figure:  # fmt: skip
     """Small images side by side, in one picture.
 
     Parameters
@@ -159,7 +171,7 @@ def image_grid(images, *, columns, titles=None, diverging=False, each=True, gap=
     return figure
 
 
-def _scaled(images, diverging, each):
+def _scaled(images: Array, diverging: bool, each: bool) -> Array:
     """To [0, 1]; diverging images so that zero is in the middle."""
     axis = (1, 2) if each else None
     with np.errstate(invalid="ignore"):
@@ -170,7 +182,7 @@ def _scaled(images, diverging, each):
         return (images - low) / np.where(high > low, high - low, 1)
 
 
-def captioned_images(images, captions, *, columns=4, centred=False):
+def captioned_images(images: ArrayLike, captions: Sequence[str], *, columns: int = 4, centred: bool = False) -> Figure:
     """Images side by side, with a line or two of text under each; of large ones every second, third, ... pixel.
 
     Parameters
@@ -217,7 +229,7 @@ def captioned_images(images, captions, *, columns=4, centred=False):
     return figure
 
 
-def _scaled_colours(images, centred: bool) -> list:
+def _scaled_colours(images: Array, centred: bool) -> list[Array]:
     """To [0, 1], an image's channels alike; gray ones without the axis of channels."""
     if centred:
         return list(0.5 + images / (2 * max(float(np.abs(images).max()), 1e-30)))
@@ -227,7 +239,7 @@ def _scaled_colours(images, centred: bool) -> list:
     return list(scaled[..., 0] if images.shape[3] == 1 else scaled)
 
 
-def confusion_map(counts, names):
+def confusion_map(counts: ArrayLike, names: Sequence[str]) -> Figure:
     """A confusion matrix: counts, the stronger coloured the larger their share of the row; mistakes in red.
 
     Parameters
@@ -280,7 +292,9 @@ def confusion_map(counts, names):
     return figure
 
 
-def surface(xs, ys, values, paths, *, title="", x="", y="", size=PANEL, target=None, colours=None):
+def surface(xs: Array, ys: Array, values: ArrayLike, paths: Mapping[str, tuple[Numbers, Numbers]], *, title: str = "",
+            x: str = "", y: str = "", size: tuple[float, float] = PANEL, target: tuple[float, float] | None = None,
+            colours: Mapping[str, int] | None = None) -> Figure:  # fmt: skip
     """Level lines of a function of two variables, and paths over it.
 
     Parameters

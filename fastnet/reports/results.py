@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet import checks, labels
+from fastnet.datasets.inputs import TableInputs
+
+if TYPE_CHECKING:
+    from fastnet.datasets import Encoder, Images
+    from fastnet.labels import Targets
+    from fastnet.network import Network
+    from fastnet.types import Array, ArrayLike
 
 __all__ = ["check_data", "class_figures", "confusion_matrix", "results_of"]
 
@@ -15,7 +25,7 @@ MOST_FEATURES = 6  # of a sample in a table
 PREDICTED_AT_ONCE = 1024  # images in files
 
 
-def confusion_matrix(true, predicted, classes: int) -> np.ndarray:
+def confusion_matrix(true: ArrayLike, predicted: ArrayLike, classes: int) -> Array:
     """How often samples of each class (rows) were taken for each class (columns).
 
     Parameters
@@ -37,7 +47,7 @@ def confusion_matrix(true, predicted, classes: int) -> np.ndarray:
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 
-def class_figures(hits, predicted, support) -> dict[str, np.ndarray]:
+def class_figures(hits: ArrayLike, predicted: ArrayLike, support: ArrayLike) -> dict[str, Array]:
     """Precision hits / predicted, recall hits / support and F1, their harmonic mean, of each class.
 
     Parameters
@@ -60,7 +70,8 @@ def class_figures(hits, predicted, support) -> dict[str, np.ndarray]:
         }
 
 
-def results_of(net, x, y, class_names=None, encoder=None) -> tuple[dict, np.ndarray | None]:
+def results_of(net: Network, x: Array | Images, y: ArrayLike, class_names: Sequence[str] | None = None,
+               encoder: Encoder | None = None) -> tuple[dict[str, Any], Array | None]:  # fmt: skip
     """Numbers of a network's predictions for labelled data.
 
     Parameters
@@ -105,17 +116,17 @@ def results_of(net, x, y, class_names=None, encoder=None) -> tuple[dict, np.ndar
         }, None
     if net.loss.head == "sigmoid" and net.output_shape[0] > 1:
         return _several_labels(numbers, outputs, targets, class_names), None
-    return _classes(numbers, net, outputs, targets, class_names, x, encoder)
+    return _classes(numbers, net.loss.head, outputs, targets, class_names, x, encoder)
 
 
-def _predict(net, x) -> np.ndarray:
+def _predict(net: Network, x: Array | Images) -> Array:
     if not hasattr(x, "files"):
         return np.asarray(net.predict(x), np.float64)
     parts = [net.predict(x[i : i + PREDICTED_AT_ONCE]) for i in range(0, len(x), PREDICTED_AT_ONCE)]
     return np.concatenate(parts).astype(np.float64)
 
 
-def _names(class_names, classes: int) -> list[str]:
+def _names(class_names: Iterable[object] | None, classes: int) -> list[str]:
     if class_names is None:
         return [str(i) for i in range(classes)]
     names = [str(name) for name in class_names]
@@ -124,8 +135,9 @@ def _names(class_names, classes: int) -> list[str]:
     return names
 
 
-def _classes(numbers, net, outputs, targets, class_names, x, encoder):
-    if net.loss.head == "sigmoid":
+def _classes(numbers: dict[str, Any], head: str, outputs: Array, targets: Targets, class_names: Sequence[str] | None,
+             x: Array | Images, encoder: Encoder | None) -> tuple[dict[str, Any], Array | None]:  # fmt: skip
+    if head == "sigmoid":
         right = 1 / (1 + np.exp(-np.clip(outputs, -700, 700)))
         probabilities = np.concatenate([1 - right, right], axis=1)
     else:
@@ -162,11 +174,12 @@ def _classes(numbers, net, outputs, targets, class_names, x, encoder):
     return _with_samples(numbers, x, worst, encoder)
 
 
-def _class_numbers(y) -> np.ndarray:
+def _class_numbers(y: Array) -> Array:
     return (y[:, 0] > 0.5).astype(np.int64) if y.shape[1] == 1 else y.argmax(axis=1)
 
 
-def _several_labels(numbers, outputs, targets, class_names) -> dict:
+def _several_labels(numbers: dict[str, Any], outputs: Array, targets: Targets,
+                    class_names: Sequence[str] | None) -> dict[str, Any]:  # fmt: skip
     """Each sample may have several labels: figures of each, but no confusion of one with another."""
     names = _names(class_names, outputs.shape[1])
     predicted, true = outputs > 0, targets.array.reshape(outputs.shape) > 0.5
@@ -181,7 +194,8 @@ def _several_labels(numbers, outputs, targets, class_names) -> dict:
     }
 
 
-def _regression(numbers, outputs, targets, x, encoder):
+def _regression(numbers: dict[str, Any], outputs: Array, targets: Targets, x: Array | Images,
+                encoder: Encoder | None) -> tuple[dict[str, Any], Array | None]:  # fmt: skip
     predicted = outputs.reshape(len(outputs), -1)
     true = np.asarray(targets.array, np.float64).reshape(predicted.shape)
     if encoder is not None:
@@ -215,15 +229,17 @@ def _regression(numbers, outputs, targets, x, encoder):
     return _with_samples(numbers, x, worst, encoder)
 
 
-def _with_samples(numbers, x, rows, encoder):
+def _with_samples(numbers: dict[str, Any], x: Array | Images, rows: Array,
+                  encoder: Encoder | None) -> tuple[dict[str, Any], Array | None]:  # fmt: skip
     """The inputs of some samples: images as they are, features in the numbers."""
     if len(x.shape) == 4 and x.shape[3] in (1, 3, 4):
         return numbers, np.asarray(x[rows], np.float64)
     if len(x.shape) != 2:
         return numbers, None
     samples = np.asarray(x[rows], np.float64)
-    if encoder is not None and encoder.inputs.kind == "table":
-        features, width = encoder.inputs.restore(samples), len(encoder.inputs.columns)
+    if encoder is not None and isinstance(encoder.inputs, TableInputs):
+        features: dict[str, Any] = encoder.inputs.restore(samples)
+        width = len(encoder.inputs.columns)
     else:
         width = x.shape[1]
         features = {f"x[{i}]": samples[:, i] for i in range(min(width, MOST_FEATURES))}
@@ -231,7 +247,7 @@ def _with_samples(numbers, x, rows, encoder):
     return {**numbers, "features": shown, "all_features": width}, None
 
 
-def check_data(data):
+def check_data(data: Any) -> Any:
     """A pair (x, y)."""
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise TypeError(f"data must be (x, y); got {checks.describe(data)}")

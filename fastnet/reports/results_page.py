@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet.reports.text import number, percent, table_number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from fastnet.reports.page import Page
+    from fastnet.types import Array
 
 __all__ = ["add_results"]
 
@@ -14,7 +24,7 @@ PICTURES = 12  # of a panel
 LETTERS = 10  # of a name in a caption
 
 
-def add_results(page, numbers: dict, pictures) -> None:
+def add_results(page: Page, numbers: dict[str, Any], pictures: Array | None) -> None:
     """Confusion, figures of each class and mistakes; or the errors of a regression."""
     results = numbers["results"]
     page.section("Results on labelled data")
@@ -32,7 +42,7 @@ def add_results(page, numbers: dict, pictures) -> None:
         _mistakes(page, results, pictures)
 
 
-def _classes(page, results):
+def _classes(page: Page, results: dict[str, Any]) -> None:
     from fastnet.reports import pictures
 
     names, samples = results["classes"], results["samples"]
@@ -84,17 +94,17 @@ def _classes(page, results):
         )
 
 
-def _mean(figures: dict, key: str):
+def _mean(figures: dict[str, Any], key: str) -> float | None:
     """The mean over the classes that occur; one that is never predicted has a precision of 0 in it."""
     known = [value or 0.0 for value, f1 in zip(figures[key], figures["f1"], strict=True) if f1 is not None]
     return sum(known) / len(known) if known else None
 
 
-def _share(value) -> str:
+def _share(value: float | None) -> str:
     return percent(value, 1)
 
 
-def _mistakes(page, results, images):
+def _mistakes(page: Page, results: dict[str, Any], images: Array | None) -> None:
     from fastnet.reports import pictures
 
     mistakes = results["mistakes"]
@@ -126,7 +136,8 @@ def _mistakes(page, results, images):
     )
 
 
-def _table_of_samples(page, results, caption, header, cells):
+def _table_of_samples(page: Page, results: dict[str, Any], caption: str, header: Sequence[str],
+                      cells: Sequence[Sequence[str]]) -> None:  # fmt: skip
     features = results.get("features", {})
     if features and results["all_features"] > len(features):
         caption += f"; the first {len(features)} of {results['all_features']} inputs"
@@ -137,7 +148,7 @@ def _table_of_samples(page, results, caption, header, cells):
     page.table(f"{caption}. Samples are counted from 0", ["sample", *header, *features], rows)
 
 
-def _value(value) -> str:
+def _value(value: str | float | None) -> str:
     return value if isinstance(value, str) else table_number(value, 4)
 
 
@@ -150,7 +161,7 @@ def _short(text: str, most: int) -> str:
 # Regression
 
 
-def _regression(page, results):
+def _regression(page: Page, results: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     target = results["target"] or "target"
@@ -204,7 +215,7 @@ def _regression(page, results):
     )
 
 
-def _against(true, predicted, name):
+def _against(true: Array, predicted: Array, name: str) -> Figure:
     from fastnet.reports.axes import DASHES, axes
     from fastnet.reports.colours import INK
     from fastnet.reports.images import plot_context
@@ -217,7 +228,7 @@ def _against(true, predicted, name):
     return figure
 
 
-def _residuals(true, residuals, name):
+def _residuals(true: Array, residuals: Array, name: str) -> Figure:
     from fastnet.reports.axes import DASHES, axes
     from fastnet.reports.colours import INK
     from fastnet.reports.images import plot_context
@@ -229,7 +240,7 @@ def _residuals(true, residuals, name):
     return figure
 
 
-def _points(ax, xs, ys):
+def _points(ax: Axes, xs: Array, ys: Array) -> None:
     from fastnet.reports.colours import SERIES
 
     ax.plot(xs, ys, "o", color=SERIES[0], markersize=3, markeredgewidth=0, alpha=0.6)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,13 +15,18 @@ from fastnet.health.table import COLUMNS, read_histograms
 from fastnet.network import load
 from fastnet.reports.internals import internals_of
 
+if TYPE_CHECKING:
+    from fastnet.network import Network
+    from fastnet.types import Array, Path
+
 __all__ = ["read_run"]
 
 #: Options of a run that say how its data is read.
 READING = ("target", "task", "missing", "size", "channels")
 
 
-def read_run(path, net=None, data=None, class_names=None) -> dict:
+def read_run(path: Path, net: Network | None = None, data: tuple[Any, Any] | None = None,
+             class_names: Sequence[str] | None = None) -> dict[str, Any]:  # fmt: skip
     """Everything of a run, as `training.contents` takes it.
 
     Parameters
@@ -49,7 +56,8 @@ def read_run(path, net=None, data=None, class_names=None) -> dict:
         return _contents(path, description, net, data, class_names)
 
 
-def _contents(path: str, description: dict, net, data, class_names) -> dict:
+def _contents(path: str, description: dict[str, Any], net: Network, data: tuple[Any, Any] | None,
+              class_names: Sequence[str] | None) -> dict[str, Any]:  # fmt: skip
     options = description.get("options", {})
     if not isinstance(options, dict):
         raise ValueError(f"{MARK} has {options!r} for options")
@@ -87,7 +95,8 @@ def _contents(path: str, description: dict, net, data, class_names) -> dict:
     }
 
 
-def _test_part(options: dict, encoder):
+def _test_part(options: dict[str, Any],
+               encoder: datasets.Encoder | None) -> tuple[tuple[Any, Any] | None, str | None]:  # fmt: skip
     """(x, y) and None, or None and why there is none."""
     path = options.get("data")
     if path is None or encoder is None:
@@ -106,7 +115,7 @@ def _test_part(options: dict, encoder):
     return ((x, y), None) if same else (None, f"The data has changed since the training: {path}.")
 
 
-def _findings(path: str) -> list[dict]:
+def _findings(path: str) -> list[dict[str, Any]]:
     items = files.read_json(path, list)
     try:
         return [Finding.from_dict(item).to_dict() for item in items]
@@ -114,7 +123,7 @@ def _findings(path: str) -> list[dict]:
         raise ValueError(f"{path} is damaged: {error}") from None
 
 
-def _health(path: str) -> dict | None:
+def _health(path: str) -> dict[str, Any] | None:
     """What a monitor saw, if there was one."""
     table, histograms = os.path.join(path, HEALTH), os.path.join(path, HISTOGRAMS)
     if not os.path.exists(table):
@@ -133,7 +142,7 @@ def _history(path: str) -> dict[str, list[float]]:
     }
 
 
-def _table(path: str) -> dict[str, np.ndarray]:
+def _table(path: str) -> dict[str, Array]:
     """A health table's columns."""
     rows = files.read_rows(path)
     texts = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
@@ -145,7 +154,7 @@ def _table(path: str) -> dict[str, np.ndarray]:
     }
 
 
-def _numbers(path: str, texts) -> np.ndarray:
+def _numbers(path: str, texts: Iterable[str]) -> Array:
     try:
         return np.array([float(text) if text else np.nan for text in texts])
     except ValueError as error:

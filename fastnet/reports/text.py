@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 __all__ = ["listed", "number", "percent", "sign", "signed", "table_number"]
 
 SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
-def number(value, digits: int = 3) -> str:
+def number(value: float | None, digits: int = 3) -> str:
     """A number with so many significant digits; very large and small ones with a power of ten.
 
     Examples
@@ -30,22 +31,22 @@ def number(value, digits: int = 3) -> str:
     return f"{value:,.{places}f}".replace("-", "−")
 
 
-def table_number(value, digits: int = 3) -> str:
+def table_number(value: float | None, digits: int = 3) -> str:
     """A number for a cell; a dash for what is not finite."""
     return "–" if value is None or not math.isfinite(value) else number(value, digits)
 
 
-def signed(value, places: int = 3) -> str:
+def signed(value: float | None, places: int = 3) -> str:
     """A number with a fixed number of places, and a true minus sign."""
     return "–" if value is None or not math.isfinite(value) else f"{value:,.{places}f}".replace("-", "−")
 
 
-def percent(value, places: int = 1) -> str:
+def percent(value: float | None, places: int = 1) -> str:
     """A share as a percentage."""
     return "–" if value is None or not math.isfinite(value) else f"{100 * value:.{places}f}%"
 
 
-def listed(names, word: str = "and") -> str:
+def listed(names: Iterable[str], word: str = "and") -> str:
     """Names in a sentence: "a, b and c"; "none" if there are none."""
     names = list(names)
     if len(names) < 2:
@@ -53,6 +54,6 @@ def listed(names, word: str = "and") -> str:
     return f"{', '.join(names[:-1])} {word} {names[-1]}"
 
 
-def sign(value) -> str:
+def sign(value: float) -> str:
     """ "positive", "negative" or "zero"."""
     return "zero" if value == 0 else "positive" if value > 0 else "negative"

@@ -104,11 +104,12 @@ def contents(history_or_run: History | Path, *, net: Network | None = None,
         )
     numbers = {"title": title or run.pop("title"), **run.pop("numbers")}
     net, encoder = run["net"], run["encoder"]
-    pictures = {"mistakes": None, "filters": None}
+    pictures: dict[str, Any] = {"mistakes": None, "filters": None}
     numbers["network"] = None if net is None else net.summary()
     numbers["results"] = None
     if run["data"] is not None:
-        numbers["results"], pictures["mistakes"] = results_of(net, *run["data"], run["class_names"], encoder)
+        x, y = run["data"]
+        numbers["results"], pictures["mistakes"] = results_of(net, x, y, run["class_names"], encoder)
     numbers["filters"] = None
     if net is not None:
         found = first_filters(net)

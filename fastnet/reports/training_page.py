@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 from fastnet.reports.internals_page import add_internals
 from fastnet.reports.markup import Markup, as_html, prose
 from fastnet.reports.page import Page
 from fastnet.reports.results_page import add_results
 from fastnet.reports.text import listed, number, percent
+
+if TYPE_CHECKING:
+    from fastnet.types import Array
 
 __all__ = ["add_filters", "add_findings", "measured", "page"]
 
@@ -20,7 +26,7 @@ STOPPED = {
 }
 
 
-def page(numbers: dict, pictures: dict) -> Page:
+def page(numbers: dict[str, Any], pictures: dict[str, Any]) -> Page:
     """The page.
 
     Parameters
@@ -43,7 +49,7 @@ def page(numbers: dict, pictures: dict) -> Page:
     return made
 
 
-def measured(name: str, value) -> str:
+def measured(name: str, value: float | None) -> str:
     """A figure as its name says it is best read."""
     return percent(value, 2) if name.endswith(SHARES) else number(value, 4)
 
@@ -52,11 +58,11 @@ def _title(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _last(curves: dict, name: str):
+def _last(curves: dict[str, Any], name: str) -> float | None:
     return curves[name][-1] if curves.get(name) else None
 
 
-def _summary(numbers) -> str:
+def _summary(numbers: dict[str, Any]) -> str:
     epochs, samples = numbers["epochs"], numbers["samples"]
     parts = [f"Trained for {epochs:,} epoch{'s' * (epochs != 1)}"]
     if samples.get("training"):
@@ -67,7 +73,7 @@ def _summary(numbers) -> str:
     return text + "."
 
 
-def _tiles(numbers) -> list:
+def _tiles(numbers: dict[str, Any]) -> list[tuple[str, str]]:
     tested, curves, results = numbers["tested"], numbers["curves"], numbers["results"]
     tiles = [(name, measured(name, value)) for name, value in tested.items()]
     if results is not None and not tested:
@@ -99,7 +105,7 @@ def _time(seconds: float) -> str:
 # Findings
 
 
-def _findings(page, numbers):
+def _findings(page: Page, numbers: dict[str, Any]) -> None:
     page.section("Findings")
     found = numbers["findings"]
     if found is None:
@@ -120,7 +126,7 @@ def _findings(page, numbers):
         add_findings(page, found)
 
 
-def add_findings(page, findings) -> None:
+def add_findings(page: Page, findings: Iterable[dict[str, Any]]) -> None:
     """Findings (as dicts), one after the other."""
     for finding in findings:
         severity = finding["severity"]
@@ -135,15 +141,16 @@ def add_findings(page, findings) -> None:
         page.note(Markup("".join(parts[:2]) + (f"<br>{parts[2]}" if parts[2] else "")), severity)
 
 
-def _figure(value) -> str:
-    whole = value is not None and abs(value) < 1e15 and value == int(value)
-    return f"{int(value):,}" if whole else number(value)
+def _figure(value: float | None) -> str:
+    if value is not None and abs(value) < 1e15 and value == int(value):
+        return f"{int(value):,}"
+    return number(value)
 
 
 # Curves
 
 
-def _curves(page, numbers):
+def _curves(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     curves, epochs = numbers["curves"], numbers["epochs"]
@@ -174,12 +181,12 @@ def _curves(page, numbers):
     _best_epoch(page, numbers, names)
 
 
-def _is_wide(lines) -> bool:
+def _is_wide(lines: Mapping[str, Iterable[float | None]]) -> bool:
     values = [v for line in lines.values() for v in line if v is not None]
     return bool(values) and min(values) > 0 and max(values) / min(values) > 20
 
 
-def _curves_caption(numbers, varies: bool) -> str:
+def _curves_caption(numbers: dict[str, Any], varies: bool) -> str:
     text = "Training figures are averages over an epoch, while the weights change; those of validation are at its end."
     rates = numbers["learning_rates"]
     if varies:
@@ -187,7 +194,7 @@ def _curves_caption(numbers, varies: bool) -> str:
     return f"{text} The learning rate was {number(rates[0])} throughout." if rates else text
 
 
-def _best_epoch(page, numbers, names):
+def _best_epoch(page: Page, numbers: dict[str, Any], names: Sequence[str]) -> None:
     curves = numbers["curves"]
     if "val_loss" not in curves:
         page.paragraph(
@@ -215,7 +222,7 @@ def _best_epoch(page, numbers, names):
 # The first layer
 
 
-def add_filters(page, found: dict, images) -> None:
+def add_filters(page: Page, found: dict[str, Any], images: Array) -> None:
     """A picture of the first layer's weights."""
     from fastnet.reports import pictures
 
@@ -241,7 +248,7 @@ def add_filters(page, found: dict, images) -> None:
 # How to repeat it
 
 
-def _repeat(page, numbers):
+def _repeat(page: Page, numbers: dict[str, Any]) -> None:
     page.section("Repeat it")
     settings = dict(numbers["settings"])
     if numbers["command"]:
@@ -261,7 +268,7 @@ def _repeat(page, numbers):
     page.paragraph("The same version on the same instruction set gives the same bits, with any number of threads.")
 
 
-def _setting(value) -> str:
+def _setting(value: object) -> str:
     if isinstance(value, list):
         return (
             " × ".join(map(str, value)) if all(isinstance(item, int) for item in value) else ", ".join(map(str, value))
