@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
+from typing import NoReturn, cast
 
 import fastnet
 from fastnet import checks
@@ -19,11 +21,11 @@ COMMANDS = {"train": train, "predict": predict, "inspect": inspect, "compare": c
 class Parser(argparse.ArgumentParser):
     """Errors are one line."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise ValueError(message)
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Parameters
@@ -45,7 +47,7 @@ def main(argv=None) -> int:
         sys.stdout.flush()
         return code
     except SystemExit as exit:  # argparse, after --help and --version
-        return exit.code or 0
+        return cast(int, exit.code or 0)
     except KeyboardInterrupt as interrupt:
         _say(f"fastnet: {str(interrupt) or 'interrupted'}")
         return getattr(interrupt, "code", INTERRUPTED)

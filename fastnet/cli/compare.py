@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from fastnet import files
 from fastnet.files.runs import FINDINGS, HEALTH, HISTORY, MARK
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
 
 HELP = "show two finished runs side by side"
 DESCRIPTION = (
@@ -25,12 +30,12 @@ HEALTH_FIGURES = {  # column of health.csv -> the kind of row that has it, and w
 }
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Two directories."""
     parser.add_argument("runs", nargs=2, metavar="RUN", help="a directory that fastnet train has written")
 
 
-def run(arguments) -> int:
+def run(arguments: Namespace) -> int:
     """Print the comparison."""
     print(compared(arguments.runs))
     return 0
@@ -53,18 +58,18 @@ def compared(paths: list[str]) -> str:
 class Run:
     """What the directory of a finished run holds."""
 
-    def __init__(self, path: str):
+    def __init__(self, path: str) -> None:
         self.path = path
         mark = os.path.join(path, MARK)
         if not os.path.exists(mark):
             there = "has no finished run" if os.path.isdir(path) else "is no directory"
             raise FileNotFoundError(f"{path} {there}: {MARK} is what fastnet train writes last")
         self.description = files.read_json(mark, dict)
-        self.history = self._read(files.read_rows, HISTORY)
-        self.health = self._read(files.read_rows, HEALTH)
-        self.findings = self._read(lambda path: files.read_json(path, list), FINDINGS)
+        self.history: list[dict[str, str]] | None = self._read(files.read_rows, HISTORY)
+        self.health: list[dict[str, str]] | None = self._read(files.read_rows, HEALTH)
+        self.findings: list[dict[str, Any]] | None = self._read(lambda path: files.read_json(path, list), FINDINGS)
 
-    def _read(self, reader, name: str):
+    def _read(self, reader: Callable[[str], Any], name: str) -> Any:
         """A file of the run, or None where it has none."""
         path = os.path.join(self.path, name)
         return reader(path) if os.path.exists(path) else None
@@ -76,7 +81,7 @@ def table(title: str, heads: list[str], rows: list[list[str]]) -> str:
         return ""
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
 
-    def line(row):
+    def line(row: Sequence[str]) -> str:
         return "  ".join(
             [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
         )
@@ -84,16 +89,16 @@ def table(title: str, heads: list[str], rows: list[list[str]]) -> str:
     return "\n".join([title, line(heads), *map(line, rows)])
 
 
-def _heads(runs) -> list[str]:
+def _heads(runs: Sequence[Run]) -> list[str]:
     return ["", *(run.path for run in runs)]
 
 
-def _text(value) -> str:
+def _text(value: Any) -> str:
     text = _whole_text(value)
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 3]}..."
 
 
-def _whole_text(value) -> str:
+def _whole_text(value: Any) -> str:
     if value is None or value == "":
         return "-"
     try:
@@ -105,7 +110,7 @@ def _whole_text(value) -> str:
     return str(value) if isinstance(value, int) or (isinstance(value, str) and value.isdigit()) else f"{number:.4g}"
 
 
-def _options(runs) -> str:
+def _options(runs: Sequence[Run]) -> str:
     options = [run.description["options"] for run in runs]
     names = {name: None for given in options for name in given if name != "out"}
     pairs = [(name, [given.get(name) for given in options]) for name in names]
@@ -113,7 +118,7 @@ def _options(runs) -> str:
     return table("Options that differ", _heads(runs), rows) or "Both runs have the same options"
 
 
-def _results(runs) -> str:
+def _results(runs: Sequence[Run]) -> str:
     names = {name: None for run in runs for name in run.description["results"]}
     rows = [[_text(name), *(_text(run.description["results"].get(name)) for run in runs)] for name in names]
     for name in ("epochs", "seconds", "threads", "isa", "fastnet"):
@@ -121,22 +126,23 @@ def _results(runs) -> str:
     return table("Results", _heads(runs), rows)
 
 
-def _losses(runs) -> str:
+def _losses(runs: Sequence[Run]) -> str:
     """Losses after some epochs, the same ones of both runs."""
-    longest = max(len(run.history or []) for run in runs)
+    histories = [run.history or [] for run in runs]
+    longest = max(map(len, histories))
     epochs = sorted({max(1, round(longest * i / LINES)) for i in range(1, LINES + 1)} | {1}) if longest else []
     names = [name for name in ("loss", "val_loss", "accuracy", "val_accuracy", "r2", "val_r2")
-             if any(run.history and name in run.history[0] for run in runs)]  # fmt: skip
+             if any(history and name in history[0] for history in histories)]  # fmt: skip
     rows = []
     for name in names:
         for epoch in epochs:
-            cells = [run.history[epoch - 1].get(name) if epoch <= len(run.history or []) else None for run in runs]
+            cells = [history[epoch - 1].get(name) if epoch <= len(history) else None for history in histories]
             if any(cells):
                 rows.append([f"{name} after {epoch}", *map(_text, cells)])
     return table("By epoch", _heads(runs), rows)
 
 
-def _health(runs) -> str:
+def _health(runs: Sequence[Run]) -> str:
     """The last look of each run, by array."""
     if not any(run.health for run in runs):
         return ""
@@ -152,7 +158,7 @@ def _health(runs) -> str:
     return table("Health at the last look", _heads(runs), rows)
 
 
-def _findings(runs) -> str:
+def _findings(runs: Sequence[Run]) -> str:
     """The codes of both runs' findings."""
     if not any(run.findings is not None for run in runs):
         return ""

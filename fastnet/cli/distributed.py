@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from fastnet.cli.errors import BAD_INPUT, INTERRUPTED, USER_ERRORS
 from fastnet.cli.options import named, whole_number
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from fastnet.distributed import Ranks
 
 __all__ = ["add_arguments", "as_one", "ranks_of", "shard_of"]
 
 PLACE = "{rank}"  # in --data: each process has a part of its own
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--distributed",
         type=named(["mpi"]),
@@ -43,7 +50,7 @@ def add_arguments(parser) -> None:
     )
 
 
-def ranks_of(arguments):
+def ranks_of(arguments: Namespace) -> Ranks:
     """The processes that train together: one, or those of MPI."""
     from fastnet import distributed
 
@@ -64,13 +71,13 @@ def ranks_of(arguments):
     return distributed.MPI(batch_norm=batch_norm, reduction=reduction, data=data)
 
 
-def shard_of(path: str, ranks) -> str:
+def shard_of(path: str, ranks: Ranks) -> str:
     """The data of this process."""
     return path.replace(PLACE, str(ranks.rank)) if ranks.data == "shards" else path
 
 
 @contextlib.contextmanager
-def as_one(ranks):
+def as_one(ranks: Ranks) -> Iterator[None]:
     """Several processes that look like one: the first one speaks for all, and they end together."""
     with contextlib.ExitStack() as stack:
         if not ranks.writes:

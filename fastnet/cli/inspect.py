@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from fastnet import files
 from fastnet.files.runs import MODEL
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
 
 HELP = "show a saved network: layers, figures and histograms of its weights, and what is wrong with them"
 DESCRIPTION = (
@@ -23,14 +28,14 @@ TEXT_COLUMNS = 2
 NAME_LETTERS = 40
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """The arguments of ``fastnet inspect``."""
     parser.add_argument("model", metavar="MODEL", help="model.safetensors, or the directory of a run")
     parser.add_argument("--html", metavar="FILE", help="also write a page with histograms and filters")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON instead")
 
 
-def run(arguments) -> int:
+def run(arguments: Namespace) -> int:
     """Load, look, print."""
     from fastnet.network import load
     from fastnet.reports.model import model_numbers, model_page
@@ -54,7 +59,7 @@ def run(arguments) -> int:
     return 0
 
 
-def _text(numbers: dict) -> str:
+def _text(numbers: dict[str, Any]) -> str:
     parts = [
         numbers["title"],
         numbers["network"],
@@ -71,13 +76,13 @@ def _text(numbers: dict) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
-def _trained(numbers: dict) -> str:
+def _trained(numbers: dict[str, Any]) -> str:
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in numbers["training"].items()]
     return "\n".join(lines)
 
 
-def _table(parameters: dict) -> str:
-    rows = [HEADINGS]
+def _table(parameters: dict[str, Any]) -> str:
+    rows: list[tuple[str, ...]] = [HEADINGS]
     for name, figures in parameters.items():
         shape = "x".join(map(str, figures["shape"]))
         rows.append((_short(name), shape, *(_cell(column, figures[column]) for column in COLUMNS)))
@@ -91,7 +96,7 @@ def _table(parameters: dict) -> str:
     )
 
 
-def _cell(column: str, value) -> str:
+def _cell(column: str, value: float | None) -> str:
     if value is None:
         return "-"
     if column == "zeros":
@@ -99,7 +104,7 @@ def _cell(column: str, value) -> str:
     return f"{value:,}" if column == "bad" else f"{value:.1f}" if column == "rank" else f"{value:.4g}"
 
 
-def _histograms(parameters: dict) -> str:
+def _histograms(parameters: dict[str, Any]) -> str:
     """One line for each parameter with more than one value: its least value, a block for each bin, its greatest."""
     shown = {name: figures for name, figures in parameters.items() if figures["size"] > 1 and sum(figures["counts"])}
     if not shown:
@@ -121,7 +126,7 @@ def _signs() -> str:
     return BLOCKS
 
 
-def _bars(counts, signs: str) -> str:
+def _bars(counts: Sequence[int], signs: str) -> str:
     """A sign for each bin: the higher the more values, a space for none."""
     most = max(counts)
     return "".join(" " if n == 0 else signs[min(n * len(signs) // most, len(signs) - 1)] for n in counts)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from fastnet import checks
 from fastnet.cli.options import whole_number
 from fastnet.cli.run_directory import make_directory
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
 
 HELP = "run experiments on weights, gradients and training, and write pages that explain them"
 ALL = "all"
@@ -25,20 +30,21 @@ DESCRIPTION = (
 )
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """The arguments of ``fastnet lab``."""
     parser.add_argument("name", metavar="NAME", help="an experiment, or all")
     parser.add_argument("--out", metavar="DIR", default="fastnet-lab", help="where the pages go (default: %(default)s)")
     parser.add_argument("--seed", type=whole_number(least=0), default=0, metavar="N", help="default: %(default)s")
 
 
-def run(arguments) -> int:
+def run(arguments: Namespace) -> int:
     """Run and write."""
     from fastnet import lab
 
     checks.choice("NAME", arguments.name, _names())
     make_directory(arguments.out)
     begun = time.perf_counter()
+    written: Iterable[list[str]]
     if arguments.name == ALL:
         written = lab.write_all(arguments.out, seed=arguments.seed)
     else:

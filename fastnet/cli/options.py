@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Collection
 
 from fastnet import checks
 
 __all__ = ["checkpoint_interval", "image_size", "named", "names", "real_number", "sizes", "whole_number"]
 
 
-def whole_number(least: int | None = None):
+def whole_number(least: int | None = None) -> Callable[[str], int]:
     """A whole number of at least `least`."""
 
     def convert(text: str) -> int:
@@ -22,7 +23,7 @@ def whole_number(least: int | None = None):
     return convert
 
 
-def real_number(expected: str, **bounds):
+def real_number(expected: str, **bounds: float) -> Callable[[str], float]:
     """A finite number within the bounds of `checks.real_number`; `expected` describes it."""
 
     def convert(text: str) -> float:
@@ -47,7 +48,7 @@ def sizes(text: str) -> tuple[int, ...]:
 def image_size(text: str) -> tuple[int, ...]:
     """Height and width: "32" for both, or "32,48"."""
     try:
-        pair = tuple(checks.whole_number("a size", int(size), least=1) for size in text.split(","))
+        pair: tuple[int, ...] = tuple(checks.whole_number("a size", int(size), least=1) for size in text.split(","))
     except ValueError:
         pair = ()
     if len(pair) not in (1, 2):
@@ -55,7 +56,7 @@ def image_size(text: str) -> tuple[int, ...]:
     return pair * 2 if len(pair) == 1 else pair
 
 
-def named(known):
+def named(known: Collection[str]) -> Callable[[str], str]:
     """One of the names in `known`."""
 
     def convert(text: str) -> str:
@@ -68,7 +69,7 @@ def named(known):
     return convert
 
 
-def names(known):
+def names(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
     """Several of the names in `known`, separated by commas."""
     one = named(known)
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnet import files
 from fastnet.files.runs import MODEL
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from fastnet.datasets import Encoder, Images
+    from fastnet.network import Network
+    from fastnet.types import Array
 
 HELP = "predict with a network that fastnet train has saved"
 DESCRIPTION = (
@@ -17,7 +26,7 @@ DESCRIPTION = (
 )
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """The arguments of ``fastnet predict``."""
     parser.add_argument("model", metavar="MODEL", help="model.safetensors, or the directory of a run")
     parser.add_argument(
@@ -28,7 +37,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--out", metavar="FILE", help="write to this CSV file instead of the standard output")
 
 
-def run(arguments) -> int:
+def run(arguments: Namespace) -> int:
     """Predict and write."""
     from fastnet import datasets
     from fastnet.network import load
@@ -57,13 +66,14 @@ def run(arguments) -> int:
     return 0
 
 
-def _table(net, encoder, x):
+def _table(net: Network, encoder: Encoder, x: Array | Images) -> tuple[list[str], Iterable[list[Any]]]:
     """Header and rows: class and probabilities in the order of the classes, or value."""
-    if encoder.task == "regression":
+    classes = encoder.classes
+    if classes is None:
         return ["value"], ([f"{value:.9g}"] for value in encoder.decode_target(net.predict(x)))
     probabilities = np.asarray(net.predict_proba(x), np.float32)
     names = encoder.decode_target(probabilities.argmax(axis=1))
-    header = ["class", *(f"probability {name}" for name in encoder.classes)]
+    header = ["class", *(f"probability {name}" for name in classes)]
     rows = ([name, *row] for name, row in zip(names, probabilities.astype(str), strict=True))
     if hasattr(x, "files"):
         return ["file", *header], ([file, *row] for file, row in zip(x.files, rows, strict=True))

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from typing import TYPE_CHECKING, Any
 
 from fastnet import files
 from fastnet.files.runs import FINDINGS, HEALTH, HISTOGRAMS, HISTORY, INTERRUPTED_HISTORY, MARK, MODEL
+
+if TYPE_CHECKING:
+    from fastnet.network import Network
+    from fastnet.training import History
 
 __all__ = ["RunDirectory", "make_directory"]
 
@@ -34,7 +39,7 @@ class RunDirectory:
         There is a finished run already.
     """
 
-    def __init__(self, path: str, overwrite: bool):
+    def __init__(self, path: str, overwrite: bool) -> None:
         self.path = path
         if not overwrite:
             for name in (MARK, MODEL):
@@ -54,7 +59,7 @@ class RunDirectory:
         files.write_bytes(probe, b"")
         os.unlink(probe)
 
-    def save(self, net, history, description: dict) -> None:
+    def save(self, net: Network, history: History, description: dict[str, Any]) -> None:
         """Write everything; the mark goes first and comes last, so that it never stands beside half a run."""
         text = json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         if os.path.exists(self.file(MARK)):
@@ -64,7 +69,7 @@ class RunDirectory:
         self._save_health(history)
         files.write_bytes(self.file(MARK), text.encode())
 
-    def _save_health(self, history) -> None:
+    def _save_health(self, history: History) -> None:
         """What a monitor has seen and found; files of an older run would be those of another network."""
         if history.health is None:
             for name in (HEALTH, HISTOGRAMS, FINDINGS):
@@ -75,7 +80,7 @@ class RunDirectory:
         history.health.table.save_histograms(self.file(HISTOGRAMS))
         files.write_json(self.file(FINDINGS), [finding.to_dict() for finding in history.findings], indent=2)
 
-    def save_interrupted(self, history) -> str:
+    def save_interrupted(self, history: History) -> str:
         """Write the history of a run that was interrupted, beside an older finished run; returns its path."""
         path = self.file(INTERRUPTED_HISTORY if os.path.exists(self.file(MARK)) else HISTORY)
         history.save(path)

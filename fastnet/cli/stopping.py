@@ -7,8 +7,19 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from fastnet.cli.options import checkpoint_interval
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from types import FrameType
+
+    from fastnet.cli.run_directory import RunDirectory
+    from fastnet.distributed import Ranks
+    from fastnet.network import Network
+    from fastnet.training import Callback, ModelCheckpoint, Trainer
 
 __all__ = ["Checkpoints", "add_arguments", "stopping_cleanly"]
 
@@ -19,7 +30,7 @@ FREE = ("data", "out", "overwrite", "report", "threads", "checkpoint", "checkpoi
         "distributed")  # fmt: skip
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         metavar="DIR",
@@ -61,12 +72,12 @@ class Checkpoints:
         --resume without --checkpoint; the directory has checkpoints and there is no --resume.
     """
 
-    def __init__(self, arguments, ranks):
+    def __init__(self, arguments: Namespace, ranks: Ranks) -> None:
         from fastnet.training import ModelCheckpoint, checkpoint_directory
 
         self.directory, self.resume = arguments.checkpoint, arguments.resume
         self.ranks = ranks
-        self.saving = None
+        self.saving: ModelCheckpoint | None = None
         self.seconds = 0.0
         if self.directory is None:
             if self.resume:
@@ -89,15 +100,15 @@ class Checkpoints:
             checkpoint_directory.make(self.directory)
 
     @property
-    def callbacks(self) -> list:
+    def callbacks(self) -> list[Callback]:
         return [] if self.saving is None else [self.saving]
 
-    def mark(self, net) -> None:
+    def mark(self, net: Network) -> None:
         """Let the checkpoints of a network know the options."""
         if self.saving is not None:
             net.extra["options"] = _plain(self.options)
 
-    def resumed(self):
+    def resumed(self) -> Trainer | None:
         """The trainer that goes on; None where a training begins."""
         from fastnet.training import Trainer
 
@@ -123,33 +134,33 @@ class Checkpoints:
         return trainer
 
 
-def _plain(options: dict) -> dict:
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
 
 
-def _shown(value) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value)) or "none"
     return "left out" if value is None or value is False else "given" if value is True else str(value)
 
 
 @contextlib.contextmanager
-def stopping_cleanly(directory, trainer, checkpoints: Checkpoints):
+def stopping_cleanly(directory: RunDirectory | None, trainer: Trainer, checkpoints: Checkpoints) -> Iterator[None]:
     """Write the history of what was trained when Ctrl-C, SIGTERM or a loss that is not finite ends the training.
 
     With --checkpoint both signals wait until nothing is half done, some 50 ms or a step, and a checkpoint is saved first; a second
     signal doesn't wait. Without a directory, which another process has, nothing is written.
     """
-    waiting: list = []
+    waiting: list[KeyboardInterrupt] = []
 
-    def stop(number, frame):
+    def stop(number: int, frame: FrameType | None) -> None:
         error = _Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
         if checkpoints.saving is None or waiting:
             raise error
         waiting.append(error)
         checkpoints.saving.interrupt(error)
 
-    before = {}
+    before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
         numbers = [signal.SIGTERM] if checkpoints.saving is None else [signal.SIGTERM, signal.SIGINT]
         # A signal that was ignored when the process began (by nohup, or in the background of a shell) stays ignored.
@@ -175,7 +186,7 @@ def stopping_cleanly(directory, trainer, checkpoints: Checkpoints):
 
 
 @contextlib.contextmanager
-def _plain_warnings():
+def _plain_warnings() -> Iterator[None]:
     """Warnings of checkpoints are a line each; findings are printed at the end, so there are no warnings of them before."""
     from fastnet.health import HealthWarning
 

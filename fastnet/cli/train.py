@@ -6,11 +6,26 @@ import math
 import os
 import shlex
 import time
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from fastnet.cli import distributed, stopping
 from fastnet.cli.options import image_size, named, names, real_number, sizes, whole_number
 from fastnet.cli.run_directory import RunDirectory
 from fastnet.files.runs import HISTORY, MODEL, REPORT
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from fastnet.augment import Operation
+    from fastnet.datasets import Dataset
+    from fastnet.distributed import Ranks
+    from fastnet.layers import Layer
+    from fastnet.network import Network
+    from fastnet.optimizers import Optimizer
+    from fastnet.training import Callback, History, Trainer
+    from fastnet.types import Figures, Shape
 
 HELP = "train a network on the shipped digits or on data of your own"
 DESCRIPTION = (
@@ -25,7 +40,7 @@ HIDDEN, DROPOUT = (256, 128), 0.3
 LEAST_IMAGE = 4  # pixels, from which images get a convolutional network
 
 # What --augment may name, and how much each does to images of a size (height, width).
-AUGMENTATIONS = {
+AUGMENTATIONS: dict[str, Callable[[ModuleType, Shape], Operation]] = {
     "crop": lambda augment, size: augment.RandomCrop(tuple(max(1, round(n / 8)) for n in size)),
     "flip": lambda augment, size: augment.RandomFlip(),
     "brightness": lambda augment, size: augment.Brightness(),
@@ -35,7 +50,7 @@ AUGMENTATIONS = {
 }
 
 # Name -> class, and settings where the library's defaults are not a good start by themselves.
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, tuple[str, dict[str, float]]] = {
     "sgd": ("SGD", {"learning_rate": 0.01, "momentum": 0.9}),
     "rmsprop": ("RMSprop", {"learning_rate": 1e-3}),
     "adam": ("Adam", {"learning_rate": 1e-3}),
@@ -50,10 +65,10 @@ OPTIMIZERS = {
 }
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """The options of ``fastnet train``."""
 
-    def add(name, help, default=None, **settings):
+    def add(name: str, help: str, default: Any = None, **settings: Any) -> None:
         shown = "" if default is None else "; default %(default)s"
         parser.add_argument(name, help=help + shown, default=default, **settings)
 
@@ -137,14 +152,14 @@ def add_arguments(parser) -> None:
     distributed.add_arguments(parser)
 
 
-def run(arguments) -> int:
+def run(arguments: Namespace) -> int:
     """Train, test, save; with several processes, as one of them."""
     ranks = distributed.ranks_of(arguments)
     with distributed.as_one(ranks):
         return _run(arguments, ranks)
 
 
-def _run(arguments, ranks) -> int:
+def _run(arguments: Namespace, ranks: Ranks) -> int:
     from fastnet import config, training
     from fastnet.health import HealthMonitor
 
@@ -165,6 +180,7 @@ def _run(arguments, ranks) -> int:
     if ranks.size > 1:
         print(f"{ranks.size} processes: {', '.join(ranks.gather_objects(ranks.who()))}")
     trainer = checkpoints.resumed()
+    callbacks: list[Callback] | None = None
     if trainer is None:
         trainer = training.Trainer(
             build(arguments, data),
@@ -179,8 +195,6 @@ def _run(arguments, ranks) -> int:
         if arguments.tensorboard is not None:
             callbacks.append(training.TensorBoard(arguments.tensorboard))
         callbacks += checkpoints.callbacks
-    else:
-        callbacks = None
     net = trainer.net
     print(net.summary(), flush=True)
     net.loss, net.metrics = trainer.loss, trainer.metrics
@@ -212,7 +226,7 @@ def _run(arguments, ranks) -> int:
     return 0
 
 
-def _load(arguments, ranks):
+def _load(arguments: Namespace, ranks: Ranks) -> Dataset:
     from fastnet import datasets
 
     data = datasets.load(
@@ -230,7 +244,7 @@ def _load(arguments, ranks):
     return data
 
 
-def _check_alike(data, ranks) -> None:
+def _check_alike(data: Dataset, ranks: Ranks) -> None:
     """Parts of the data are of the same form, and columns and classes mean the same in all of them."""
     told = (data.task, data.x.shape[1:], None if data.encoder is None else data.encoder.config())
     others = ranks.gather_objects(told)
@@ -241,7 +255,7 @@ def _check_alike(data, ranks) -> None:
             )
 
 
-def _test(trainer, data) -> dict:
+def _test(trainer: Trainer, data: Dataset) -> Figures:
     """The figures of the test part, to which each process adds its share."""
     from fastnet.training.evaluation import Evaluator
 
@@ -252,7 +266,7 @@ def _test(trainer, data) -> dict:
     return evaluator.run(evaluator.feed(data.x_test, data.y_test), ranks=ranks)
 
 
-def _divide(data, arguments):
+def _divide(data: Dataset, arguments: Namespace) -> tuple[Any, Any, tuple[Any, Any] | None]:
     """Training inputs and targets, and those for validation, or None."""
     from fastnet import datasets
 
@@ -262,7 +276,7 @@ def _divide(data, arguments):
     return x, y, validation
 
 
-def build(arguments, data):
+def build(arguments: Namespace, data: Dataset) -> Network:
     """The network that the options describe."""
     from fastnet import models
 
@@ -276,16 +290,16 @@ def build(arguments, data):
     return models.MODELS[name](input_shape=shape, classes=outputs, seed=arguments.seed)
 
 
-def _default_model(arguments, shape) -> str:
+def _default_model(arguments: Namespace, shape: Shape) -> str:
     plain = arguments.hidden is None and arguments.dropout is None
     return "lenet" if plain and len(shape) == 3 and min(shape[:2]) >= LEAST_IMAGE else "mlp"
 
 
-def _dense_network(arguments, input_shape, outputs):
+def _dense_network(arguments: Namespace, input_shape: Shape, outputs: int) -> Network:
     from fastnet.layers import Dense, Dropout, Flatten
     from fastnet.network import Network
 
-    layers = [Flatten()] if len(input_shape) > 1 else []
+    layers: list[Layer] = [Flatten()] if len(input_shape) > 1 else []
     dropout = DROPOUT if arguments.dropout is None else arguments.dropout
     for units in HIDDEN if arguments.hidden is None else arguments.hidden:
         layers.append(Dense(units, activation="relu"))
@@ -295,7 +309,7 @@ def _dense_network(arguments, input_shape, outputs):
     return Network(layers, input_shape=input_shape, seed=arguments.seed)
 
 
-def _optimizer(arguments):
+def _optimizer(arguments: Namespace) -> Optimizer:
     from fastnet import optimizers
 
     name, settings = OPTIMIZERS[arguments.optimizer]
@@ -304,7 +318,7 @@ def _optimizer(arguments):
     return getattr(optimizers, name)(**settings)
 
 
-def _augmentations(arguments, data) -> list:
+def _augmentations(arguments: Namespace, data: Dataset) -> list[Operation]:
     from fastnet import augment
 
     shape = data.x.shape[1:]
@@ -319,7 +333,7 @@ def _augmentations(arguments, data) -> list:
 # What is printed and written
 
 
-def _write_report(directory, net, data) -> None:
+def _write_report(directory: RunDirectory, net: Network, data: Dataset) -> None:
     """The page; where matplotlib is missing what to install, as the run itself is saved."""
     from fastnet.reports.training import report
 
@@ -333,7 +347,7 @@ def _write_report(directory, net, data) -> None:
     print(f"report saved in {path}")
 
 
-def _describe(path, data, n_training, validation) -> str:
+def _describe(path: str, data: Dataset, n_training: int, validation: tuple[Any, Any] | None) -> str:
     parts = f"{n_training:,} training"
     if validation is not None:
         parts += f", {len(validation[0]):,} validation"
@@ -346,14 +360,17 @@ def _describe(path, data, n_training, validation) -> str:
     return f"{path}: {parts} and {len(data.x_test):,} test samples of {shape} values; {task}"
 
 
-def _results(tested: dict, data) -> dict:
+def _results(tested: Figures, data: Dataset) -> Figures:
     """The figures of the test part that people compare."""
-    if data.task == "classification":
-        return {"test accuracy": tested["accuracy"]}
-    return {"test R2": tested["r2"], "test RMSE": math.sqrt(tested["loss"]) * data.encoder.target.std}
+    from fastnet.datasets.encoder import ValueTarget
+
+    target = data.encoder.target
+    if isinstance(target, ValueTarget):
+        return {"test R2": tested["r2"], "test RMSE": math.sqrt(tested["loss"]) * target.std}
+    return {"test accuracy": tested["accuracy"]}
 
 
-def _figures(history, tested: dict) -> str:
+def _figures(history: History, tested: Figures) -> str:
     """A table: a row for training (the last epoch), for validation where there is one, and for the test."""
     rows = {"training": {name: history[name][-1] for name in tested}}
     if "val_loss" in history:
@@ -365,14 +382,15 @@ def _figures(history, tested: dict) -> str:
     return "\n".join(lines)
 
 
-def _health(history) -> str:
+def _health(history: History) -> str:
     """The findings, the most severe first."""
     if not history.findings:
         return f"health: nothing found in {len(history.health.table)} looks"
     return "\n".join(["health:", *(str(finding) for finding in history.findings)])
 
 
-def _description(arguments, data, results, history, seconds) -> dict:
+def _description(arguments: Namespace, data: Dataset, results: Figures, history: History,
+                 seconds: float) -> dict[str, Any]:  # fmt: skip
     """What run.json says: how to repeat the run, and what came out."""
     import fastnet
     from fastnet import config

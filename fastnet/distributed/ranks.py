@@ -104,6 +104,10 @@ class Ranks:
         """Add all ranks' pieces, of shape (pieces, n) with `counts` on each rank: the same bits for any number of ranks."""
         sum_in_order(pieces, out)
 
+    def who(self) -> str:
+        """This rank, for messages."""
+        return f"rank {self.rank}"
+
     # What all of them do or don't
 
     def agreeing(self) -> AbstractContextManager[None]:
