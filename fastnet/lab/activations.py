@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet.lab.measure import BATCH, Snapshots, backpropagate, data, moments, shares, slopes, train
-from fastnet.layers import Activation, Dense, Flatten
+from fastnet.layers import Activation, Dense, Flatten, Layer
 from fastnet.losses import SoftmaxCrossEntropy
 from fastnet.network import Network
 from fastnet.optimizers import SGD
 from fastnet.reports.text import listed, number, percent
+
+if TYPE_CHECKING:
+    from fastnet.reports.page import Page
+    from fastnet.types import Array
 
 TITLE = "Activation functions in a network"
 QUESTION = (
@@ -40,7 +46,7 @@ print(history["val_accuracy"][-1])
 """
 
 
-def run(seed=0, quick=False) -> dict:
+def run(seed: int = 0, quick: bool = False) -> dict[str, Any]:
     """Curves, distributions, flat and dead neurons of each activation; and what a high learning rate does to them."""
     epochs = 5 if quick else 20
     return {
@@ -51,14 +57,14 @@ def run(seed=0, quick=False) -> dict:
     }
 
 
-def _network(activation, seed):
-    layers = [Flatten()]
+def _network(activation: str, seed: int) -> Network:
+    layers: list[Layer] = [Flatten()]
     for i in range(1, LAYERS + 1):
         layers += [Dense(UNITS, name=f"sum_{i}"), Activation(activation, name=f"output_{i}")]
     return Network([*layers, Dense(10, name="head")], input_shape=(8, 8, 1), seed=seed)
 
 
-def _learn(activation, learning_rate, seed, epochs, momentum=MOMENTUM) -> dict:
+def _learn(activation: str, learning_rate: float, seed: int, epochs: int, momentum: float = MOMENTUM) -> dict[str, Any]:
     net = _network(activation, seed)
     (x, y), _ = data()
     first = _gradients(net, x, y)
@@ -81,23 +87,23 @@ def _learn(activation, learning_rate, seed, epochs, momentum=MOMENTUM) -> dict:
     }
 
 
-def _weights(net):
+def _weights(net: Network) -> Array:
     return np.concatenate(
         [p.value.ravel() for p in net.parameters() if p.name.startswith("sum") and "weight" in p.name]
     )
 
 
-def _gradients(net, x, y) -> list[float]:
+def _gradients(net: Network, x: Array, y: Array) -> list[float]:
     backpropagate(net, SoftmaxCrossEntropy(), x, y)
     return [moments(net[f"sum_{i}"].weight.grad)["rms"] for i in range(1, LAYERS + 1)]
 
 
-def _look(net, activation, x, low, high) -> dict:
+def _look(net: Network, activation: str, x: Array, low: float, high: float) -> dict[str, Any]:
     """For each hidden layer: its outputs' distribution, the flat share, and the share of dead neurons."""
     names = [f"{kind}_{i}" for i in range(1, LAYERS + 1) for kind in ("sum", "output")]
     found = net.activations(x, names)
     largest = np.abs(slopes(activation, np.linspace(-6, 6, 1001))).max()
-    layers = {"values": [], "flat": [], "dead": [], "mean": [], "differs": []}
+    layers: dict[str, list[Any]] = {"values": [], "flat": [], "dead": [], "mean": [], "differs": []}
     for i in range(1, LAYERS + 1):
         slope = np.abs(slopes(activation, found[f"sum_{i}"]))
         layers["values"].append(shares(found[f"output_{i}"], low, high))
@@ -108,7 +114,7 @@ def _look(net, activation, x, low, high) -> dict:
     return layers
 
 
-def page(numbers):
+def page(numbers: dict[str, Any]) -> Page:
     """The page, from what `run` measured."""
     from fastnet.reports import Page
 
@@ -122,7 +128,7 @@ def page(numbers):
     return page
 
 
-def _curves(page, numbers):
+def _curves(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     nets = numbers["networks"]
@@ -150,8 +156,8 @@ def _curves(page, numbers):
         "The same network with six activation functions.",
     )
     ends = {name: net["curves"]["val_accuracy"][-1] for name, net in nets.items()}
-    best = max(ends, key=ends.get)
-    worst = min(ends, key=ends.get)
+    best = max(ends, key=ends.__getitem__)
+    worst = min(ends, key=ends.__getitem__)
     text = (
         f"At the end {best} is best with {percent(ends[best])} of the test images, {worst} last with "
         f"{percent(ends[worst])}. "
@@ -168,7 +174,7 @@ def _curves(page, numbers):
     page.prose(text)
 
 
-def _signals(page, numbers):
+def _signals(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     nets = numbers["networks"]
@@ -209,7 +215,7 @@ def _signals(page, numbers):
     page.prose(text + " [First weights](init.html) shows what the right scale of the weights can do about it.")
 
 
-def _distributions(page, numbers):
+def _distributions(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures, pictures
 
     nets = numbers["networks"]
@@ -277,7 +283,7 @@ def _distributions(page, numbers):
     )
 
 
-def _flat_and_dead(page, numbers):
+def _flat_and_dead(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     nets, high = numbers["networks"], numbers["high"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +16,11 @@ from fastnet.losses import SoftmaxCrossEntropy
 from fastnet.network import Network
 from fastnet.optimizers import SGD
 from fastnet.reports.text import listed, number, percent, table_number
+
+if TYPE_CHECKING:
+    from fastnet.lab.measure import Parts
+    from fastnet.reports.page import Page
+    from fastnet.types import Array
 
 TITLE = "Depth"
 QUESTION = "What does a deeper network cost, why is it harder to train, and what do residual connections change?"
@@ -67,7 +73,7 @@ print(net.summary())
 """
 
 
-def run(seed=0, quick=False) -> dict:
+def run(seed: int = 0, quick: bool = False) -> dict[str, Any]:
     """Costs, gradients before training, and what training reaches, for each kind of network at each depth."""
     epochs, depths = (2, DEPTHS[:4]) if quick else (EPOCHS, DEPTHS)
     parts = data()
@@ -80,15 +86,15 @@ def run(seed=0, quick=False) -> dict:
     }
 
 
-def network(kind, depth, seed) -> Network:
+def network(kind: Kind, depth: int, seed: int) -> Network:
     """A network with so many hidden layers of one kind."""
-    layers = [Flatten(), Dense(WIDTH, name="first")]
+    layers: list[Layer] = [Flatten(), Dense(WIDTH, name="first")]
     for _ in range(depth):
         layers += kind.block()
     return Network([*layers, BatchNorm(), Activation("relu"), Dense(10, name="head")], input_shape=(8, 8, 1), seed=seed)
 
 
-def costs(net) -> dict:
+def costs(net: Network) -> dict[str, Any]:
     """Parameters, multiply-adds of one sample forward, and the bytes of parameters and of one sample's activations."""
     graph, size = net.graph, np.dtype(net.dtype).itemsize
     multiply_adds = activations = 0
@@ -105,7 +111,7 @@ def costs(net) -> dict:
     }
 
 
-def _measure(kind, depth, seed, epochs, parts) -> dict:
+def _measure(kind: Kind, depth: int, seed: int, epochs: int, parts: Parts) -> dict[str, Any]:
     (x, y), _ = parts
     net = network(kind, depth, seed)
     backpropagate(net, SoftmaxCrossEntropy(), x[:SAMPLES], y[:SAMPLES])
@@ -124,13 +130,13 @@ def _measure(kind, depth, seed, epochs, parts) -> dict:
     }
 
 
-def _distinct(net, x) -> float:
+def _distinct(net: Network, x: Array) -> float:
     """How different the directions are in which two images' values point, behind the last of the further layers.
 
     One minus the mean cosine of the angle between them: 0 where all point in the same direction.
     """
     for layer in net.layers:
-        if hasattr(layer, "running_mean"):
+        if isinstance(layer, BatchNorm):
             layer.momentum = 1.0  # its statistics are those of these images
     net.forward(x, training=True)
     last = net.graph.nodes[-4].name  # before batch norm, relu and the head
@@ -143,7 +149,7 @@ def _distinct(net, x) -> float:
 # The page
 
 
-def page(numbers):
+def page(numbers: dict[str, Any]) -> Page:
     """The page, from what `run` measured."""
     from fastnet.reports import Page
 
@@ -166,7 +172,7 @@ def page(numbers):
     return page
 
 
-def _costs(page, numbers):
+def _costs(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import prose
 
     page.section("What a layer costs")
@@ -210,11 +216,11 @@ def _costs(page, numbers):
     )
 
 
-def _kilobytes(n) -> str:
+def _kilobytes(n: float) -> str:
     return f"{n / 1024:,.1f} KiB"
 
 
-def _gradients(page, numbers):
+def _gradients(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     last = str(numbers["depths"][-1])
@@ -256,7 +262,7 @@ def _gradients(page, numbers):
     )
     text += ". "
     distance = {kind: abs(math.log(value)) if value else math.inf for kind, value in at_end.items()}
-    best = min(distance, key=distance.get)
+    best = min(distance, key=distance.__getitem__)
     text += f"Nearest to 1 is {best}. "
     if at_end["residual"] and distance["residual"] < distance["batch norm"]:
         text += (
@@ -287,13 +293,13 @@ def _gradients(page, numbers):
     page.prose(text)
 
 
-def _ratio(gradients):
+def _ratio(gradients: Sequence[float | None]) -> float | None:
     """Of the first further layer to the last; the layer that reads the image is left out."""
     first, last = gradients[1], gradients[-1]
     return first / last if first and last else None
 
 
-def _training(page, numbers):
+def _training(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     kinds, depths = numbers["kinds"], numbers["depths"]

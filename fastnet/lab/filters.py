@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet import initializers
@@ -11,6 +14,10 @@ from fastnet.layers import Conv2D, Dense, Flatten, MaxPool2D
 from fastnet.network import Network
 from fastnet.optimizers import Adam
 from fastnet.reports.text import listed, number, percent
+
+if TYPE_CHECKING:
+    from fastnet.reports.page import Page
+    from fastnet.types import Array
 
 TITLE = "What filters learn"
 QUESTION = "What do the small windows of weights in a convolutional network look for, and which of them matter?"
@@ -41,7 +48,7 @@ for i in range(8):
 """
 
 
-def run(seed=0, quick=False) -> dict:
+def run(seed: int = 0, quick: bool = False) -> dict[str, Any]:
     """Kernels over time, feature maps, exciting patches, an occlusion map, and the accuracy without each filter."""
     epochs = 3 if quick else EPOCHS
     parts = data()
@@ -75,7 +82,7 @@ def run(seed=0, quick=False) -> dict:
     }
 
 
-def _network(seed):
+def _network(seed: int) -> Network:
     return Network(
         [
             Conv2D(FILTERS, WINDOW, padding="same", activation="relu", name="first"),
@@ -90,13 +97,13 @@ def _network(seed):
     )
 
 
-def _changes(taken) -> list[float]:
+def _changes(taken: Sequence[Array]) -> list[float]:
     """For each filter, how far it has come from where it started, over its first length."""
     first, last = taken[0].astype(float), taken[-1].astype(float)
     return np.sqrt(((last - first) ** 2).sum(axis=(1, 2)) / (first**2).sum(axis=(1, 2))).tolist()
 
 
-def _patches(net, layer, x, y, margin, stride) -> dict:
+def _patches(net: Network, layer: str, x: Array, y: Array, margin: int, stride: int) -> dict[str, Any]:
     """For each filter the windows of different training images that excite it most, and those images' digits.
 
     A value of the layer at (r, c) sees the pixels from stride r - margin to stride r + stride - 1 + margin, and zeros
@@ -120,7 +127,7 @@ def _patches(net, layer, x, y, margin, stride) -> dict:
     return {"windows": np.array(windows), "digits": np.array(digits), "means": maps.mean(axis=(0, 1, 2))}
 
 
-def _occlusion(net, image, label, gray) -> dict:
+def _occlusion(net: Network, image: Array, label: int, gray: float) -> dict[str, Any]:
     """The probability of the right digit with a gray square over each place."""
     whole = net.predict_proba(image)[0]
     copies = []
@@ -139,7 +146,7 @@ def _occlusion(net, image, label, gray) -> dict:
     }
 
 
-def _worth(net, layer, change, seed, x, y) -> list[float]:
+def _worth(net: Network, layer: str, change: str, seed: int, x: Array, y: Array) -> list[float]:
     """The test accuracy with one filter after the other changed."""
     accuracies = []
     rng = np.random.default_rng(seed)
@@ -160,7 +167,7 @@ def _worth(net, layer, change, seed, x, y) -> list[float]:
 # The page
 
 
-def page(numbers):
+def page(numbers: dict[str, Any]) -> Page:
     """The page, from what `run` measured."""
     from fastnet.reports import Page
 
@@ -184,7 +191,7 @@ def page(numbers):
     return page
 
 
-def _kernels(page, numbers):
+def _kernels(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import pictures
 
     page.section("The weights, from epoch to epoch")
@@ -219,7 +226,7 @@ def _kernels(page, numbers):
     )
 
 
-def _maps(page, numbers):
+def _maps(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import pictures
 
     page.section("What they see in an image")
@@ -252,7 +259,7 @@ def _maps(page, numbers):
     )
 
 
-def _exciting(page, numbers):
+def _exciting(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import pictures
 
     page.section("What excites a filter most")
@@ -291,7 +298,7 @@ def _exciting(page, numbers):
     page.prose(text)
 
 
-def _occluded(page, numbers):
+def _occluded(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import pictures
 
     found = numbers["occlusion"]
@@ -324,7 +331,7 @@ def _occluded(page, numbers):
     page.prose(text)
 
 
-def _worths(page, numbers):
+def _worths(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     base = numbers["accuracy"]

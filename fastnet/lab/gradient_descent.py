@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet.layers import Activation, Dense
@@ -10,6 +13,12 @@ from fastnet.network import Network
 from fastnet.optimizers import SGD
 from fastnet.reports.text import listed, number, signed, table_number
 from fastnet.training import Trainer
+
+if TYPE_CHECKING:
+    from fastnet.losses import Loss
+    from fastnet.parameters import Parameter
+    from fastnet.reports.page import Page
+    from fastnet.types import Array
 
 TITLE = "Gradient descent, by numbers"
 QUESTION = "How does a network find out in which direction each weight should move, and what does one step change?"
@@ -46,7 +55,7 @@ print(loss, "->", trainer.loss.value(net.predict(x), target))
 """
 
 
-def run(seed=0, quick=False) -> dict:
+def run(seed: int = 0, quick: bool = False) -> dict[str, Any]:
     """Every number of one step through two layers, the losses of many, and paths of descent on a line's loss."""
     return {"step": _step(), "losses": _many_steps(), "line": _line(seed)}
 
@@ -66,14 +75,14 @@ def example_network() -> Network:
     return net
 
 
-def _step() -> dict:
+def _step() -> dict[str, Any]:
     net, loss = example_network(), MeanSquaredError()
     trainer = Trainer(net, loss=loss, optimizer=SGD(LEARNING_RATE))
     x, y = np.array([INPUTS]), np.array([[TARGET]])
     values = net.activations(x)
     before, dy = loss.gradient(net.forward(x, training=True), y)
     net.backward(dy)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for symbol, name, place in _places():
         parameter = net.graph.parameters[name]
         rows.append(
@@ -104,7 +113,7 @@ def _step() -> dict:
     }
 
 
-def _places():
+def _places() -> Iterator[tuple[str, str, tuple[int, ...]]]:
     """Symbol, parameter and place of all nine numbers that the network learns."""
     for i in range(2):
         for j in range(2):
@@ -116,7 +125,7 @@ def _places():
     yield "c", "output.bias", (0,)
 
 
-def _nudged(net, loss, parameter, place, x, y) -> float:
+def _nudged(net: Network, loss: Loss, parameter: Parameter, place: tuple[int, ...], x: Array, y: Array) -> float:
     """The slope of the loss along one parameter, from two nudged values: (L(w + h) - L(w - h)) / 2h."""
     found = []
     for change in (NUDGE, -NUDGE):
@@ -136,7 +145,7 @@ def _many_steps() -> list[float]:
     return [trainer.train_on_batch(x, y)["loss"] for _ in range(STEPS + 1)]
 
 
-def _line(seed) -> dict:
+def _line(seed: int) -> dict[str, Any]:
     """Least squares with two parameters: points, the loss over both, and paths with three learning rates."""
     rng = np.random.default_rng(seed)
     x = np.linspace(-1, 2, 16)[:, None]
@@ -160,7 +169,7 @@ def _line(seed) -> dict:
     }
 
 
-def _path(x, y, learning_rate) -> dict:
+def _path(x: Array, y: Array, learning_rate: float) -> dict[str, Any]:
     net = Network([Dense(1, name="line", init=[[-1.5]], bias_init=[1.5])], input_shape=(1,), dtype="float64", seed=0)
     trainer = Trainer(net, loss="mse", optimizer=SGD(learning_rate))
     slopes, intercepts, losses = [], [], []
@@ -171,7 +180,7 @@ def _path(x, y, learning_rate) -> dict:
     return {"learning_rate": learning_rate, "slopes": slopes, "intercepts": intercepts, "losses": losses}
 
 
-def page(numbers):
+def page(numbers: dict[str, Any]) -> Page:
     """The page, from what `run` measured."""
     from fastnet.reports import Page
 
@@ -186,7 +195,7 @@ def page(numbers):
     return page
 
 
-def _forward(page, step):
+def _forward(page: Page, step: dict[str, Any]) -> None:
     page.section("Forward: from the inputs to the loss")
     page.prose(
         "A network of two inputs, two hidden neurons with the sigmoid $σ$, and one output. It gets one sample, $x$ "
@@ -208,7 +217,7 @@ def _forward(page, step):
     )
 
 
-def _backward(page, step):
+def _backward(page: Page, step: dict[str, Any]) -> None:
     from fastnet.reports.markup import Markup, formula
 
     values = {row["symbol"]: row for row in step["parameters"]}
@@ -260,7 +269,7 @@ def _backward(page, step):
     )
 
 
-def _update(page, step, losses):
+def _update(page: Page, step: dict[str, Any], losses: list[float]) -> None:
     from fastnet.reports import figures
 
     page.section("The step, and many of them")
@@ -287,7 +296,7 @@ def _update(page, step, losses):
         )
 
 
-def _surface(page, line, seed):
+def _surface(page: Page, line: dict[str, Any], seed: int) -> None:
     from fastnet.reports import figures, pictures
     from fastnet.reports.colours import SERIES
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet.lab.init_measure import (
@@ -22,6 +25,9 @@ from fastnet.lab.init_measure import (
     run,
 )  # fmt: skip
 from fastnet.reports.text import listed, number, percent, table_number
+
+if TYPE_CHECKING:
+    from fastnet.reports.page import Page
 
 __all__ = ["QUESTION", "SNIPPET", "TITLE", "page", "run"]
 
@@ -47,7 +53,7 @@ for i in range(30):
 """
 
 
-def page(numbers):
+def page(numbers: dict[str, Any]) -> Page:
     """The page, from what `run` measured."""
     from fastnet.reports import Page
 
@@ -63,12 +69,12 @@ def page(numbers):
     return page
 
 
-def _last(curves, key="val_accuracy"):
+def _last(curves: Mapping[str, Any], key: str = "val_accuracy") -> float | None:
     """The last value of a curve; None where training stopped in its first epoch."""
     return curves[key][-1] if curves.get(key) else None
 
 
-def _schemes(page, numbers):
+def _schemes(page: Page, numbers: dict[str, Any]) -> None:
     page.section("Ways to begin")
     page.prose(
         f"Every weight needs a first value. Here are {len(SCHEMES)} ways to choose it, tried on networks of {DEPTH} hidden "
@@ -85,7 +91,7 @@ def _schemes(page, numbers):
     )
 
 
-def _symmetry(page, numbers):
+def _symmetry(page: Page, numbers: dict[str, Any]) -> None:
     page.section("Why not zero?")
     found = numbers["difference"]
     same = [
@@ -112,7 +118,7 @@ def _symmetry(page, numbers):
     page.prose(text)
 
 
-def _scale(page, numbers):
+def _scale(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     page.section("The signal on its way through the layers")
@@ -157,19 +163,20 @@ def _scale(page, numbers):
     )
     he, small, large = (numbers["spread"]["relu"][name]["gradients"] for name in ("He", "too small", "too large"))
     text = f"With relu and He's weights the error changes by a factor of {table_number(_factor(he))} a layer. "
-    if _factor(small) is not None and _factor(small) < 0.8:
+    shrinks, grows = _factor(small), _factor(large)
+    if shrinks is not None and shrinks < 0.8:
         text += (
-            f"With too small weights it is {number(_factor(small))}, and after {DEPTH} layers "
+            f"With too small weights it is {number(shrinks)}, and after {DEPTH} layers "
             f"{number(small[0] / small[-1], 2)} of it is left: the gradient *vanishes*, and the first layers don't "
             "learn. "
         )
-    if _factor(large) is not None and _factor(large) > 1.2:
+    if grows is not None and grows > 1.2:
         text += (
-            f"With too large ones it is {number(_factor(large))}, and the error has grown "
+            f"With too large ones it is {number(grows)}, and the error has grown "
             f"{number(large[0] / large[-1], 2)} times: it *explodes*, and the first step throws the weights away. "
         )
     sigmoid = [_factor(numbers["spread"]["sigmoid"][name]["gradients"]) for name in ("Xavier", "He")]
-    if None not in sigmoid and max(sigmoid) < 0.8:
+    if all(factor is not None and factor < 0.8 for factor in sigmoid):
         text += (
             f"With the sigmoid the error shrinks whichever of the two rules is used ({number(sigmoid[0])} and "
             f"{number(sigmoid[1])} a layer), because of its small slope."
@@ -177,14 +184,14 @@ def _scale(page, numbers):
     page.prose(text)
 
 
-def _limits(rows, key):
+def _limits(rows: Mapping[str, Any], key: str) -> tuple[float, float]:
     """The axis of a logarithmic figure: all positive values, but not more than 24 powers of ten."""
     found = [v for row in rows.values() for v in row[key] if v is not None and v > 0]
     high = max(found, default=1.0)
     return max(min(found, default=0.1), high * 1e-24) / 2, high * 2
 
 
-def _factor(gradients) -> float | None:
+def _factor(gradients: Sequence[float | None]) -> float | None:
     """The mean factor from a layer to the one before it."""
     first, last = gradients[0], gradients[-1]
     if not first or not last:
@@ -192,7 +199,7 @@ def _factor(gradients) -> float | None:
     return float((first / last) ** (1 / (len(gradients) - 1)))
 
 
-def _training(page, numbers):
+def _training(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     page.section("Does it learn?")
@@ -226,7 +233,7 @@ def _training(page, numbers):
     sentences = []
     for activation in ACTIVATIONS:
         ends = {s.name: _last(numbers["training"][activation][s.name]) or 0.0 for s in SCHEMES}
-        best = max(ends, key=ends.get)
+        best = max(ends, key=ends.__getitem__)
         sentences.append(
             f"with {activation} {best} ({percent(ends[best])})"
             if ends[best] > 0.2
@@ -246,7 +253,7 @@ def _training(page, numbers):
     page.prose(text)
 
 
-def _cures(page, numbers):
+def _cures(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     page.section("What cures a bad start")
@@ -305,7 +312,7 @@ def _cures(page, numbers):
         page.prose("Clipping is for gradients that explode; it can't make small ones larger.")
 
 
-def _convolutions(page, numbers):
+def _convolutions(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     rows = numbers["cnn"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +16,11 @@ from fastnet.layers import BatchNorm, Conv2D, Dense, Flatten, GlobalAvgPool2D, L
 from fastnet.losses import SoftmaxCrossEntropy
 from fastnet.network import Network
 from fastnet.optimizers import SGD
+
+if TYPE_CHECKING:
+    from fastnet.lab.measure import Parts
+    from fastnet.layers import Layer
+    from fastnet.types import Array
 from fastnet.unit_variance import lsuv
 
 
@@ -24,7 +31,7 @@ class Scheme:
     name: str
     make: Callable[[], initializers.Initializer]
     text: str
-    prepare: Callable[[Network, np.ndarray], None] | None = None  # of the network and training images
+    prepare: Callable[[Network, Array], object] | None = None  # of the network and training images
 
 
 SCHEMES = (
@@ -56,7 +63,7 @@ CLIP = 1.0
 SAMPLES = 512
 
 
-def run(seed=0, quick=False) -> dict:
+def run(seed: int = 0, quick: bool = False) -> dict[str, Any]:
     """Spread by depth and training curves for each scheme and activation; symmetry; cures; a convolutional network."""
     epochs = 1 if quick else EPOCHS
     parts = data()
@@ -72,9 +79,7 @@ def run(seed=0, quick=False) -> dict:
         "epochs": epochs,
         "spread": {
             activation: {
-                scheme.name: _spread(
-                    lambda probe, a=activation, s=scheme: _dense(a, s, DEPTH, seed, probe), scheme, x, y
-                )
+                scheme.name: _spread(partial(_dense, activation, scheme, DEPTH, seed), scheme, x, y)
                 for scheme in SCHEMES
             }
             for activation in ACTIVATIONS
@@ -86,8 +91,9 @@ def run(seed=0, quick=False) -> dict:
     }
 
 
-def _dense(activation, scheme, depth, seed, probe=None):
-    layers = [Flatten()]
+def _dense(activation: str, scheme: Scheme, depth: int, seed: int,
+           probe: Callable[[int], Layer] | None = None) -> Network:  # fmt: skip
+    layers: list[Layer] = [Flatten()]
     for i in range(1, depth + 1):
         layers.append(Dense(WIDTH, activation=activation, init=scheme.make(), name=f"dense_{i}"))
         if probe is not None:
@@ -95,9 +101,9 @@ def _dense(activation, scheme, depth, seed, probe=None):
     return Network([*layers, Dense(10, init=scheme.make(), name="head")], input_shape=(8, 8, 1), seed=seed)
 
 
-def _spread(make, scheme, x, y) -> dict:
+def _spread(make: Callable[[Callable[[int], Layer]], Network], scheme: Scheme, x: Array, y: Array) -> dict[str, Any]:
     """RMS of the values and of the gradients behind each layer, and how much values differ between images."""
-    seen: dict = {}
+    seen: dict[tuple[str, str], Array] = {}
     net = make(lambda i: Probe(str(i), seen))
     if scheme.prepare is not None:
         scheme.prepare(net, x[:SAMPLES])
@@ -111,7 +117,7 @@ def _spread(make, scheme, x, y) -> dict:
     }
 
 
-def _train(net, scheme, epochs, parts, clip_norm=None) -> dict:
+def _train(net: Network, scheme: Scheme, epochs: int, parts: Parts, clip_norm: float | None = None) -> dict[str, Any]:
     if scheme.prepare is not None:
         scheme.prepare(net, parts[0][0][:SAMPLES])
     optimizer = SGD(LEARNING_RATE, momentum=MOMENTUM)
@@ -121,16 +127,16 @@ def _train(net, scheme, epochs, parts, clip_norm=None) -> dict:
     return {"curves": curves, "difference": difference}
 
 
-def _cure(start, cure, seed, epochs, parts) -> dict:
+def _cure(start: str, cure: str, seed: int, epochs: int, parts: Parts) -> dict[str, Any]:
     """A deep relu network that starts badly, and one thing that may help."""
     scheme = BY_NAME["He"] if cure == "right scale (He)" else BY_NAME[start]
     (x, y), _ = parts
 
-    def make(probe=None):
-        layers = [Flatten(), Dense(WIDTH, activation="relu", init=scheme.make())]
+    def make(probe: Callable[[int], Layer] | None = None) -> Network:
+        layers: list[Layer] = [Flatten(), Dense(WIDTH, activation="relu", init=scheme.make())]
         for i in range(1, TRAINED_DEPTH + 1):
-            norm = {"batch norm": [BatchNorm()], "layer norm": [LayerNorm()]}.get(cure, [])
-            block = [Dense(WIDTH, init=scheme.make()), *norm, ActivationLayer("relu")]
+            norms: dict[str, list[Layer]] = {"batch norm": [BatchNorm()], "layer norm": [LayerNorm()]}
+            block = [Dense(WIDTH, init=scheme.make()), *norms.get(cure, []), ActivationLayer("relu")]
             layers += [Residual(block)] if cure == "residual" else block
             if probe is not None:
                 layers.append(probe(i))
@@ -140,11 +146,11 @@ def _cure(start, cure, seed, epochs, parts) -> dict:
     return {"gradients": _spread(make, scheme, x, y)["gradients"], "curves": found["curves"]}
 
 
-def _cnn(scheme, seed, epochs, parts) -> dict:
+def _cnn(scheme: Scheme, seed: int, epochs: int, parts: Parts) -> dict[str, Any]:
     (x, y), _ = parts
 
-    def make(probe=None):
-        layers = []
+    def make(probe: Callable[[int], Layer] | None = None) -> Network:
+        layers: list[Layer] = []
         for i in range(1, CNN_DEPTH + 1):
             layers.append(Conv2D(FILTERS, 3, padding="same", activation="relu", init=scheme.make()))
             if probe is not None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet.lab.learning_rate_schedules import range_test, schedule_runs, show_range_test, show_schedules
@@ -11,11 +14,15 @@ from fastnet.network import Network
 from fastnet.optimizers import SGD, Adam
 from fastnet.reports.text import listed, number, percent, table_number
 
+if TYPE_CHECKING:
+    from fastnet.optimizers import Optimizer
+    from fastnet.reports.page import Page
+
 TITLE = "Learning rates"
 QUESTION = "What happens when the learning rate is too low or too high, and how does one find a good one, and why let it change?"
 
 RATES = (*(float(f"{m}e{e}") for e in range(-5, 1) for m in (1, 3)), 10.0)
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
     "SGD": lambda rate: SGD(rate),
     "SGD with momentum 0.9": lambda rate: SGD(rate, momentum=0.9),
     "Adam": lambda rate: Adam(rate),
@@ -39,7 +46,7 @@ for rate in (1e-4, 1e-2, 1e-1, 1.0, 10.0):
 """
 
 
-def run(seed=0, quick=False) -> dict:
+def run(seed: int = 0, quick: bool = False) -> dict[str, Any]:
     """The same network with each optimizer and learning rate: curves, and how far the first epoch moves the weights."""
     epochs = 4 if quick else EPOCHS
     rates = RATES[::2] if quick else RATES
@@ -55,12 +62,12 @@ def run(seed=0, quick=False) -> dict:
     }
 
 
-def _network(seed):
+def _network(seed: int) -> Network:
     hidden = [Dense(UNITS, activation="relu") for _ in range(2)]
     return Network([Flatten(), *hidden, Dense(10)], input_shape=(8, 8, 1), seed=seed)
 
 
-def _train(optimizer, seed, epochs) -> dict:
+def _train(optimizer: Optimizer, seed: int, epochs: int) -> dict[str, Any]:
     net = _network(seed)
     snapshots = Snapshots(lambda net: np.concatenate([p.value.ravel() for p in net.parameters()]).astype(float))
     curves = train(net, epochs=epochs, optimizer=optimizer, callbacks=[snapshots])
@@ -68,14 +75,14 @@ def _train(optimizer, seed, epochs) -> dict:
     return {"curves": curves, "moved": _share(moments(moved[0])["rms"], moments(snapshots.taken[0])["rms"])}
 
 
-def _share(part, whole):
+def _share(part: float | None, whole: float) -> float | None:
     return None if part is None else part / whole
 
 
 # What the page reads from the numbers
 
 
-def final_losses(runs) -> dict[float, float]:
+def final_losses(runs: Mapping[str, Any]) -> dict[float, float]:
     """Learning rate -> training loss at the end; infinite where training stopped."""
     losses = {}
     for rate, row in runs.items():
@@ -85,13 +92,13 @@ def final_losses(runs) -> dict[float, float]:
     return losses
 
 
-def best_rate(runs) -> float:
+def best_rate(runs: Mapping[str, Any]) -> float:
     """The learning rate whose training ended with the lowest loss."""
     losses = final_losses(runs)
-    return min(losses, key=losses.get)
+    return min(losses, key=losses.__getitem__)
 
 
-def three_rates(runs) -> dict[str, float]:
+def three_rates(runs: Mapping[str, Any]) -> dict[str, float]:
     """Of one optimizer's runs: the rate with the lowest loss, one far below, and one above where it learns nothing."""
     losses = final_losses(runs)
     good = best_rate(runs)
@@ -101,7 +108,7 @@ def three_rates(runs) -> dict[str, float]:
     return {**chosen, "too high": min(above)} if above else chosen
 
 
-def page(numbers):
+def page(numbers: dict[str, Any]) -> Page:
     """The page, from what `run` measured."""
     from fastnet.reports import Page
 
@@ -115,7 +122,7 @@ def page(numbers):
     return page
 
 
-def _three(page, numbers):
+def _three(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     runs = numbers["runs"]["SGD"]
@@ -179,7 +186,7 @@ def _three(page, numbers):
     page.prose(text)
 
 
-def _sweep(page, numbers):
+def _sweep(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     page.section("Which rates are good?")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,8 +12,13 @@ from fastnet.lab.measure import data, train
 from fastnet.network import Network
 from fastnet.optimizers import SGD
 from fastnet.reports.text import listed, number, percent, table_number
-from fastnet.schedules import Cosine, Exponential, OneCycle, Step, Warmup
+from fastnet.schedules import Cosine, Exponential, OneCycle, Schedule, Step, Warmup
 from fastnet.training import find_learning_rate
+
+if TYPE_CHECKING:
+    from fastnet.optimizers import Optimizer
+    from fastnet.reports.page import Page
+    from fastnet.types import Rate
 
 __all__ = ["range_test", "schedule_runs", "show_range_test", "show_schedules"]
 
@@ -25,7 +31,7 @@ class Row:
 
     name: str
     text: str
-    make: Callable[[float, int], object]
+    make: Callable[[float, int], Rate]
 
 
 SCHEDULES = (
@@ -40,7 +46,9 @@ SCHEDULES = (
 )  # fmt: skip
 
 
-def range_test(make_network: Callable[[], Network], optimizers: dict) -> dict:
+def range_test(
+    make_network: Callable[[], Network], optimizers: Mapping[str, Callable[[float], Optimizer]]
+) -> dict[str, Any]:
     """For each optimizer the losses of a short training with a rising rate, and what that suggests."""
     (x, y), _ = data()
     found = {}
@@ -52,7 +60,7 @@ def range_test(make_network: Callable[[], Network], optimizers: dict) -> dict:
     return found
 
 
-def schedule_runs(make_network: Callable[[], Network], epochs: int) -> dict:
+def schedule_runs(make_network: Callable[[], Network], epochs: int) -> dict[str, Any]:
     """Training curves with each schedule, and the rate at each step."""
     (x, _), _ = data()
     steps = epochs * -(-len(x) // BATCH)
@@ -61,12 +69,12 @@ def schedule_runs(make_network: Callable[[], Network], epochs: int) -> dict:
         schedule = row.make(RATE, steps)
         curves = train(make_network(), epochs=epochs, optimizer=SGD(schedule, momentum=MOMENTUM), batch_size=BATCH)
         counts = np.arange(steps)
-        rates = schedule.at(counts) if callable(schedule) else np.full(steps, schedule)
+        rates = schedule.at(counts) if isinstance(schedule, Schedule) else np.full(steps, schedule)
         runs[row.name] = {"curves": curves, "rates": rates}
     return runs
 
 
-def show_range_test(page, numbers, best: dict) -> None:
+def show_range_test(page: Page, numbers: dict[str, Any], best: Mapping[str, float]) -> None:
     """The section on the range test; `best` has the rate of each optimizer whose training ended best."""
     from fastnet.reports import figures
 
@@ -105,7 +113,7 @@ def show_range_test(page, numbers, best: dict) -> None:
     page.prose(text + "It is a place to begin, not the last word.")
 
 
-def show_schedules(page, numbers) -> None:
+def show_schedules(page: Page, numbers: dict[str, Any]) -> None:
     """The section on schedules."""
     from fastnet.reports import figures
 

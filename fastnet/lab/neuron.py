@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnet.kernels import activate
@@ -10,6 +13,10 @@ from fastnet.layers import Dense, Flatten
 from fastnet.network import Network
 from fastnet.optimizers import Adam
 from fastnet.reports.text import listed, number, percent, signed, table_number
+
+if TYPE_CHECKING:
+    from fastnet.reports.page import Page
+    from fastnet.types import Array
 
 TITLE = "What a neuron computes"
 QUESTION = "What are weights and biases, what does the weighted sum do, and what is an activation function for?"
@@ -34,7 +41,7 @@ print(neuron.predict(np.array([[0.5, -1.0, 2.0]])))  # the sigmoid of -0.25
 """
 
 
-def run(seed=0, quick=False) -> dict:
+def run(seed: int = 0, quick: bool = False) -> dict[str, Any]:
     """The page's example, curves of neurons with one input, activation functions, and a neuron that knows zeros."""
     return {
         "example": _example(),
@@ -47,7 +54,7 @@ def run(seed=0, quick=False) -> dict:
     }
 
 
-def _neuron(weights, bias, activation=None):
+def _neuron(weights: Sequence[float], bias: float, activation: str | None = None) -> Network:
     net = Network(
         [Dense(1, activation=activation, name="neuron")], input_shape=(len(weights),), dtype="float64", seed=0
     )
@@ -56,7 +63,7 @@ def _neuron(weights, bias, activation=None):
     return net
 
 
-def _example() -> dict:
+def _example() -> dict[str, Any]:
     x = np.array([INPUTS])
     return {
         "inputs": INPUTS,
@@ -68,16 +75,16 @@ def _example() -> dict:
     }
 
 
-def _sigmoid_neuron(weight, bias):
+def _sigmoid_neuron(weight: float, bias: float) -> Array:
     return _neuron([weight], bias, "sigmoid").predict(GRID[:, None])[:, 0]
 
 
-def _middle(y) -> float | None:
+def _middle(y: Array) -> float | None:
     """The input at which the output is one half, between the points of the grid."""
     return float(np.interp(0.5, y, GRID)) if y[0] < 0.5 < y[-1] else None
 
 
-def _activation(name) -> dict:
+def _activation(name: str) -> dict[str, Any]:
     y = activate(GRID, name)
     slope = slopes(name, GRID)
     return {
@@ -91,7 +98,7 @@ def _activation(name) -> dict:
     }
 
 
-def _zeros(seed, epochs) -> dict:
+def _zeros(seed: int, epochs: int) -> dict[str, Any]:
     """One neuron that is to say 1 for the digit 0 and 0 for all others."""
     (x, y), (x_test, y_test) = data()
     parts = (x, (y == 0).astype(float)), (x_test, (y_test == 0).astype(float))
@@ -122,7 +129,7 @@ def _zeros(seed, epochs) -> dict:
     }
 
 
-def page(numbers):
+def page(numbers: dict[str, Any]) -> Page:
     """The page, from what `run` measured."""
     from fastnet.reports import Page
 
@@ -137,7 +144,7 @@ def page(numbers):
     return page
 
 
-def _weighted_sum(page, example):
+def _weighted_sum(page: Page, example: dict[str, Any]) -> None:
     page.section("The weighted sum")
     page.prose(
         "A neuron has a *weight* for each of its inputs, and one *bias*. It multiplies each input by its weight, "
@@ -163,7 +170,7 @@ def _weighted_sum(page, example):
     )
 
 
-def _bias(page, numbers):
+def _bias(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     page.section("Weight and bias: how steep, and where")
@@ -201,7 +208,7 @@ def _bias(page, numbers):
     )
 
 
-def _activations(page, numbers):
+def _activations(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     found = numbers["activations"]
@@ -266,7 +273,7 @@ def _activations(page, numbers):
     page.prose(text)
 
 
-def _on_digits(page, numbers):
+def _on_digits(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures, pictures
 
     zeros = numbers["zeros"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +14,10 @@ from fastnet.layers import Dense, Flatten
 from fastnet.network import Network
 from fastnet.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
 from fastnet.reports.text import listed, number, percent, signed, table_number
+
+if TYPE_CHECKING:
+    from fastnet.reports.page import Page
+    from fastnet.types import Array
 
 TITLE = "Optimizers"
 QUESTION = "What do momentum, RMSprop, Adam and AdamW add to plain gradient descent?"
@@ -30,10 +35,10 @@ class Rule:
     text: str
     make: Callable[[float], Optimizer]
     rate: float  # of the training runs
-    update: Callable  # kernel: (w, g, *state, step=, learning_rate=, **settings)
+    update: Callable[..., object]  # kernel: (w, g, *state, step=, learning_rate=, **settings)
     state: int  # arrays that it keeps
     path_rate: float  # in the plane
-    settings: dict = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 RULES = (
@@ -146,7 +151,7 @@ print("SGD", w, "Adam", v)
 """
 
 
-def run(seed=0, quick=False) -> dict:
+def run(seed: int = 0, quick: bool = False) -> dict[str, Any]:
     """Training curves at each rule's learning rate, losses at others, and paths over the valley."""
     epochs = 4 if quick else EPOCHS
     factors = FACTORS[1:4] if quick else FACTORS
@@ -168,7 +173,7 @@ def run(seed=0, quick=False) -> dict:
     }
 
 
-def _train(rule, rate, seed, epochs) -> dict:
+def _train(rule: Rule, rate: float, seed: int, epochs: int) -> dict[str, Any]:
     hidden = [Dense(UNITS, activation="relu") for _ in range(2)]
     net = Network([Flatten(), *hidden, Dense(10)], input_shape=(8, 8, 1), seed=seed)
     curves = train(net, epochs=epochs, optimizer=rule.make(rate), batch_size=BATCH)
@@ -176,17 +181,17 @@ def _train(rule, rate, seed, epochs) -> dict:
     return {"curves": curves, "rate": rate, "weights_rms": float(np.sqrt((weights**2).mean()))}
 
 
-def _loss(found) -> float:
+def _loss(found: dict[str, Any]) -> float:
     curves = found["curves"]
     return np.inf if curves["stopped"] is not None else curves["loss"][-1]
 
 
-def valley(x, y):
+def valley(x: float | Array, y: float | Array) -> Any:
     """The function that the paths go down."""
     return ((x - MINIMUM[0]) ** 2 + STEEP * (y - MINIMUM[1]) ** 2) / 2
 
 
-def path(rule) -> dict:
+def path(rule: Rule) -> dict[str, Any]:
     """The points that a rule's kernel visits, and the function's values there."""
     w = np.array(START)
     state = [np.zeros(2) for _ in range(rule.state)]
@@ -202,7 +207,7 @@ def path(rule) -> dict:
 # The page
 
 
-def page(numbers):
+def page(numbers: dict[str, Any]) -> Page:
     """The page, from what `run` measured."""
     from fastnet.reports import Page, prose
 
@@ -221,7 +226,7 @@ def page(numbers):
     return page
 
 
-def _paths(page, numbers):
+def _paths(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures, pictures
 
     page.section("Paths down a valley")
@@ -319,7 +324,7 @@ def _paths(page, numbers):
     )
 
 
-def _network(page, numbers):
+def _network(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     found = numbers["training"]
@@ -376,7 +381,7 @@ def _network(page, numbers):
     page.prose(text)
 
 
-def _rates(page, numbers):
+def _rates(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     page.section("How much care does the learning rate need?")
@@ -397,8 +402,8 @@ def _rates(page, numbers):
     )
     spread = {}
     for name, losses in numbers["sweep"].items():
-        finite = [loss for loss in losses if loss is not None]
-        spread[name] = max(finite) / min(finite) if len(finite) == len(losses) else None
+        known = [loss for loss in losses if loss is not None]
+        spread[name] = max(known) / min(known) if len(known) == len(losses) else None
     failed = [name for name, value in spread.items() if value is None]
     text = (
         "Between a rate ten times too small and one ten times too large"
@@ -407,7 +412,7 @@ def _rates(page, numbers):
     )
     finite = {name: value for name, value in spread.items() if value is not None}
     if finite:
-        calm = min(finite, key=finite.get)
+        calm = min(finite, key=finite.__getitem__)
         text += f" the final loss changes least with {calm} (by a factor of {number(finite[calm])})."
     if failed:
         text += f" At one of the rates the loss was not finite with: {listed(failed)}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +17,12 @@ from fastnet.optimizers import Adam, AdamW, Optimizer
 from fastnet.regularizers import L1, L2
 from fastnet.reports.text import listed, number, percent, table_number
 from fastnet.training import EarlyStopping
+
+if TYPE_CHECKING:
+    from fastnet.lab.measure import Parts
+    from fastnet.layers import Layer
+    from fastnet.reports.page import Page
+    from fastnet.types import Array
 
 TITLE = "Underfitting, overfitting, regularization"
 QUESTION = (
@@ -35,8 +42,8 @@ class Method:
     optimizer: Callable[[], Optimizer] = lambda: Adam(RATE)
     dropout: float = 0.0
     patience: int | None = None
-    network: dict = field(default_factory=dict)  # further arguments of `Network`
-    fit: dict = field(default_factory=dict)  # and of its `fit`
+    network: dict[str, Any] = field(default_factory=dict)  # further arguments of `Network`
+    fit: dict[str, Any] = field(default_factory=dict)  # and of its `fit`
 
 
 METHODS = (
@@ -94,7 +101,7 @@ print(history["val_accuracy"][-1])
 """
 
 
-def run(seed=0, quick=False) -> dict:
+def run(seed: int = 0, quick: bool = False) -> dict[str, Any]:
     """Training and test curves with each method, and with networks of each size."""
     epochs, size_epochs = (15, 15) if quick else (EPOCHS, SIZE_EPOCHS)
     parts = noisy(SAMPLES, seed)
@@ -107,7 +114,7 @@ def run(seed=0, quick=False) -> dict:
     }
 
 
-def noisy(samples, seed):
+def noisy(samples: int, seed: int) -> Parts:
     """The first training images, a share of them with wrong labels; and the test images, whose labels are right."""
     (x, y), test = data(train=samples)
     rng = np.random.default_rng(seed)
@@ -117,8 +124,8 @@ def noisy(samples, seed):
     return (x, y), test
 
 
-def _train(method, units, seed, epochs, parts) -> dict:
-    layers = [Flatten()]
+def _train(method: Method, units: int, seed: int, epochs: int, parts: Parts) -> dict[str, Any]:
+    layers: list[Layer] = [Flatten()]
     for _ in range(2):
         layers += [Dense(units, activation="relu"), *([Dropout(method.dropout)] if method.dropout else [])]
     net = Network([*layers, Dense(10)], input_shape=(8, 8, 1), seed=seed, **method.network)
@@ -145,7 +152,7 @@ def _train(method, units, seed, epochs, parts) -> dict:
     }
 
 
-def _judge(net, x, y) -> dict:
+def _judge(net: Network, x: Array, y: Array) -> dict[str, Any]:
     """The loss alone, without what a method may add to it, and the accuracy."""
     return {
         "loss": SoftmaxCrossEntropy().value(net.predict(x), y),
@@ -156,7 +163,7 @@ def _judge(net, x, y) -> dict:
 # The page
 
 
-def page(numbers):
+def page(numbers: dict[str, Any]) -> Page:
     """The page, from what `run` measured."""
     from fastnet.reports import Page
 
@@ -170,7 +177,7 @@ def page(numbers):
     return page
 
 
-def _sizes(page, numbers):
+def _sizes(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     rows = numbers["sizes"]
@@ -224,7 +231,7 @@ def _sizes(page, numbers):
     page.prose(text if under or full else "In so few epochs no size learned its training images.")
 
 
-def _overfitting(page, numbers):
+def _overfitting(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     row = numbers["methods"]["nothing"]
@@ -263,7 +270,7 @@ def _overfitting(page, numbers):
     page.prose(text + ".")
 
 
-def _methods(page, numbers):
+def _methods(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     rows = numbers["methods"]
@@ -323,7 +330,7 @@ def _methods(page, numbers):
     )
 
 
-def _weights(page, numbers):
+def _weights(page: Page, numbers: dict[str, Any]) -> None:
     from fastnet.reports import figures
 
     rows = numbers["methods"]
