@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -31,8 +32,8 @@ class Dataset:
 
     x: np.ndarray | Images = field(repr=False)
     y: np.ndarray = field(repr=False)
-    x_test: np.ndarray | Images | None = field(repr=False)
-    y_test: np.ndarray | None = field(repr=False)
+    x_test: np.ndarray | Images | Any = field(repr=False)  # Any: None only without a test part
+    y_test: np.ndarray | Any = field(repr=False)
     encoder: Encoder
 
     @property

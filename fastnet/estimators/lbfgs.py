@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import scipy.optimize
 from sklearn.utils.optimize import _check_optimize_result
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no types
+from threadpoolctl import threadpool_limits
 
 import fastnet as fn
 from fastnet.native.plan import ControlBlock

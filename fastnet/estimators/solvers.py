@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import fastnet as fn
 from fastnet import optimizers
 from fastnet.estimators.objectives import SetLoss

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -101,9 +101,9 @@ class StatisticsProbe(Probe):
                 self.items.append(Item(node.name, node.name, "activation", len(self.items), name, counted, ends))
         self._results = Memory("health", Block(8 * WIDTH * len(self.items)))
         self._units = [Memory(name, Block(8 * units)) for name in ("active units", "saturated units")]
-        self.results = _array(self._results, np.float64).reshape(len(self.items), WIDTH)
-        self.active, self.saturated = (_array(memory, np.float64) for memory in self._units)
-        segments = dict.fromkeys(map(_segment, self.parameters))
+        self.results = self._results.array(np.float64).reshape(len(self.items), WIDTH)
+        self.active, self.saturated = (memory.array(np.float64) for memory in self._units)
+        segments = dict.fromkeys(parameter.segment for parameter in self.parameters)
         self._gradients = {segment: _like(segment, "a batch's gradients") for segment in segments}
         self.step_work = self.own_work = 0.0  # of the step of the largest batch, without and in looking
         self._work = 0.0  # of looking, in the recording that is made
@@ -115,7 +115,7 @@ class StatisticsProbe(Probe):
     def kept_gradients(self) -> dict[str, Array]:
         """Of the last look's batch, by parameter: what an `AgreementProbe` compares with. Views."""
         return {
-            p.name: _array(self._gradients[_segment(p)], p.dtype, p.size, p.offset).reshape(p.shape)
+            p.name: self._gradients[p.segment].array(p.dtype, p.size, p.offset).reshape(p.shape)
             for p in self.parameters
         }
 
@@ -165,7 +165,7 @@ class StatisticsProbe(Probe):
 
     def _look_at_parameters(self, recording: Recording, kind: str) -> None:
         for parameter, item in zip(self.parameters, self.of(kind), strict=True):
-            segment, offset = _segment(parameter), parameter.offset
+            segment, offset = parameter.segment, parameter.offset
             memory = segment.gradients if kind == "gradient" else segment.values
             x = recording.outside(memory, parameter.shape, offset=offset)
             before = self._before[segment]
@@ -186,29 +186,17 @@ class AgreementProbe(Probe):
         self.parameters = statistics.parameters
         self._gradients = statistics._gradients
         self._results = Memory("agreement", Block(8 * 3 * len(self.parameters)))
-        self.results = _array(self._results, np.float64).reshape(len(self.parameters), 3)
+        self.results = self._results.array(np.float64).reshape(len(self.parameters), 3)
 
     def record_gradients(self, recording: Recording, graph: Graph) -> None:
         for row, parameter in enumerate(self.parameters):
-            segment, offset = _segment(parameter), parameter.offset
+            segment, offset = parameter.segment, parameter.offset
             pair = (segment.gradients, self._gradients[segment])
             x, y = (recording.outside(memory, parameter.shape, offset=offset) for memory in pair)
             recording.call(
                 "agreement", reads={"x": x, "y": y},
                 writes={"result": recording.outside(self._results, (3,), np.float64, 24 * row)}, work=8 * x.size, n=x.size,
             )  # fmt: skip
-
-
-def _segment(parameter: Parameter) -> Segment:
-    """A parameter's segment, which it has in a network."""
-    assert parameter.segment is not None
-    return parameter.segment
-
-
-def _array(memory: Memory, dtype: Any, count: int = -1, offset: int = 0) -> Array:
-    """What a memory's block holds."""
-    block: Any = memory.block
-    return np.frombuffer(block, dtype, count, offset)
 
 
 def _like(segment: Segment, name: str) -> Memory:
