@@ -9,9 +9,10 @@
 #
 # Algorithm: threads take whole rows of results. A row's pixels whose taps are all inside of the image are cut into blocks of
 # WIDE_BLOCK or NARROW_BLOCK, held in registers for a vector of channels: for each kernel row, each source vector is read
-# once, and multiplied by the weights of all taps that see it. (The last block of a row overlaps the one before.) The pixels
-# at the left and the right end are computed one by one, with the taps that are inside. A block also prefetches what the next row
-# of results reads and writes: a row of many pixels and channels is more streams than the hardware follows.
+# once, and multiplied by the weights of all taps that see it. The last block of a row overlaps the one before, and so does the
+# last vector of channels: only where there is less than one, which is rare, are vectors not whole. The pixels at the left and the right end
+# are computed one by one, with the taps that are inside. A block also prefetches what the next row of results reads and writes:
+# a row of many pixels and channels is more streams than the hardware follows.
 #
 # Order of summation: from the bias or zero, kernel rows, then taps, those outside of the image left out: the same in any block.
 #
@@ -121,9 +122,8 @@ cdef inline vf load_some(const real* p, bint part, Py_ssize_t n) noexcept nogil:
     return vload_n(p, n) if part else vload(p)
 
 
-cdef inline void block_of_pixels(Py_ssize_t h, Py_ssize_t taps, Py_ssize_t step, bint part, const Pixels* s, Py_ssize_t c0,
-                                 Py_ssize_t c1) noexcept nogil:
-    """h pixels, for channels c0 .. c1: whole vectors, or `part` of one. With `taps` 0, their number, step and spread are variable.
+cdef inline void block_of_pixels(Py_ssize_t h, Py_ssize_t taps, Py_ssize_t step, bint part, const Pixels* s) noexcept nogil:
+    """h pixels, for whole vectors of channels, or `part` of one. With `taps` 0, their number, step and spread are variable.
 
     (The loop over the channels also makes GCC keep y in registers from its first value to the store.)
     """
@@ -134,8 +134,9 @@ cdef inline void block_of_pixels(Py_ssize_t h, Py_ssize_t taps, Py_ssize_t step,
     cdef const real* px
     cdef const real* pw
     cdef real* to
-    cdef Py_ssize_t c, r, i, t, n = c1 - c0
-    for c from c0 <= c < c1 by LANES:
+    cdef Py_ssize_t c0, c, r, i, t, n = s.C
+    for c0 from 0 <= c0 < s.C by LANES:
+        c = begin_of_vector(c0, s.C)
         start = vzero() if s.bias == NULL else load_some(s.bias + c, part, n)
         for i in range(h):
             y[i] = start
@@ -178,32 +179,26 @@ cdef inline void block_of_pixels(Py_ssize_t h, Py_ssize_t taps, Py_ssize_t step,
                 vstore(to + i * s.y_stride, y[i])
 
 
-cdef inline void all_of_block(Py_ssize_t h, Py_ssize_t taps, Py_ssize_t step, const Pixels* s) noexcept nogil:
-    cdef Py_ssize_t whole = s.C // LANES * LANES
-    if whole:
-        block_of_pixels(h, taps, step, False, s, 0, whole)
-    if whole < s.C:
-        block_of_pixels(h, taps, step, True, s, whole, s.C)
-
-
 cdef void wide_block(Py_ssize_t taps, Py_ssize_t step, const Pixels* s) noexcept nogil:
-    if taps == 3 and step == 1: all_of_block(WIDE_BLOCK, 3, 1, s)
-    elif taps == 3 and step == 2: all_of_block(WIDE_BLOCK, 3, 2, s)
-    elif taps == 5 and step == 1: all_of_block(WIDE_BLOCK, 5, 1, s)
-    elif taps == 5 and step == 2: all_of_block(WIDE_BLOCK, 5, 2, s)
-    elif taps == 2 and step == 1: all_of_block(WIDE_BLOCK, 2, 1, s)
-    else: all_of_block(WIDE_BLOCK, 0, 0, s)
+    if taps == 3 and step == 1: block_of_pixels(WIDE_BLOCK, 3, 1, False, s)
+    elif taps == 3 and step == 2: block_of_pixels(WIDE_BLOCK, 3, 2, False, s)
+    elif taps == 5 and step == 1: block_of_pixels(WIDE_BLOCK, 5, 1, False, s)
+    elif taps == 5 and step == 2: block_of_pixels(WIDE_BLOCK, 5, 2, False, s)
+    elif taps == 2 and step == 1: block_of_pixels(WIDE_BLOCK, 2, 1, False, s)
+    else: block_of_pixels(WIDE_BLOCK, 0, 0, False, s)
 
 
 cdef void narrow_block(Py_ssize_t taps, Py_ssize_t step, const Pixels* s) noexcept nogil:
-    if taps == 3 and step == 1: all_of_block(NARROW_BLOCK, 3, 1, s)
-    elif taps == 3 and step == 2: all_of_block(NARROW_BLOCK, 3, 2, s)
-    elif taps == 5 and step == 1: all_of_block(NARROW_BLOCK, 5, 1, s)
-    else: all_of_block(NARROW_BLOCK, 0, 0, s)
+    if s.C < LANES: block_of_pixels(NARROW_BLOCK, 0, 0, True, s)
+    elif taps == 3 and step == 1: block_of_pixels(NARROW_BLOCK, 3, 1, False, s)
+    elif taps == 3 and step == 2: block_of_pixels(NARROW_BLOCK, 3, 2, False, s)
+    elif taps == 5 and step == 1: block_of_pixels(NARROW_BLOCK, 5, 1, False, s)
+    else: block_of_pixels(NARROW_BLOCK, 0, 0, False, s)
 
 
 cdef void one_pixel(const Pixels* s) noexcept nogil:
-    all_of_block(1, 0, 0, s)
+    if s.C < LANES: block_of_pixels(1, 0, 0, True, s)
+    else: block_of_pixels(1, 0, 0, False, s)
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
@@ -238,7 +233,7 @@ cdef void row_of_phase(const Depthwise* d, const Taps* t, Pixels* s) noexcept no
     j = t.begin
     while j < t.end:
         rest = t.end - j
-        if rest > NARROW_BLOCK and t.end - t.begin >= WIDE_BLOCK:
+        if rest > NARROW_BLOCK and t.end - t.begin >= WIDE_BLOCK and s.C >= LANES:
             j = min(j, t.end - WIDE_BLOCK)
             at = moved(s[0], j)
             wide_block(taps, t.step, &at)

@@ -10,7 +10,8 @@
 #
 # Order of summation: for each tap the pixels of a row, those at its ends first, then rows, then chunks: by the shape alone.
 #
-# Shared: the sums of each chunk [R S taps, and dy's own][whole vectors of C]. Scratch: rows of x, and their kernel rows.
+# Shared: the sums of each chunk [R S taps, and dy's own][whole vectors of C], and a vector that may be read behind them.
+# Scratch: rows of x, and their kernel rows.
 
 cdef enum:
     CHUNKS = 32             # at most
@@ -54,7 +55,7 @@ cdef DepthwiseWeights depthwise_weights_of(const void* args) noexcept nogil:
 
 cdef Py_ssize_t depthwise_weights_shared(const void* args) noexcept nogil:
     cdef DepthwiseWeights d = depthwise_weights_of(args)
-    return d.chunks * (d.args.R * d.args.S + 1) * d.lds * sizeof(real)
+    return (d.chunks * (d.args.R * d.args.S + 1) * d.lds + LANES) * sizeof(real)
 
 
 cdef Py_ssize_t depthwise_weights_scratch(const void* args) noexcept nogil:
@@ -64,20 +65,20 @@ cdef Py_ssize_t depthwise_weights_scratch(const void* args) noexcept nogil:
 
 # --- products ----------------------------------------------------------------------------------------------------
 
-cdef inline void sum_products(Py_ssize_t rows, Py_ssize_t taps, bint part, const Products* args, Py_ssize_t c0,
-                              Py_ssize_t c1) noexcept nogil:
-    """The sums of rows x taps, for channels c0 .. c1: whole vectors, or `part` of one."""
+cdef inline void sum_products(Py_ssize_t rows, Py_ssize_t taps, bint part, const Products* args) noexcept nogil:
+    """The sums of rows x taps, for whole vectors of channels, or `part` of one."""
     cdef Products s = args[0]
     cdef vf sums[MOST_SUMS]
     cdef vf dy
     cdef const real* pdy
     cdef const real* px[3]
-    cdef Py_ssize_t c, r, t, q, n = c1 - c0
-    for c from c0 <= c < c1 by LANES:
+    cdef Py_ssize_t c0, c, r, t, q, n = s.C
+    for c0 from 0 <= c0 < s.C by LANES:
+        c = begin_of_vector(c0, s.C)
         for r in range(rows):
             px[r] = s.x[r] + c
             for t in range(taps):
-                sums[r * taps + t] = vload(s.sums[r] + t * s.lds + c)
+                sums[r * taps + t] = vload(s.sums[r] + t * s.lds + c0)
         pdy = s.dy + c
         for q in range(s.pixels):
             dy = load_some(pdy, part, n)
@@ -90,22 +91,21 @@ cdef inline void sum_products(Py_ssize_t rows, Py_ssize_t taps, bint part, const
                 px[r] += s.x_step
         for r in range(rows):
             for t in range(taps):
-                vstore(s.sums[r] + t * s.lds + c, sums[r * taps + t])
-
-
-cdef inline void products_of_channels(Py_ssize_t rows, Py_ssize_t taps, const Products* s) noexcept nogil:
-    cdef Py_ssize_t whole = s.C // LANES * LANES
-    if whole:
-        sum_products(rows, taps, False, s, 0, whole)
-    if whole < s.C:
-        sum_products(rows, taps, True, s, whole, s.C)
+                vstore(s.sums[r] + t * s.lds + c0, sums[r * taps + t])
 
 
 cdef inline void products_of_rows(Py_ssize_t rows, Py_ssize_t taps, const Products* s) noexcept nogil:
-    if taps == 1: products_of_channels(rows, 1, s)
-    elif taps == 2: products_of_channels(rows, 2, s)
-    elif taps == 3: products_of_channels(rows, 3, s)
-    elif rows < 3: products_of_channels(rows, 5, s)
+    if taps == 1: sum_products(rows, 1, False, s)
+    elif taps == 2: sum_products(rows, 2, False, s)
+    elif taps == 3: sum_products(rows, 3, False, s)
+    elif rows < 3: sum_products(rows, 5, False, s)
+
+
+cdef inline void few_channels(Py_ssize_t rows, const Products* s) noexcept nogil:
+    """One tap, where the channels are less than a vector."""
+    if rows == 1: sum_products(1, 1, True, s)
+    elif rows == 2: sum_products(2, 1, True, s)
+    else: sum_products(3, 1, True, s)
 
 
 cdef void add_pixels(const DepthwiseWeights* d, const real** rows, const Py_ssize_t* numbers, Py_ssize_t n_rows, const real* dy,
@@ -122,13 +122,15 @@ cdef void add_pixels(const DepthwiseWeights* d, const real** rows, const Py_ssiz
     while t < t1:
         taps = t1 - t
         taps = 5 if taps == 5 or taps > 6 else min(taps, <Py_ssize_t>3)
+        taps = taps if C >= LANES else 1
         r = 0
         while r < n_rows:
             beside = min(n_rows - r, <Py_ssize_t>(2 if taps == 5 else 3))
             for i in range(beside):
                 s.x[i] = rows[r + i] + (q0 * across.step + across.offset + t * across.spread) * C
                 s.sums[i] = sums + (numbers[r + i] * d.args.S + t) * d.lds
-            if beside == 1: products_of_rows(1, taps, &s)
+            if C < LANES: few_channels(beside, &s)
+            elif beside == 1: products_of_rows(1, taps, &s)
             elif beside == 2: products_of_rows(2, taps, &s)
             else: products_of_rows(3, taps, &s)
             r += beside
@@ -146,12 +148,12 @@ cdef void add_clipped(const DepthwiseWeights* d, const real** rows, const Py_ssi
     add_pixels(d, rows, numbers, n_rows, dy, sums, q, q + 1, first, last)
 
 
-cdef inline void add_vectors(const real* dy, Py_ssize_t C, Py_ssize_t pixels, real* sums, bint part, Py_ssize_t c0,
-                             Py_ssize_t c1) noexcept nogil:
+cdef inline void add_vectors(const real* dy, Py_ssize_t C, Py_ssize_t pixels, real* sums, bint part) noexcept nogil:
     cdef vf total
-    cdef Py_ssize_t c, q, n = c1 - c0
-    for c from c0 <= c < c1 by LANES:
-        total = vload(sums + c)
+    cdef Py_ssize_t c0, c, q, n = C
+    for c0 from 0 <= c0 < C by LANES:
+        c = begin_of_vector(c0, C)
+        total = vload(sums + c0)
         for q from 0 <= q <= pixels - 4 by 4:
             total = total + (
                 (load_some(dy + q * C + c, part, n) + load_some(dy + (q + 1) * C + c, part, n))
@@ -159,15 +161,15 @@ cdef inline void add_vectors(const real* dy, Py_ssize_t C, Py_ssize_t pixels, re
             )
         for q in range(pixels // 4 * 4, pixels):
             total = total + load_some(dy + q * C + c, part, n)
-        vstore(sums + c, total)
+        vstore(sums + c0, total)
 
 
 cdef void add_dy(const real* dy, Py_ssize_t C, Py_ssize_t pixels, real* sums) noexcept nogil:
     """The sums of dy over some pixels."""
-    cdef Py_ssize_t whole = C // LANES * LANES
-    add_vectors(dy, C, pixels, sums, False, 0, whole)
-    if whole < C:
-        add_vectors(dy, C, pixels, sums, True, whole, C)
+    if C < LANES:
+        add_vectors(dy, C, pixels, sums, True)
+    else:
+        add_vectors(dy, C, pixels, sums, False)
 
 
 cdef void depthwise_weights(const void* args, int thread, int n_threads) noexcept nogil:
@@ -212,7 +214,8 @@ cdef void depthwise_weights_end(const void* args, int thread, int n_threads) noe
     for tap in range(thread * last // n_threads, (thread + 1) * last // n_threads):
         to = a.dw + tap * a.C if tap < taps else a.dbias
         for c from 0 <= c < a.C by LANES:
-            sums = a.shared + tap * d.lds + c
+            # The last vector's sums begin with those of channels that the one before has, too.
+            sums = a.shared + tap * d.lds + c + (c - begin_of_vector(c, a.C))
             x = vload(sums)
             for chunk in range(1, d.chunks):
                 x = x + vload(sums + chunk * (taps + 1) * d.lds)

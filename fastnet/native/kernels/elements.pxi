@@ -34,6 +34,11 @@ cdef inline bint is_streamed(const void* y, Py_ssize_t n) noexcept nogil:
     return n >= STREAMED // <Py_ssize_t>sizeof(real) and <size_t>y % (LANES * sizeof(real)) == 0
 
 
+cdef inline Py_ssize_t begin_of_vector(Py_ssize_t c, Py_ssize_t C) noexcept nogil:
+    """Where to read a vector of C channels that is to begin at c: the last one earlier, so that it is whole, if C allows."""
+    return c if c + LANES <= C else max(C - LANES, <Py_ssize_t>0)
+
+
 cdef inline void store_or_stream(bint streamed, real* y, vf v, Py_ssize_t n) noexcept nogil:
     """n lanes, or all; where they are streamed, y is at a whole vector of the array."""
     if streamed and n >= LANES:

@@ -9,7 +9,7 @@
 # HP WP      height and width of x with all of its padding
 # x y        NHWC, contiguous. Taps outside of the image don't count; every window has at least one inside
 # argmax     out [N, P, Q, C], or NULL: the tap r S + s of the maximum; uint8, or int32 if `wide`,
-#            as windows of more than 256 taps need it: the unrolled small ones have no code for it
+#            as windows of more than 256 taps need it
 # divisor    DIVISOR_IMAGE: taps inside of the image; DIVISOR_PADDED: inside of the padded image; DIVISOR_ONE: 1, a sum
 #
 # The first of equal maxima wins. A NaN wins over all numbers, and the last NaN over others, as in PyTorch.
@@ -94,20 +94,14 @@ cdef inline bint is_whole(const Window* t, Py_ssize_t size) noexcept nogil:
 
 # --- maximum ------------------------------------------------------------------------------------
 
-cdef enum ArgmaxKind:
-    ARGMAX_NONE
-    ARGMAX_BYTES
-    ARGMAX_INTS
-
-
-cdef inline void store_argmax(int kind, void* argmax, Py_ssize_t i, vf place, Py_ssize_t n) noexcept nogil:
-    if kind == ARGMAX_BYTES:
-        vistore_bytes(<uint8_t*>argmax + i, vbits(place), n)
-    elif kind == ARGMAX_INTS:
+cdef inline void store_argmax(bint wide, void* argmax, Py_ssize_t i, vf place, Py_ssize_t n) noexcept nogil:
+    if wide:
         vistore_ints(<int32_t*>argmax + i, vbits(place), n)
+    else:
+        vistore_bytes(<uint8_t*>argmax + i, vbits(place), n)
 
 
-cdef inline void max_vectors(int count, int kind, const MaxPoolArgs* a, const Window* t, Py_ssize_t j, Py_ssize_t n) noexcept nogil:
+cdef inline void max_vectors(int count, bint places, const MaxPoolArgs* a, const Window* t, Py_ssize_t j, Py_ssize_t n) noexcept nogil:
     """`count` vectors of channels from j on; n channels where it is one vector."""
     cdef vf best[POOL_VECTORS]
     cdef vf place[POOL_VECTORS]     # bits of the tap's number
@@ -127,7 +121,7 @@ cdef inline void max_vectors(int count, int kind, const MaxPoolArgs* a, const Wi
             tap = vfrombits(visplat(<ireal>(r * a.windows.S + s)))
             for i in range(count):
                 v = vload_upto(x + r * row + s * a.windows.C + i * LANES, n)
-                if kind == ARGMAX_NONE:
+                if not places:
                     # The maximum keeps a NaN that is there; one that comes is put in.
                     best[i] = vselect(visnan(v), v, vmax(v, best[i]))
                 else:
@@ -136,23 +130,23 @@ cdef inline void max_vectors(int count, int kind, const MaxPoolArgs* a, const Wi
                     place[i] = vselect(wins, tap, place[i])
     for i in range(count):
         vstore_upto(a.y + t.y + j + i * LANES, best[i], n)
-        store_argmax(kind, a.argmax, t.y + j + i * LANES, place[i], n)
+        if places:
+            store_argmax(a.wide, a.argmax, t.y + j + i * LANES, place[i], n)
 
 
-cdef inline void max_window(int count, int kind, const MaxPoolArgs* a, const Window* t) noexcept nogil:
+cdef inline void max_window(int count, bint places, const MaxPoolArgs* a, const Window* t) noexcept nogil:
+    """All channels, at least a vector: the last one overlaps the one before."""
     cdef Py_ssize_t j = 0
     if count > 1:
         while j + count * LANES <= a.windows.C:
-            max_vectors(count, kind, a, t, j, LANES)
+            max_vectors(count, places, a, t, j, LANES)
             j += count * LANES
-    while j + LANES <= a.windows.C:
-        max_vectors(1, kind, a, t, j, LANES)
+    while j < a.windows.C:
+        max_vectors(1, places, a, t, begin_of_vector(j, a.windows.C), LANES)
         j += LANES
-    if j < a.windows.C:
-        max_vectors(1, kind, a, t, j, a.windows.C - j)
 
 
-cdef inline void max_rows(int kind, const MaxPoolArgs* args, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+cdef inline void max_rows(bint places, const MaxPoolArgs* args, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     cdef MaxPoolArgs a = args[0]
     cdef Window t, u
     cdef Py_ssize_t row, q
@@ -160,16 +154,18 @@ cdef inline void max_rows(int kind, const MaxPoolArgs* args, Py_ssize_t first, P
     for row in range(first, end):
         for q in range(a.windows.Q):
             t = window_at(&a.windows, row // a.windows.P, row % a.windows.P, q)
-            if kind != ARGMAX_INTS and two and is_whole(&t, 2):
+            if a.windows.C < LANES:
+                max_vectors(1, places, &a, &t, 0, a.windows.C)
+            elif two and is_whole(&t, 2):
                 a.windows.S = 2
                 u = unrolled(&t, 2)
-                max_window(1, kind, &a, &u)
-            elif kind != ARGMAX_INTS and three and is_whole(&t, 3):
+                max_window(1, places, &a, &u)
+            elif three and is_whole(&t, 3):
                 a.windows.S = 3
                 u = unrolled(&t, 3)
-                max_window(1, kind, &a, &u)
+                max_window(1, places, &a, &u)
             else:
-                max_window(POOL_VECTORS, kind, &a, &t)
+                max_window(POOL_VECTORS, places, &a, &t)
 
 
 cdef void max_pool(const void* args, int thread, int n_threads) noexcept nogil:
@@ -177,11 +173,9 @@ cdef void max_pool(const void* args, int thread, int n_threads) noexcept nogil:
     cdef Py_ssize_t rows = a.windows.N * a.windows.P
     cdef Py_ssize_t first = rows * thread // n_threads, end = rows * (thread + 1) // n_threads
     if a.argmax == NULL:
-        max_rows(ARGMAX_NONE, a, first, end)
-    elif a.wide:
-        max_rows(ARGMAX_INTS, a, first, end)
+        max_rows(False, a, first, end)
     else:
-        max_rows(ARGMAX_BYTES, a, first, end)
+        max_rows(True, a, first, end)
 
 
 # --- average ------------------------------------------------------------------------------------
@@ -220,16 +214,15 @@ cdef inline void average_vectors(int count, const AveragePoolArgs* a, const Wind
 
 
 cdef inline void average_window(int count, const AveragePoolArgs* a, const Window* t, real divisor) noexcept nogil:
+    """All channels, at least a vector: the last one overlaps the one before."""
     cdef Py_ssize_t j = 0
     if count > 1:
         while j + count * LANES <= a.windows.C:
             average_vectors(count, a, t, divisor, j, LANES)
             j += count * LANES
-    while j + LANES <= a.windows.C:
-        average_vectors(1, a, t, divisor, j, LANES)
+    while j < a.windows.C:
+        average_vectors(1, a, t, divisor, begin_of_vector(j, a.windows.C), LANES)
         j += LANES
-    if j < a.windows.C:
-        average_vectors(1, a, t, divisor, j, a.windows.C - j)
 
 
 cdef void average_pool(const void* args, int thread, int n_threads) noexcept nogil:
@@ -244,7 +237,9 @@ cdef void average_pool(const void* args, int thread, int n_threads) noexcept nog
         for q in range(a.windows.Q):
             t = window_at(&a.windows, row // a.windows.P, p, q)
             divisor = divisor_of(&a.windows, a.HP, a.WP, a.divisor, p, q)
-            if two and is_whole(&t, 2):
+            if a.windows.C < LANES:
+                average_vectors(1, &a, &t, divisor, 0, a.windows.C)
+            elif two and is_whole(&t, 2):
                 u = unrolled(&t, 2)
                 average_window(1, &a, &u, divisor)
             elif three and is_whole(&t, 3):

@@ -28,9 +28,8 @@ cdef struct AveragePoolBackwardArgs:
     Py_ssize_t divisor
 
 cdef enum PoolGradient:
-    GRADIENT_BYTES = 0      # of the maximum, by what its argmax is
-    GRADIENT_INTS = 1
-    GRADIENT_AVERAGE = 2
+    GRADIENT_MAX
+    GRADIENT_AVERAGE
 
 # What both gradients need.
 cdef struct PoolBackward:
@@ -41,6 +40,7 @@ cdef struct PoolBackward:
     Py_ssize_t HP
     Py_ssize_t WP
     Py_ssize_t divisor
+    bint wide               # argmax is int32
     real factor             # 1 / divisor of a window that nothing cuts
     bint streamed           # dx is stored past the caches
 
@@ -50,10 +50,10 @@ cdef struct Cover:
     Py_ssize_t end
 
 
-cdef inline vi load_argmax(int kind, const void* argmax, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
-    if kind == GRADIENT_INTS:
-        return viload_ints(<const int32_t*>argmax + i, n)
-    return viload_bytes(<const uint8_t*>argmax + i, n)
+cdef inline vi load_argmax(const PoolBackward* b, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+    if b.wide:
+        return viload_ints(<const int32_t*>b.argmax + i, n)
+    return viload_bytes(<const uint8_t*>b.argmax + i, n)
 
 
 cdef inline real factor_of(int kind, const PoolBackward* b, Py_ssize_t p, Py_ssize_t q) noexcept nogil:
@@ -81,7 +81,7 @@ cdef inline void spread_vector(int kind, const PoolBackward* b, Py_ssize_t taps,
         for s in range(taps):
             store_or_stream(b.streamed, dx + s * b.windows.C, dy, n)
     else:
-        argmax = load_argmax(kind, b.argmax, source, n)
+        argmax = load_argmax(b, source, n)
         for s in range(taps):
             dx_part = vselect(vieq(argmax, visplat(<ireal>(tap + s))), dy, vzero())
             store_or_stream(b.streamed, dx + s * b.windows.C, dx_part, n)
@@ -89,19 +89,18 @@ cdef inline void spread_vector(int kind, const PoolBackward* b, Py_ssize_t taps,
 
 cdef inline void spread_window(int kind, const PoolBackward* b, Py_ssize_t taps, Py_ssize_t tap, Py_ssize_t source, real* dx,
                                real factor) noexcept nogil:
-    cdef Py_ssize_t j = 0
-    while j + LANES <= b.windows.C:
+    """All channels, at least a vector: the last one overlaps the one before."""
+    cdef Py_ssize_t c, j
+    for c from 0 <= c < b.windows.C by LANES:
+        j = begin_of_vector(c, b.windows.C)
         spread_vector(kind, b, taps, tap, source + j, dx + j, vset(factor), LANES)
-        j += LANES
-    if j < b.windows.C:
-        spread_vector(kind, b, taps, tap, source + j, dx + j, vset(factor), b.windows.C - j)
 
 
 cdef inline void spread_row(int kind, const PoolBackward* b, Py_ssize_t n, Py_ssize_t h, real* dx) noexcept nogil:
     cdef const Windows* w = &b.windows
     cdef Py_ssize_t p = (h + w.ph) // w.sh, r = (h + w.ph) % w.sh
-    cdef Py_ssize_t q, left, first, end, done = 0
-    cdef Py_ssize_t source
+    cdef Py_ssize_t q, left, first, end, tap, source, done = 0
+    cdef real factor
     if p >= w.P or r >= w.R:
         fill_elements(dx, w.W * w.C, 0)
         return
@@ -112,10 +111,14 @@ cdef inline void spread_row(int kind, const PoolBackward* b, Py_ssize_t n, Py_ss
         source = ((n * w.P + p) * w.Q + q) * w.C
         if first > done:
             fill_elements(dx + done * w.C, (first - done) * w.C, 0)
-        if end - first == 2:
-            spread_window(kind, b, 2, r * w.S + first - left, source, dx + first * w.C, factor_of(kind, b, p, q))
+        tap = r * w.S + first - left
+        factor = factor_of(kind, b, p, q)
+        if w.C < LANES:
+            spread_vector(kind, b, end - first, tap, source, dx + first * w.C, vset(factor), w.C)
+        elif end - first == 2:
+            spread_window(kind, b, 2, tap, source, dx + first * w.C, factor)
         else:
-            spread_window(kind, b, end - first, r * w.S + first - left, source, dx + first * w.C, factor_of(kind, b, p, q))
+            spread_window(kind, b, end - first, tap, source, dx + first * w.C, factor)
         done = end
     if done < w.W:
         fill_elements(dx + done * w.C, (w.W - done) * w.C, 0)
@@ -144,7 +147,7 @@ cdef inline void collect_vectors(int count, int kind, const PoolBackward* b, con
                 if kind == GRADIENT_AVERAGE:
                     sums[i] = vfma(dy, factor, sums[i])
                 else:
-                    dy = vselect(vieq(load_argmax(kind, b.argmax, k + i * LANES, n), number), dy, vzero())
+                    dy = vselect(vieq(load_argmax(b, k + i * LANES, n), number), dy, vzero())
                     sums[i] = sums[i] + dy
     for i in range(count):
         store_or_stream(b.streamed, dx + i * LANES, sums[i], n)
@@ -202,10 +205,8 @@ cdef void max_pool_backward(const void* args, int thread, int n_threads) noexcep
     b.dx = a.dx
     b.streamed = a.windows.C % LANES == 0 and is_streamed(a.dx, a.windows.N * a.windows.H * a.windows.W * a.windows.C)
     b.windows = a.windows
-    if a.wide:
-        pool_gradient(GRADIENT_INTS, &b, thread, n_threads)
-    else:
-        pool_gradient(GRADIENT_BYTES, &b, thread, n_threads)
+    b.wide = a.wide
+    pool_gradient(GRADIENT_MAX, &b, thread, n_threads)
 
 
 cdef void average_pool_backward(const void* args, int thread, int n_threads) noexcept nogil:
