@@ -125,14 +125,13 @@ cdef inline vf row_vector(const real* z, Py_ssize_t n) noexcept nogil:
     return vload(z) if n >= LANES else vload_or(z, n, -<real>INFINITY)
 
 
-cdef inline double softmax_group(const SoftmaxArgs* args, Py_ssize_t r0, Py_ssize_t n, int nv,
-                                 bint has_labels) noexcept nogil:
+cdef inline double softmax_group(const SoftmaxArgs* args, Py_ssize_t r0, Py_ssize_t n, bint few, bint has_labels) noexcept nogil:
     """Rows r0 .. r0 + n, at most LANES: their dlogits, and the sum of w l; -Inf if a target is negative or NaN.
 
-    `nv`: vectors in a row, where these are so few that exponentials stay on the stack; 0 where dlogits keeps them.
+    `few`: one or two vectors in a row, so that exponentials stay on the stack; else dlogits keeps them.
     """
     cdef SoftmaxArgs a = args[0]
-    cdef Py_ssize_t C = a.classes, i, j, end = nv * LANES if nv else a.classes
+    cdef Py_ssize_t C = a.classes, i, j, end = whole_vectors(C)
     cdef vf greatest[LANES]
     cdef vf sums[LANES]             # of exp(d), where d = z - max z
     cdef vf sums_d[LANES]
@@ -181,8 +180,8 @@ cdef inline double softmax_group(const SoftmaxArgs* args, Py_ssize_t r0, Py_ssiz
             d = row_vector(z + j, C - j) - vset(of_row[i])
             e = exp_of_negative(d)
             S = S + e
-            if nv:
-                exps[i * nv + j // LANES] = e
+            if few:
+                exps[2 * i + j // LANES] = e
             elif a.dlogits != NULL:
                 vstore_upto(dz + j, e, C - j)
             if smooth:
@@ -219,15 +218,15 @@ cdef inline double softmax_group(const SoftmaxArgs* args, Py_ssize_t r0, Py_ssiz
             dz = a.dlogits + (r0 + i) * C
             t = a.targets + (r0 + i) * C
             for j from 0 <= j < end by LANES:
-                e = exps[i * nv + j // LANES] if nv else vload_upto(dz + j, C - j)
+                e = exps[2 * i + j // LANES] if few else vload_upto(dz + j, C - j)
                 x = vfma(e, vset(scales[i]), vset(floors[i]))
                 if not has_labels:
                     x = vfma(vload_upto(t + j, C - j), vset(shares[i]), x)
-                elif nv:
+                elif few:
                     d = vset(<real>(a.labels[r0 + i] - j))
                     x = vselect(veq(numbers, d), x + vset(shares[i]), x)
                 vstore_upto(dz + j, x, C - j)
-            if has_labels and not nv:
+            if has_labels and not few:
                 dz[a.labels[r0 + i]] += shares[i]
     if not has_labels and vany(vlt(least, vzero())):
         return -INFINITY
@@ -237,12 +236,10 @@ cdef inline double softmax_group(const SoftmaxArgs* args, Py_ssize_t r0, Py_ssiz
 cdef double softmax_group_of(const SoftmaxArgs* a, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
     """The forms of the function above that are worth code of their own."""
     if a.labels == NULL:
-        return softmax_group(a, r, n, 0, False)
-    if a.classes <= LANES:
-        return softmax_group(a, r, n, 1, True)
+        return softmax_group(a, r, n, False, False)
     if a.classes <= 2 * LANES:
-        return softmax_group(a, r, n, 2, True)
-    return softmax_group(a, r, n, 0, True)
+        return softmax_group(a, r, n, True, True)
+    return softmax_group(a, r, n, False, True)
 
 
 cdef void softmax_rows(const void* args, int thread, int n_threads) noexcept nogil:
