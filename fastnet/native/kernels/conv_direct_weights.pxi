@@ -99,7 +99,7 @@ cdef inline void outer_tile(Py_ssize_t h, Py_ssize_t nv, const real** rows, Py_s
 
 cdef inline void outer_tile_of_height(Py_ssize_t h, Py_ssize_t nv, const real** rows, Py_ssize_t i0, Py_ssize_t n, const real* b,
                                       Py_ssize_t ldb, real* sums, Py_ssize_t lds, bint first) noexcept nogil:
-    cdef bint narrow = nv <= 2 and MR_NARROW > MR
+    cdef bint narrow = nv == 1 and MR_NARROW > MR
     if h == 1: outer_tile(1, nv, rows, i0, n, b, ldb, sums, lds, first)
     elif h == 2: outer_tile(2, nv, rows, i0, n, b, ldb, sums, lds, first)
     elif h == 3: outer_tile(3, nv, rows, i0, n, b, ldb, sums, lds, first)
@@ -193,7 +193,7 @@ cdef void add_chunk(const DirectWeights* d, const real* dy, Py_ssize_t n, const 
     """The products of a chunk: the tiles of one thread of `beside`, panel by panel; the first one also sums dy."""
     cdef const ConvWeightsArgs* a = d.args
     cdef Py_ssize_t group, j, width, task, tap, c, h, i, v
-    cdef Py_ssize_t most = MR_NARROW if d.columns <= 2 * LANES else MR
+    cdef Py_ssize_t most = MR_NARROW if d.columns <= LANES else MR
     cdef Py_ssize_t tiles = (d.depth + most - 1) // most
     cdef Py_ssize_t tasks = d.taps * tiles
     cdef const real* b

@@ -87,7 +87,7 @@ cdef Winograd winograd_of(const void* args, bint turned, int n_threads) noexcept
     cdef const ConvWinogradArgs* a = <const ConvWinogradArgs*>args
     cdef Py_ssize_t apart = MATRIX_APART // sizeof(real)
     cdef Winograd g
-    g.args, g.turned = a, turned
+    g.args, g.turned, g.u = a, turned, NULL
     g.t = a.m + a.R - 1
     g.ph = a.R - 1 - a.ph if turned else a.ph
     g.pw = a.R - 1 - a.pw if turned else a.pw
@@ -182,7 +182,7 @@ cdef inline void point_tiles(Py_ssize_t h, Py_ssize_t nv, Py_ssize_t strips, con
 
 cdef inline void point_tiles_of_width(Py_ssize_t nv, Py_ssize_t h, Py_ssize_t strips, const real* v, Py_ssize_t ldv, const real* u,
                                       Py_ssize_t depth, real* m, Py_ssize_t ldm) noexcept nogil:
-    cdef bint narrow = nv <= 2 and MR_NARROW > MR
+    cdef bint narrow = nv == 1 and MR_NARROW > MR
     if h == 1: point_tiles(1, nv, strips, v, ldv, u, depth, m, ldm)
     elif h == 2: point_tiles(2, nv, strips, v, ldv, u, depth, m, ldm)
     elif h == 3: point_tiles(3, nv, strips, v, ldv, u, depth, m, ldm)
@@ -214,7 +214,7 @@ cdef void multiply(const Winograd* g, const real* v, real* products, Py_ssize_t 
     for e in range(g.t * g.t):
         for k from 0 <= k < width by g.panel:
             part = min(g.panel, width - k)
-            strips = MR_NARROW if part <= 2 * LANES else MR
+            strips = MR_NARROW if part <= LANES else MR
             strips = (n + strips - 1) // strips
             h, higher = n // strips, n % strips         # the first strips are one tile higher
             a, u, m = v + e * g.v_matrix, panel_row(g, e, 0, k0 + k), products + e * g.m_matrix + k

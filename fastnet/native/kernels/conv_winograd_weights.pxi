@@ -9,7 +9,7 @@
 # tiles are halved, and each half has sums of its own, where these are small: an even number of threads takes a half each.
 # The threads of a half divide the rows of points of a tile, then blocks of channels. Phase 2 transforms the sums.
 #
-# Order of summation: tiles of a chunk ascending, then chunks, then the halves: by the shape alone.
+# Order of summation: tiles ascending, then the halves: by the shape alone.
 #
 # Shared: S of each half, and the sums of dy. Scratch: V and D of a chunk, and the copy of a tile.
 
@@ -136,12 +136,12 @@ cdef void add_products(const WinogradWeights* g, const WeightsShare* share, Py_s
     s.bias = NULL
     s.copy = NULL
     s.lda, s.ldb, s.ldc = g.ldv, g.ldd, g.ldd
-    s.K, s.start, s.add, s.check, s.bad = n, FROM_ZERO, not first, False, False
+    s.K, s.start, s.check, s.bad = n, FROM_ZERO if first else FROM_C, False, False
     s.floor = -<real>INFINITY
     s.width = LANES
     s.b_step = NR
     rows = min(share.c1, g.args.C) - share.c0
-    strips = MR_NARROW if g.ldd <= 2 * LANES else MR
+    strips = MR_NARROW if g.ldd <= LANES else MR
     strips = (rows + strips - 1) // strips
     for e in range(share.i0 * g.t, share.i1 * g.t):
         c = share.c0

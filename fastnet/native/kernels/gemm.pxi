@@ -32,7 +32,7 @@
 # a thread reads then are those whose gradients it computed, and which it updated. A line that another core has read costs
 # 7 ns to write (Zen 4): with columns for each thread, half of what an update writes, and all of what a gather writes.
 #
-# Scratch: one packed group for each thread. Shared: the second half's C, in whole vectors.
+# Scratch: for each thread a packed group, and the second half of a strip of tiles. Shared: the second half's C, in whole vectors.
 
 cdef struct GemmArgs:
     const real* a
@@ -96,9 +96,39 @@ cdef inline Py_ssize_t group_of(const GemmArgs* g) noexcept nogil:
     return min(max(PACKED_BYTES // panel, 1), (g.N + NR - 1) // NR)
 
 
+cdef inline Py_ssize_t greatest_height(const GemmArgs* g) noexcept nogil:
+    """Of a tile."""
+    return MR_NARROW if g.N <= LANES else MR
+
+
+cdef inline bint is_column(const GemmArgs* g) noexcept nogil:
+    """Whether C is one column, op(A) is transposed, and all that belongs to C lies as a row would."""
+    return (g.N == 1 and g.trans_a and g.ldb == 1 and g.ldc == 1 and g.bias == NULL
+            and (g.gate == NULL or g.ldgate == 1))
+
+
+cdef GemmArgs transposed(const GemmArgs* g) noexcept nogil:
+    """A column as its transpose, the row B^T A, without the column sum."""
+    cdef GemmArgs row = g[0]
+    row.a, row.lda, row.b, row.ldb = g.b, g.K, g.a, g.lda
+    row.M, row.N, row.ldc, row.ldgate = 1, g.M, g.M, g.M
+    row.trans_a = row.trans_b = 0
+    row.column_sums = row.shared = NULL
+    return row
+
+
+cdef Py_ssize_t product_scratch(const GemmArgs* g) noexcept nogil:
+    cdef Py_ssize_t half = greatest_height(g) * whole_vectors(g.N) if is_halved(g) else 0
+    return (group_of(g) * NR * greatest_depth(g) + half) * sizeof(real)
+
+
 cdef Py_ssize_t gemm_scratch(const void* args) noexcept nogil:
     cdef const GemmArgs* g = <const GemmArgs*>args
-    return group_of(g) * NR * greatest_depth(g) * sizeof(real)
+    cdef GemmArgs row
+    if not is_column(g):
+        return product_scratch(g)
+    row = transposed(g)
+    return product_scratch(&row)
 
 
 cdef inline bint may_share_depth(const GemmArgs* g) noexcept nogil:
@@ -184,11 +214,26 @@ cdef void add_column_sums(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py
 
 # --- what a product ends with --------------------------------------------------------------------------
 
-cdef bint has_finish(const GemmArgs* g) noexcept nogil:
+cdef inline bint has_finish(const GemmArgs* g) noexcept nogil:
     """Whether the tiles' registers have no code for what the product ends with."""
     if g.trans_a:
         return g.activation != LINEAR or g.gate != NULL
     return g.activation > RELU or g.control != NULL or g.gate != NULL
+
+
+cdef bint add_half(const real* half, Py_ssize_t ldhalf, real* c, Py_ssize_t ldc, Py_ssize_t h, Py_ssize_t width,
+                   real least) noexcept nogil:
+    """C = max(least, C + the second half of its sums), of h rows; whether a sum is not finite."""
+    cdef Py_ssize_t i, j
+    cdef vf x, infinite = vzero(), floor = vset(least)
+    for i in range(h):
+        for j from 0 <= j < width by LANES:
+            x = vload_upto(c + j, width - j) + vload_upto(half + j, width - j)
+            infinite = vor_bits(x - x, infinite)
+            vstore_upto(c + j, vmax(floor, x), width - j)
+        c += ldc
+        half += ldhalf
+    return vany(visnan(infinite))
 
 
 cdef void finish(const GemmArgs* g, Py_ssize_t i0, Py_ssize_t j0, Py_ssize_t h, Py_ssize_t width, bint* bad) noexcept nogil:
@@ -251,22 +296,6 @@ cdef void pack_panel(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py_ssiz
         pack_rows(g, k0, depth, p * NR, width, panel)
 
 
-cdef bint is_column(const GemmArgs* g) noexcept nogil:
-    """Whether C is one column, op(A) is transposed, and all that belongs to C lies as a row would."""
-    return (g.N == 1 and g.trans_a and g.ldb == 1 and g.ldc == 1 and g.bias == NULL
-            and (g.gate == NULL or g.ldgate == 1))
-
-
-cdef GemmArgs transposed(const GemmArgs* g) noexcept nogil:
-    """A column as its transpose, the row B^T A, without the column sum."""
-    cdef GemmArgs row = g[0]
-    row.a, row.lda, row.b, row.ldb = g.b, g.K, g.a, g.lda
-    row.M, row.N, row.ldc, row.ldgate = 1, g.M, g.M, g.M
-    row.trans_a = row.trans_b = 0
-    row.column_sums = row.shared = NULL
-    return row
-
-
 cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const GemmArgs* g = <const GemmArgs*>args
     cdef GemmArgs row
@@ -281,7 +310,7 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
 
 cdef void product(const GemmArgs* g, int thread, int n_threads) noexcept nogil:
     """The product; but where threads share the depth, the first half in C, and the second in `shared`."""
-    cdef Py_ssize_t most = MR_NARROW if g.N <= 2 * LANES else MR
+    cdef Py_ssize_t most = greatest_height(g)
     cdef Py_ssize_t tiles = (g.M + most - 1) // most
     cdef Py_ssize_t height = g.M // tiles, higher = g.M % tiles     # the first tiles are one row higher
     cdef bint shares_depth = g.shared != NULL and may_share_depth(g) and n_threads % 2 == 0
@@ -295,17 +324,19 @@ cdef void product(const GemmArgs* g, int thread, int n_threads) noexcept nogil:
     cdef real* edge
     cdef real* block = <real*>(<char*>g.scratch + thread * g.scratch_stride)
     cdef Py_ssize_t q, p, end, t, i, i0, j0, h, k0, depth, width, whole
-    cdef bint last, finishing, packed
+    cdef bint last, finishing, packed, adding
     # B is read in place by few tiles, and where all of it stays in L1; otherwise the first tile along rows packs it.
     cdef bint in_place = not g.trans_b and (t1 - t0 <= FEW_TILES
                                             or g.K * g.ldb * <Py_ssize_t>sizeof(real) <= IN_L1)
     cdef bint fetching = not g.trans_a and g.M * g.lda * <Py_ssize_t>sizeof(real) > IN_L2
+    cdef real* half = block + group_of(g) * NR * greatest_depth(g)
     cdef real* c = g.shared if second else g.c
+    cdef Py_ssize_t ldc = whole_vectors(g.N) if second else g.ldc
+    cdef real least
     cdef Strip s
     if t0 == t1:
         return
     s.lda = g.lda
-    s.ldc = whole_vectors(g.N) if second else g.ldc
     s.bad = False
     group = share.p1 - share.p0 if in_place else group_of(g)
     for q from share.p0 <= q < share.p1 by group:
@@ -318,14 +349,15 @@ cdef void product(const GemmArgs* g, int thread, int n_threads) noexcept nogil:
             depth = block_end(g, k0) - k0
             last = k0 + depth == g.K and not shares_depth
             finishing = last and has_finish(g)
+            adding = is_halved(g) and k0 > 0 and not shares_depth
             s.K = depth
-            s.add = is_halved(g) and k0 > 0 and not shares_depth
             if k0 == 0 and not g.accumulate:
                 s.start = FROM_ZERO if g.bias == NULL else FROM_BIAS
             else:
                 s.start = FROM_ZERO if is_halved(g) and k0 else FROM_C
-            s.floor = <real>0 if last and g.activation == RELU else -<real>INFINITY
-            s.check = last and g.control != NULL
+            least = <real>0 if last and g.activation == RELU else -<real>INFINITY
+            s.floor = -<real>INFINITY if adding else least
+            s.check = last and g.control != NULL and not adding
             edge = block if in_place else block + whole * NR * depth
             for p in range(q, end):
                 if p == q + whole:
@@ -346,7 +378,10 @@ cdef void product(const GemmArgs* g, int thread, int n_threads) noexcept nogil:
                 else:
                     s.b, s.ldb, s.b_step = g.b + k0 * g.ldb + j0, g.ldb, NR
                 s.copy = block
-                s.c = c + i0 * s.ldc + j0
+                if adding:
+                    s.c, s.ldc = half, width
+                else:
+                    s.c, s.ldc = c + i0 * ldc + j0, ldc
                 if g.bias != NULL:
                     s.bias = g.bias + j0
                 s.panels = whole
@@ -364,6 +399,8 @@ cdef void product(const GemmArgs* g, int thread, int n_threads) noexcept nogil:
                     strip_copying(h, &s)
                 if width > whole * NR:
                     strip_to_edge(h, width - whole * NR, &s, edge, whole * NR, g.trans_a)
+                if adding and add_half(half, width, c + i0 * ldc + j0, ldc, h, width, least):
+                    s.bad = s.bad or (g.trans_a and g.control != NULL)
                 if finishing:
                     finish(g, i0, j0, h, width, &s.bad)
                 if last and g.statistics != NULL:
@@ -382,19 +419,10 @@ cdef void gemm_join(const void* args, int thread, int n_threads) noexcept nogil:
     cdef Py_ssize_t vectors = (g.N + LANES - 1) // LANES
     cdef Py_ssize_t j0 = thread * vectors // n_threads * LANES
     cdef Py_ssize_t j1 = min((thread + 1) * vectors // n_threads * LANES, g.N)
-    cdef Py_ssize_t i, j
-    cdef real* c
-    cdef const real* half
-    cdef vf x, floor = vset(<real>0 if g.activation == RELU else -<real>INFINITY)
     cdef bint bad = False
     if not may_share_depth(g) or n_threads % 2:
         return
-    for i in range(g.M):
-        c = g.c + i * g.ldc
-        half = g.shared + i * whole_vectors(g.N)
-        for j from j0 <= j < j1 by LANES:
-            x = vmax(floor, vload_upto(c + j, j1 - j) + vload(half + j))
-            vstore_upto(c + j, x, j1 - j)
+    add_half(g.shared + j0, whole_vectors(g.N), g.c + j0, g.ldc, g.M, j1 - j0, <real>0 if g.activation == RELU else -<real>INFINITY)
     if has_finish(g):
         finish(g, 0, j0, g.M, j1 - j0, &bad)
     if bad:

@@ -10,7 +10,7 @@
 # (transposed), and along its rows while B is copied into panels. Vectors are whole: only a tile that is one vector wide
 # may have fewer columns, and `strip_to_edge` computes wider remainders on copies.
 #
-# Order of summation: k ascending, from zero, the bias or C; with `add`, what C holds is added at the end.
+# Order of summation: k ascending, from zero, the bias or C.
 
 cdef enum:
     ROW_VECTORS = 128       # sums of a row alone
@@ -39,7 +39,6 @@ cdef struct Strip:
     Py_ssize_t b_step       # elements from one panel of b to the next
     Py_ssize_t width        # columns of a tile that is one vector wide
     Start start
-    bint add                # add what C holds to the sums, at their end
     real floor              # 0 for relu, -inf for none
     bint check              # look for what is not finite
     bint bad                # out: found some
@@ -105,10 +104,6 @@ cdef inline void strip(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, 
             else:
                 for i in range((h + 2) // 3):
                     rows[i] += 1
-        if s.add:
-            for i in range(h):
-                for j in range(nv):
-                    c[i * nv + j] = load_part(s.c + i * s.ldc + j * LANES, nv, s.width) + c[i * nv + j]
         if columns and s.check:
             # x - x is 0 or NaN; it takes the adders, where a multiply-add would delay the next tile.
             for i in range(h):
@@ -133,8 +128,8 @@ cdef inline void strip(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, 
 
 
 cdef inline void strip_of_height(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, Strip* s) noexcept nogil:
-    """Each height is code of its own; only narrow tiles are higher than MR."""
-    cdef bint narrow = nv <= 2 and MR_NARROW > MR and not copying
+    """Each height is code of its own; only tiles of one vector are higher than MR."""
+    cdef bint narrow = nv == 1 and MR_NARROW > MR and not copying
     if h == 1: strip(1, nv, columns, copying, s)
     elif h == 2: strip(2, nv, columns, copying, s)
     elif h == 3: strip(3, nv, columns, copying, s)
@@ -179,7 +174,7 @@ cdef void strip_of_row(Strip* s) noexcept nogil:
     all rows, which the CPU cannot foresee: that took up to 1.4 times as long.)
     """
     cdef vf sums[ROW_VECTORS]
-    cdef vf x, floor = vset(s.floor)
+    cdef vf floor = vset(s.floor)
     cdef Py_ssize_t all = s.panels * NV, whole = s.K // ROWS_TOGETHER * ROWS_TOGETHER
     cdef Py_ssize_t v, vectors, j, k, first
     for v from 0 <= v < all by ROW_VECTORS:
@@ -195,8 +190,7 @@ cdef void strip_of_row(Strip* s) noexcept nogil:
         for k in range(whole, s.K):
             add_rows(1, s.a + k, s.b + k * s.ldb + first, s.ldb, sums, vectors)
         for j in range(vectors):
-            x = vload(s.c + first + j * LANES) + sums[j] if s.add else sums[j]
-            vstore(s.c + first + j * LANES, vmax(floor, x))
+            vstore(s.c + first + j * LANES, vmax(floor, sums[j]))
 
 
 cdef void strip_copying(Py_ssize_t h, Strip* s) noexcept nogil:
@@ -241,7 +235,7 @@ cdef void tile_at_edge(Py_ssize_t h, Py_ssize_t width, bint columns, Strip* s) n
     cdef Strip whole = s[0]
     cdef Py_ssize_t i, j
     whole.c, whole.ldc = c, NR
-    if s.start == FROM_C or s.add:
+    if s.start == FROM_C:
         copy_padded(s.c, s.ldc, c, h, width)
     elif s.start == FROM_BIAS:
         copy_padded(s.bias, 0, bias, 1, width)
