@@ -31,8 +31,8 @@ cdef inline Py_ssize_t greatest_divisor(Py_ssize_t a, Py_ssize_t b) noexcept nog
     return a
 
 
-cdef Line forward_line(Py_ssize_t size, Py_ssize_t n, Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation,
-                       Py_ssize_t padding) noexcept nogil:
+cdef inline Line forward_line(Py_ssize_t size, Py_ssize_t n, Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation,
+                              Py_ssize_t padding) noexcept nogil:
     return Line(n, 0, 1, size, taps, stride, -padding, dilation, 0, 1)
 
 
@@ -195,7 +195,7 @@ cdef struct ConvWindows:
     Py_ssize_t q
 
 
-cdef void begin_phase(ConvWindows* w) noexcept nogil:
+cdef inline void begin_phase(ConvWindows* w) noexcept nogil:
     cdef Py_ssize_t r, s, tap = 0
     w.taps = w.down.taps * w.across.taps
     for r in range(w.down.taps):
@@ -204,7 +204,7 @@ cdef void begin_phase(ConvWindows* w) noexcept nogil:
             tap += 1
 
 
-cdef void begin_at(ConvWindows* w, Py_ssize_t pixel) noexcept nogil:
+cdef inline void begin_at(ConvWindows* w, Py_ssize_t pixel) noexcept nogil:
     """The next tile begins with this pixel, in the order of images, rows, columns."""
     w.n = pixel // (w.down.n * w.across.n)
     w.p = pixel // w.across.n % w.down.n

@@ -45,7 +45,7 @@ cdef struct GatherArgs:
     double scale
 
 
-cdef Py_ssize_t bytes_of_kind(Py_ssize_t kind) noexcept nogil:
+cdef inline Py_ssize_t bytes_of_kind(Py_ssize_t kind) noexcept nogil:
     if kind == KIND_INT8 or kind == KIND_UINT8 or kind == KIND_BOOL:
         return 1
     if kind == KIND_INT16 or kind == KIND_UINT16 or kind == KIND_FLOAT16:

@@ -55,7 +55,7 @@ cdef void squares(const void* args, int thread, int n_threads) noexcept nogil:
             s.block += 1
 
 
-cdef double scale_for(double norm, double clip_norm) noexcept nogil:
+cdef inline double scale_for(double norm, double clip_norm) noexcept nogil:
     return min(1.0, clip_norm / (norm + 1e-6)) if clip_norm > 0 else 1.0
 
 

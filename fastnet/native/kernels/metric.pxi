@@ -39,7 +39,7 @@ cdef struct CountCorrectArgs:
     Py_ssize_t kind
 
 
-cdef Py_ssize_t first_greatest(const real* x, Py_ssize_t n) noexcept nogil:
+cdef inline Py_ssize_t first_greatest(const real* x, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i, best = 0
     for i in range(1, n):
         if x[i] > x[best]:

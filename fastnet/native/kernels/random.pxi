@@ -164,7 +164,7 @@ cdef void random_bits(const void* args, int thread, int n_threads) noexcept nogi
 
 # --- uniform numbers ----------------------------------------------------------------------------
 
-cdef real greatest_below(double low, double high) noexcept nogil:
+cdef inline real greatest_below(double low, double high) noexcept nogil:
     """The greatest real below `high`; `low` where there is none between them."""
     cdef real h = <real>high
     cdef ireal bits

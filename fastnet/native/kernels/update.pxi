@@ -45,7 +45,7 @@ cdef inline Py_ssize_t blocks_in(Py_ssize_t n) noexcept nogil:
     return (n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
 
 
-cdef Share share_of(const Range* ranges, Py_ssize_t n_ranges, int thread, int n_threads) noexcept nogil:
+cdef inline Share share_of(const Range* ranges, Py_ssize_t n_ranges, int thread, int n_threads) noexcept nogil:
     cdef Share s
     s.r = ranges - 1
     s.left = n_ranges + 1
@@ -58,7 +58,7 @@ cdef Share share_of(const Range* ranges, Py_ssize_t n_ranges, int thread, int n_
     return s
 
 
-cdef bint next_run(Share* s) noexcept nogil:
+cdef inline bint next_run(Share* s) noexcept nogil:
     """Move to the next range of which this thread has a run of elements."""
     cdef Py_ssize_t blocks, low, high
     while s.left > 1:
