@@ -82,10 +82,12 @@ def test_the_runner_of_onnx_passes_or_skips_every_test(coverage, found, monkeypa
     }
     for kind, name in names.items():
         result = unittest.TestResult()
-        unittest.defaultTestLoader.loadTestsFromTestCase(cases[f"OnnxBackend{name}ModelTest"]).run(result)
+        suite = unittest.defaultTestLoader.loadTestsFromTestCase(cases[f"OnnxBackend{name}ModelTest"])
+        count = suite.countTestCases()  # CPython 3.12.1's testsRun leaves out what is skipped
+        suite.run(result)
         assert not result.failures and not result.errors
         if kind == "node":  # of others it says that what is not compatible has passed
-            passed = result.testsRun - len(result.skipped)
+            passed = count - len(result.skipped)
             assert passed == sum(outcome == "model" for _, _, outcome in found[kind])
 
 
