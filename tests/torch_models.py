@@ -1,7 +1,9 @@
 """PyTorch modules of the structures that `fn.models` has, for images of 3 channels."""
 
-import torch
-from torch import nn
+import pytest
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
 
 
 class Block(nn.Module):
