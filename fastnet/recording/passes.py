@@ -49,6 +49,8 @@ def exchange(recording: Recording) -> None:
     smaller; and the pool's input need not be kept for it.
     """
     pools = {node.writes["argmax"].storage: node for node in recording.nodes if "argmax" in node.writes}
+    if not pools:
+        return
     readers = _readers(recording)
     spread: dict[Storage, int] = {}
     for index, node in enumerate(recording.nodes):
@@ -116,6 +118,8 @@ def fold(recording: Recording) -> None:
 
     Where an image has at least as many results as there are weights: scaling the weights is a call, too, for each batch.
     """
+    if not any(node.kernel == "batch_norm_inference" for node in recording.nodes):
+        return
     readers = _readers(recording)
     made: dict[Storage, int] = {}
     inserted: dict[int, list[Node]] = {}

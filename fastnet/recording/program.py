@@ -131,13 +131,13 @@ class Program:
     def _pointer(self, memory: Memory | None, offset: int) -> tuple[int, int]:
         return (1 if memory is None else self._indices[memory], offset)
 
-    def bind(self, memory: Memory, array: Array, writable: bool = False) -> None:
-        """Lead a memory's pointers, if any call has one, to an array."""
+    def bind(self, memory: Memory, array: Array) -> None:
+        """Lead a memory's pointers, if any call has one, to an array; most of a step's are bound since the step before."""
         if self._arrays.get(memory) is array:
             return
         index = self._indices.get(memory)
         if index is not None:
-            self.plan.bind_buffer(index, array, writable)
+            self.plan.bind_buffer(index, array)
         self._arrays[memory] = array
 
     def _bind_workspace(self) -> None:
