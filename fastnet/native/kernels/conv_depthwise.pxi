@@ -10,9 +10,9 @@
 # Algorithm: threads take whole rows of results. A row's pixels whose taps are all inside of the image are cut into blocks of
 # WIDE_BLOCK or NARROW_BLOCK, held in registers for a vector of channels: for each kernel row, each source vector is read
 # once, and multiplied by the weights of all taps that see it. The last block of a row overlaps the one before, and so does the
-# last vector of channels: only where there is less than one, which is rare, are vectors not whole. The pixels at the left and the right end
-# are computed one by one, with the taps that are inside. A block also prefetches what the next row of results reads and writes:
-# a row of many pixels and channels is more streams than the hardware follows.
+# last vector of channels: only where there is less than one, which is rare, are vectors not whole. The pixels at the left and
+# the right end are computed one by one, with the taps that are inside. A block also prefetches what the next row of results
+# reads and writes: a row of many pixels and channels is more streams than the hardware follows.
 #
 # Order of summation: from the bias or zero, kernel rows, then taps, those outside of the image left out: the same in any block.
 #

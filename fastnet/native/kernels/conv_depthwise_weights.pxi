@@ -95,17 +95,12 @@ cdef inline void sum_products(Py_ssize_t rows, Py_ssize_t taps, bint part, const
 
 
 cdef inline void products_of_rows(Py_ssize_t rows, Py_ssize_t taps, const Products* s) noexcept nogil:
-    if taps == 1: sum_products(rows, 1, False, s)
+    """(Of less than a vector of channels, taps come one by one.)"""
+    if s.C < LANES: sum_products(rows, 1, True, s)
+    elif taps == 1: sum_products(rows, 1, False, s)
     elif taps == 2: sum_products(rows, 2, False, s)
     elif taps == 3: sum_products(rows, 3, False, s)
     elif rows < 3: sum_products(rows, 5, False, s)
-
-
-cdef inline void few_channels(Py_ssize_t rows, const Products* s) noexcept nogil:
-    """One tap, where the channels are less than a vector."""
-    if rows == 1: sum_products(1, 1, True, s)
-    elif rows == 2: sum_products(2, 1, True, s)
-    else: sum_products(3, 1, True, s)
 
 
 cdef void add_pixels(const DepthwiseWeights* d, const real** rows, const Py_ssize_t* numbers, Py_ssize_t n_rows, const real* dy,
@@ -120,17 +115,15 @@ cdef void add_pixels(const DepthwiseWeights* d, const real** rows, const Py_ssiz
     s.ahead, s.x_ahead = d.args.Q * C, d.args.W * C
     t = t0
     while t < t1:
-        taps = t1 - t
+        taps = t1 - t if C >= LANES else 1
         taps = 5 if taps == 5 or taps > 6 else min(taps, <Py_ssize_t>3)
-        taps = taps if C >= LANES else 1
         r = 0
         while r < n_rows:
             beside = min(n_rows - r, <Py_ssize_t>(2 if taps == 5 else 3))
             for i in range(beside):
                 s.x[i] = rows[r + i] + (q0 * across.step + across.offset + t * across.spread) * C
                 s.sums[i] = sums + (numbers[r + i] * d.args.S + t) * d.lds
-            if C < LANES: few_channels(beside, &s)
-            elif beside == 1: products_of_rows(1, taps, &s)
+            if beside == 1: products_of_rows(1, taps, &s)
             elif beside == 2: products_of_rows(2, taps, &s)
             else: products_of_rows(3, taps, &s)
             r += beside

@@ -214,13 +214,6 @@ cdef void add_column_sums(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py
 
 # --- what a product ends with --------------------------------------------------------------------------
 
-cdef inline bint has_finish(const GemmArgs* g) noexcept nogil:
-    """Whether the tiles' registers have no code for what the product ends with."""
-    if g.trans_a:
-        return g.activation != LINEAR or g.gate != NULL
-    return g.activation > RELU or g.control != NULL or g.gate != NULL
-
-
 cdef bint add_half(const real* half, Py_ssize_t ldhalf, real* c, Py_ssize_t ldc, Py_ssize_t h, Py_ssize_t width,
                    real least) noexcept nogil:
     """C = max(least, C + the second half of its sums), of h rows; whether a sum is not finite."""
@@ -234,6 +227,13 @@ cdef bint add_half(const real* half, Py_ssize_t ldhalf, real* c, Py_ssize_t ldc,
         c += ldc
         half += ldhalf
     return vany(visnan(infinite))
+
+
+cdef inline bint has_finish(const GemmArgs* g) noexcept nogil:
+    """Whether the tiles' registers have no code for what the product ends with."""
+    if g.trans_a:
+        return g.activation != LINEAR or g.gate != NULL
+    return g.activation > RELU or g.control != NULL or g.gate != NULL
 
 
 cdef void finish(const GemmArgs* g, Py_ssize_t i0, Py_ssize_t j0, Py_ssize_t h, Py_ssize_t width, bint* bad) noexcept nogil:
