@@ -40,7 +40,7 @@ def begin_alike(trainer: Trainer) -> None:
             if value != first.get(name):
                 raise ValueError(f"{name} is {value}; on rank 0 it is {first.get(name)}: all ranks must train the same")
     for segment in _segments(net):
-        ranks.copy_from_first(np.frombuffer(segment.values.block, np.uint8))
+        ranks.copy_from_first(segment.values.array(np.uint8))
     control = net.executor.control
     seed, net.epochs, control.forward = ranks.from_first((net.seed, net.epochs, control.forward))
     if seed != net.seed:

@@ -63,7 +63,7 @@ def normalize(w: Writer, node: Node, x: Value) -> Value:
     return x.like(w.node("Div", [centred, std], name=node.name))
 
 
-def _channels_first(array: Array) -> Array:
+def _last_axis_first(array: Array) -> Array:
     return np.moveaxis(array, -1, 0)
 
 
@@ -74,7 +74,7 @@ def layer_norm(w: Writer, node: Node, x: Value) -> Value:
         layout, kind, shape, axis = FIRST, "channels first", (x.shape[-1], *x.shape[:-1]), 1
     else:
         layout, kind, shape, axis = LAST, "", x.shape[-layer.axes :], -layer.axes
-    moved = _channels_first if layout == FIRST else None
+    moved = _last_axis_first if layout == FIRST else None
     tensor = w.layout(x, layout)
     if layer.weight is None:
         scale = w.weight(f"{node.name}.weight", np.ones(shape))
