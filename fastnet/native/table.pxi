@@ -26,6 +26,7 @@ cdef extern from "vec.h" nogil:
     vf vload_n(const real* p, Py_ssize_t n)
     vf vload_or(const real* p, Py_ssize_t n, real fill)
     void vstore_n(real* p, vf v, Py_ssize_t n)
+    void vstore_end(real* p, vf v, Py_ssize_t n)
     void vstream(real* p, vf v)
     void vfence()
     vf vzero()

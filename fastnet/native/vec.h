@@ -159,6 +159,32 @@ FN_INLINE void vstore_upto(real *p, vf v, intptr_t n) {
     else vstore_n(p, v, n);
 }
 
+/* The same at the ends of short rows, where a store by a mask would be much of the time: it takes 20 cycles on AMD's cores without
+   AVX-512. */
+FN_INLINE void vstore_end(real *p, vf v, intptr_t n) {
+#if FN_AVX2
+    const intptr_t half = 16 / sizeof(real), quarter = 8 / sizeof(real);
+    __m128 x = _mm256_castps256_ps128((__m256)v);
+    if (n >= LANES) {
+        vstore(p, v);
+        return;
+    }
+    if (n & half) {
+        _mm_storeu_ps((float *)p, x);
+        x = _mm256_extractf128_ps((__m256)v, 1);
+        p += half;
+    }
+    if (n & quarter) {
+        _mm_storel_pi((__m64 *)p, x);
+        x = _mm_movehl_ps(x, x);
+        p += quarter;
+    }
+    if (quarter > 1 && n & 1) _mm_store_ss((float *)p, x);
+#else
+    vstore_upto(p, v, n);
+#endif
+}
+
 /* A store past the caches, which doesn't read the line first; p starts at a multiple of a vector's size. Other threads see it after
    `vfence`. Where there is no such store, an ordinary one. */
 FN_INLINE void vstream(real *p, vf v) {

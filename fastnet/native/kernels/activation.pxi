@@ -190,7 +190,7 @@ cdef inline void activate_loop(Py_ssize_t kind, double alpha, const real* x, rea
     cdef vf parameter = vset(<real>alpha)
     cdef Py_ssize_t i
     for i from 0 <= i < n by LANES:
-        vstore_upto(y + i, activated(kind, parameter, vload_upto(x + i, n - i)), n - i)
+        vstore_end(y + i, activated(kind, parameter, vload_upto(x + i, n - i)), n - i)
 
 
 cdef inline void with_slope_loop(Py_ssize_t kind, const real* x, real* y, real* slope, Py_ssize_t n) noexcept nogil:
@@ -209,7 +209,7 @@ cdef inline void backward_loop(Py_ssize_t kind, double alpha, const real* saved,
     cdef vf dx_part
     for i from 0 <= i < n by LANES:
         dx_part = gradient(kind, parameter, vload_upto(saved + i, n - i), vheld(vload_upto(dy + i, n - i)))
-        vstore_upto(dx + i, dx_part, n - i)
+        vstore_end(dx + i, dx_part, n - i)
 
 
 cdef void activate_with_slope(Py_ssize_t kind, const real* x, real* y, real* slope, Py_ssize_t n) noexcept nogil:

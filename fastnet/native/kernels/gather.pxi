@@ -118,7 +118,7 @@ cdef inline vf copy_elements(const real* x, real* y, Py_ssize_t n, vf zeros, bin
             zeros = vfma(v, vzero(), zeros)
     if whole < n:
         v = vload_n(x + whole, n - whole)
-        vstore_n(y + whole, v, n - whole)
+        vstore_end(y + whole, v, n - whole)
         if check:
             zeros = vfma(v, vzero(), zeros)
     return zeros

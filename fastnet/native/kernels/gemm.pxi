@@ -223,7 +223,7 @@ cdef bint add_half(const real* half, Py_ssize_t ldhalf, real* c, Py_ssize_t ldc,
         for j from 0 <= j < width by LANES:
             x = vload_upto(c + j, width - j) + vload_upto(half + j, width - j)
             infinite = vor_bits(x - x, infinite)
-            vstore_upto(c + j, vmax(floor, x), width - j)
+            vstore_end(c + j, vmax(floor, x), width - j)
         c += ldc
         half += ldhalf
     return vany(visnan(infinite))

@@ -116,7 +116,7 @@ cdef inline void strip(Py_ssize_t h, Py_ssize_t nv, bint columns, bint copying, 
         for i in range(h):
             for j in range(nv):
                 if nv == 1:
-                    vstore_upto(s.c + i * s.ldc, c[i], s.width)
+                    vstore_end(s.c + i * s.ldc, c[i], s.width)
                 else:
                     vstore(s.c + i * s.ldc + j * LANES, c[i * nv + j])
         if s.start == FROM_BIAS:
@@ -247,4 +247,4 @@ cdef void tile_at_edge(Py_ssize_t h, Py_ssize_t width, bint columns, Strip* s) n
     s.bad = whole.bad
     for i in range(h):
         for j from 0 <= j < width by LANES:
-            vstore_upto(s.c + i * s.ldc + j, vload(c + i * NR + j), width - j)
+            vstore_end(s.c + i * s.ldc + j, vload(c + i * NR + j), width - j)

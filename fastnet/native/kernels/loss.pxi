@@ -183,7 +183,7 @@ cdef inline double softmax_group(const SoftmaxArgs* args, Py_ssize_t r0, Py_ssiz
             if few:
                 exps[2 * i + j // LANES] = e
             elif a.dlogits != NULL:
-                vstore_upto(dz + j, e, C - j)
+                vstore_end(dz + j, e, C - j)
             if smooth:
                 if C - j < LANES:
                     d = vselect(vlt(numbers, inside), d, vzero())
@@ -225,7 +225,7 @@ cdef inline double softmax_group(const SoftmaxArgs* args, Py_ssize_t r0, Py_ssiz
                 elif few:
                     d = vset(<real>(a.labels[r0 + i] - j))
                     x = vselect(veq(numbers, d), x + vset(shares[i]), x)
-                vstore_upto(dz + j, x, C - j)
+                vstore_end(dz + j, x, C - j)
             if has_labels and not few:
                 dz[a.labels[r0 + i]] += shares[i]
     if not has_labels and vany(vlt(least, vzero())):
