@@ -134,21 +134,23 @@ def test_a_batch_of_one(n, k, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("m", [1, 96, 255, 777])
-@pytest.mark.parametrize("k", [1, 40, 300, 1100])
-def test_the_weight_gradient_of_one_unit(m, k, dtype):
-    """One column with a transposed A is a row to the kernel, and has the bits of a column among others."""
+@pytest.mark.parametrize("m", [1, 7, 16, 96, 255, 777])
+@pytest.mark.parametrize("k", [0, 1, 40, 300, 1100])
+@pytest.mark.parametrize("trans_a", [True, False])
+def test_the_column_of_one_unit(m, k, trans_a, dtype):
+    """Its outputs and its weight gradient are rows to the kernel, and have the bits of a column among others."""
     rng = np.random.default_rng(m)
     a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, 9)).astype(dtype)
     gate, sums = rng.standard_normal((m, 9)).astype(dtype), rng.standard_normal(9).astype(dtype)
-    for options in ({}, {"gate": gate}, {"c": gate}, {"activation": "relu"}):
-        whole, whole_sums = run_gemm(a, b, trans_a=True, column_sums=sums, accumulate_sums=True, **options)
-        column = {name: value[:, 4:5] if name in ("gate", "c") else value for name, value in options.items()}
+    bias = {"bias": rng.standard_normal(9).astype(dtype)}
+    for options in ({}, {"gate": gate}, {"c": gate}, {"activation": "relu"}, bias, bias | {"activation": "tanh"}):
+        whole, whole_sums = run_gemm(a, b, trans_a=trans_a, column_sums=sums, accumulate_sums=True, **options)
+        column = {name: value[..., 4:5] if name != "activation" else value for name, value in options.items()}
         for gaps in ((0, 0, 0, 0), (5, 0, 0, 0), (3, 5, 7, 1)):
             for threads in (1, 2, 3):
                 with fn.threads(threads):
                     y, found = run_gemm(
-                        a, b[:, 4:5], trans_a=True, column_sums=sums[4:5], accumulate_sums=True, gaps=gaps, **column
+                        a, b[:, 4:5], trans_a=trans_a, column_sums=sums[4:5], accumulate_sums=True, gaps=gaps, **column
                     )
                 np.testing.assert_array_equal(y, whole[:, 4:5])
                 np.testing.assert_array_equal(found, whole_sums[4:5])

@@ -19,7 +19,7 @@
 # it computes, which costs nothing. With few rows, and where it stays in L1, B is read in place, but for a panel
 # that is not whole. A is read in place, along its rows or, where it is transposed, along h neighbours of a row.
 # A strip of tiles, one for each panel of the group, is one call; a row alone (batch 1) has its sums in L1
-# and streams B. A column alone whose A is transposed (the weight gradient of one unit) is computed as its transpose, such a row.
+# and streams B. A column alone (one unit) is computed as its transpose, a row; for a weight gradient that is such a row.
 # Threads divide tiles and panels: rows first for a transposed A, a weight gradient, so that a thread updates the weights
 # whose gradients it has computed.
 #
@@ -102,17 +102,21 @@ cdef inline Py_ssize_t greatest_height(const GemmArgs* g) noexcept nogil:
 
 
 cdef inline bint is_column(const GemmArgs* g) noexcept nogil:
-    """Whether C is one column, op(A) is transposed, and all that belongs to C lies as a row would."""
-    return (g.N == 1 and g.trans_a and g.ldb == 1 and g.ldc == 1 and g.bias == NULL
-            and (g.gate == NULL or g.ldgate == 1))
+    """Whether C is one column to be computed as a row, and all that belongs to it lies as a row would.
+
+    Where A is not transposed it is packed for that, in squares of vectors: these must be of some length to be worth it.
+    """
+    return (g.N == 1 and g.ldb == 1 and g.ldc == 1 and (g.gate == NULL or g.ldgate == 1)
+            and (g.bias == NULL if g.trans_a else LANES >= 8 and g.M >= LANES and not g.trans_b and g.statistics == NULL))
 
 
 cdef GemmArgs transposed(const GemmArgs* g) noexcept nogil:
-    """A column as its transpose, the row B^T A, without the column sum."""
+    """A column as its transpose, the row B^T op(A)^T, without the bias and the column sum."""
     cdef GemmArgs row = g[0]
     row.a, row.lda, row.b, row.ldb = g.b, g.K, g.a, g.lda
     row.M, row.N, row.ldc, row.ldgate = 1, g.M, g.M, g.M
-    row.trans_a = row.trans_b = 0
+    row.trans_a, row.trans_b = 0, not g.trans_a
+    row.bias = NULL
     row.column_sums = row.shared = NULL
     return row
 
@@ -133,7 +137,8 @@ cdef Py_ssize_t gemm_scratch(const void* args) noexcept nogil:
 
 cdef inline bint may_share_depth(const GemmArgs* g) noexcept nogil:
     """Whether threads may take a half of the depth each: where B is greater than C, which they exchange then."""
-    return is_halved(g) and not (g.trans_a or g.trans_b or g.column_sums != NULL or g.statistics != NULL) and 2 * g.M <= g.K
+    return (is_halved(g) and not (g.trans_a or g.trans_b or g.column_sums != NULL or g.statistics != NULL) and 2 * g.M <= g.K
+            and not is_column(g))
 
 
 cdef Py_ssize_t gemm_shared(const void* args) noexcept nogil:
@@ -299,12 +304,17 @@ cdef void pack_panel(const GemmArgs* g, Py_ssize_t k0, Py_ssize_t depth, Py_ssiz
 cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const GemmArgs* g = <const GemmArgs*>args
     cdef GemmArgs row
+    cdef Share2D share
     if not is_column(g):
         product(g, thread, n_threads)
         return
     if g.column_sums != NULL and thread == 0:
         add_column_sums(g, 0, g.K, 0, 1)
     row = transposed(g)
+    if g.bias != NULL and not g.accumulate:
+        share = share_2d(1, (row.N + NR - 1) // NR, False, thread, n_threads)
+        fill_elements(row.c + share.p0 * NR, min(share.p1 * NR, row.N) - share.p0 * NR, g.bias[0])
+        row.accumulate = 1
     product(&row, thread, n_threads)
 
 
