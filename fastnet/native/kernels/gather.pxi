@@ -166,12 +166,28 @@ cdef inline void gather_columns(const GatherArgs* args, Py_ssize_t first, Py_ssi
         report(a.control, BAD_INPUT)
 
 
+cdef void gather_numbers(const GatherArgs* args) noexcept nogil:
+    """Rows of one number, the targets of one output, of the build's own dtype."""
+    cdef GatherArgs a = args[0]
+    cdef const real* x = <const real*>a.source
+    cdef Py_ssize_t r
+    for r in range(a.rows):
+        a.y[r] = x[row_of(a.order, a.control, a.start, r) * a.stride]
+    if a.check and vany(visnan(copy_elements(a.y, a.y, a.rows, vzero(), True))):
+        report(a.control, BAD_INPUT)
+    if a.scale != 1:
+        scale_elements(a.y, a.rows, <real>a.scale)
+
+
 cdef void gather(const void* args, int thread, int n_threads) noexcept nogil:
     cdef const GatherArgs* a = <const GatherArgs*>args
     cdef Py_ssize_t pieces = (a.width + GATHER_PIECE - 1) // GATHER_PIECE
     cdef Py_ssize_t first = thread * pieces // n_threads * GATHER_PIECE
     cdef Py_ssize_t end = min((thread + 1) * pieces // n_threads * GATHER_PIECE, a.width)
-    if a.check:
+    if a.width == 1 and a.kind == IS_DOUBLE:
+        if thread == 0:
+            gather_numbers(a)
+    elif a.check:
         gather_columns(a, first, end, True)
     else:
         gather_columns(a, first, end, False)
