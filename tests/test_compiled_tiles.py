@@ -17,7 +17,7 @@ ROOT = str(Path(__file__).parents[1])
 sys.path.append(ROOT)
 pytest.importorskip("bench", reason="only in a checkout")
 
-ENOUGH = 0.5  # of the multiply-adds of a core
+ENOUGH = 0.4  # of the multiply-adds of a core; whole ones have 0.46 to 0.95 of them, those in memory at most 0.36
 
 MEASURE = """
 import sys, time
