@@ -25,7 +25,7 @@ cdef class Call:
     """
 
     def __cinit__(self, Kernel kernel, present, dict numbers):
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i, taken = 0
         cdef str name
         self.kernel = kernel
         self.slots = <Slot*>calloc(max(kernel.n_slots, 1), sizeof(Slot))
@@ -35,15 +35,13 @@ cdef class Call:
             if name not in kernel.pointers:
                 raise TypeError(f"kernel {kernel.name!r} has no pointer {name!r}; it has {kernel.pointers}")
             self.slots[<Py_ssize_t>kernel.slots[name]].integer = 1
-        unused = numbers.keys() - set(kernel.integers) - set(kernel.reals)
-        if unused:
-            raise TypeError(f"kernel {kernel.name!r} takes no {sorted(unused)}; it takes {kernel.integers + kernel.reals}")
         i = len(kernel.pointers)
         for name in kernel.integers:
             if name == "scratch_stride":
                 self.slots[i].integer = 0
             elif name in numbers:
                 self.slots[i].integer = numbers[name]
+                taken += 1
             else:
                 raise TypeError(f"kernel {kernel.name!r} needs the integer {name!r}")
             i += 1
@@ -51,7 +49,11 @@ cdef class Call:
             if name not in numbers:
                 raise TypeError(f"kernel {kernel.name!r} needs the real {name!r}")
             self.slots[i].real = numbers[name]
+            taken += 1
             i += 1
+        if taken < len(numbers):
+            unused = numbers.keys() - set(kernel.integers) - set(kernel.reals)
+            raise TypeError(f"kernel {kernel.name!r} takes no {sorted(unused)}; it takes {kernel.integers + kernel.reals}")
         self.scratch_bytes = kernel.row.scratch(self.slots) if kernel.row.scratch != NULL else 0
         self.shared_bytes = kernel.row.shared(self.slots) if kernel.row.shared != NULL else 0
         # A thread's scratch starts on a cache line, and not on the same set as its neighbour's.

@@ -16,18 +16,18 @@ def lifetimes(recording: Recording, shared: dict[int, Storage]) -> dict[Storage,
     found: dict[Storage, tuple[int, int]] = {}
 
     def use(storage: Storage, index: int) -> None:
-        storage = storage.root
-        if storage.memory is None:
-            first, last = found.get(storage, (index, index))
-            found[storage] = first, max(last, index)
+        root = storage.root
+        found[root] = found.get(root, (index, index))[0], index
 
     for index, node in enumerate(recording.nodes):
-        for tensor in (*node.inputs(), *node.outputs()):
-            use(tensor.storage, index)
+        for tensor in (*node.reads.values(), *node.writes.values(), *node.updates.values()):
+            if tensor.storage.memory is None:
+                use(tensor.storage, index)
         if index in shared:
             use(shared[index], index)
     for tensor in recording.kept:
-        use(tensor.storage, len(recording.nodes))
+        if tensor.storage.memory is None:
+            use(tensor.storage, len(recording.nodes))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from typing import NamedTuple
 
@@ -27,11 +28,11 @@ def eliminate(recording: Recording) -> None:
             tensor = node.writes.get(name)
             if tensor is not None and tensor.storage.memory is None and tensor.storage not in wanted:
                 del node.writes[name]
-        wanted.update(t.storage for t in node.inputs())
+        wanted.update([t.storage for t in node.inputs()])
         nodes.append((index, node))
     nodes.reverse()
     kept_indices = [index for index, _ in nodes]
-    recording.marks = {name: sum(i < at for i in kept_indices) for name, at in recording.marks.items()}
+    recording.marks = {name: bisect_left(kept_indices, at) for name, at in recording.marks.items()}
     recording.nodes = [node for _, node in nodes]
 
 

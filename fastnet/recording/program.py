@@ -99,7 +99,7 @@ class Program:
         """Memory 1 of the plan is the workspace; 2 and on are those that the nodes name."""
         self._indices: dict[Memory, int] = {}
         for node in self.recording.nodes:
-            for tensor in (*node.inputs(), *node.outputs()):
+            for tensor in (*node.reads.values(), *node.writes.values(), *node.updates.values()):
                 memory = tensor.storage.memory
                 if memory is not None and memory not in self._indices:
                     self._indices[memory] = len(self._indices) + 2
@@ -114,11 +114,8 @@ class Program:
             self._op_of_node.append(len(self.plan))
             if call is None:
                 continue
-            pointers = {
-                name: self._pointer(*tensor.address)
-                for group in (node.reads, node.writes, node.updates)
-                for name, tensor in group.items()
-            }
+            fields = node.reads | node.writes | node.updates
+            pointers = {name: self._pointer(*tensor.address) for name, tensor in fields.items()}
             if index in shared:
                 pointers["shared"] = (1, shared[index].offset)
             self.plan.append(call, pointers, parallel and node.work >= PARALLEL_OP, node.work)

@@ -128,6 +128,10 @@ class Node:
         return [*self.writes.values(), *self.updates.values()]
 
 
+def _present(fields: Any) -> dict[Any, Tensor]:
+    return {name: tensor for name, tensor in fields.items() if tensor is not None} if fields else {}
+
+
 class Recording:
     """Nodes in order, over tensors of one real dtype.
 
@@ -147,21 +151,26 @@ class Recording:
         self.piece_statistics: list[tuple[Any, Tensor, Tensor, int]] | None = None
         self.watched: list[tuple[Tensor, list[Node]]] = []  # what looks at a value as soon as it is there
         self.place = ""
+        self._fields: dict[Any, Tensor] = {}
         self._commits: list[Node] = []
         self._written: set[Storage] = set()
 
     def tensor(self, shape: Shape, dtype: Any = None) -> Tensor:
         """A new tensor in the workspace."""
-        dtype = np.dtype(dtype or self.dtype)
+        dtype = self.dtype if dtype is None else np.dtype(dtype)
         return Tensor(shape, dtype, Storage(math.prod(shape) * dtype.itemsize))
 
     def outside(self, memory: Memory, shape: Shape, dtype: Any = None, offset: int = 0) -> Tensor:
         """A tensor in a memory that exists already."""
-        dtype = np.dtype(dtype or self.dtype)
+        dtype = self.dtype if dtype is None else np.dtype(dtype)
         return Tensor(shape, dtype, Storage(math.prod(shape) * dtype.itemsize, memory, offset))
 
     def control_field(self, offset: int = 0, shape: Shape = (1,), dtype: str = "float64") -> Tensor:
-        return self.outside(self.control, shape, dtype, offset)
+        """A part of the control block: the same tensor for all that ask for it, as most calls of a step do."""
+        key = offset, shape, dtype
+        if key not in self._fields:
+            self._fields[key] = self.outside(self.control, shape, dtype, offset)
+        return self._fields[key]
 
     def keep(self, tensor: Tensor) -> Tensor:
         """Mark a workspace tensor as a result: it is read after the run."""
@@ -194,10 +203,10 @@ class Recording:
         """
         node = Node(
             kernel,
-            {k: t for k, t in (reads or {}).items() if t is not None},
-            {k: t for k, t in (writes or {}).items() if t is not None},
+            _present(reads),
+            _present(writes),
             numbers,
-            {k: t for k, t in (updates or {}).items() if t is not None},
+            _present(updates),
             tuple(optional),
             in_place,
             work,
