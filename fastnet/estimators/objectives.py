@@ -71,12 +71,11 @@ class Objective(losses.Loss):
         return scaled
 
     def clear(self) -> None:
-        self.sums[:] = 0
+        self.sums.fill(0)
 
     @property
     def data_loss(self) -> float:
-        total, weight = self.sums
-        return float(total / weight)
+        return float(self.sums[0] / self.sums[1])
 
     def reported(self, figure: float) -> float:
         """An epoch's loss with penalties, in scikit-learn's units."""

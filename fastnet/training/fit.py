@@ -269,16 +269,16 @@ class Fit:
     def _steps(self, data: Pass, batch: int) -> list[Callback] | None:
         """Some steps in one run; the callbacks that have looked at them, or None if training ends here."""
         trainer, place, control = self.trainer, self.place, self.trainer.control
-        until: dict[Callback, Any] = {callback: callback.batches_until_look(trainer) for callback in self.lookers}
-        looking = [callback for callback, batches in until.items() if batches == 0]
-        pauses = [callback.batches_until_pause(trainer) for callback in self.pausing]
-        run = min(self.pace.steps_of(batch), trainer.most_steps, *until.values(), *(n for n in pauses if n is not None))
+        run = min(self.pace.steps_of(batch), trainer.most_steps)
+        looking: list[Callback] = []
+        if self.lookers or self.pausing:
+            run, looking = self._before_callbacks(run)
         piece = data.piece(1 if self.watched or looking else run)
         sizes, whole = None, batch
         if trainer.in_pieces:
             sizes, piece = self.joint.agree(piece, place.done)
             whole = sum(sizes)
-        probes: tuple[Any, ...] = tuple(callback.probe_for(trainer) for callback in looking)
+        probes: tuple[Any, ...] = tuple([callback.probe_for(trainer) for callback in looking])
         program = trainer.program(piece.feed, batch, probes, sizes)
         piece.feed.bind(program, piece.order)
         with trainer.net.lock, self.joint.metrics_of_all(trainer.sums):
@@ -298,6 +298,14 @@ class Fit:
         self.pace.timed(batch, ran, time.perf_counter() - begun)
         self.progress.advance(ran, whole, trainer.sums)
         return looking
+
+    def _before_callbacks(self, most: int) -> tuple[int, list[Callback]]:
+        """How many of the next steps may run before a callback looks or pauses, and which ones look at the next step."""
+        trainer = self.trainer
+        until: dict[Callback, Any] = {callback: callback.batches_until_look(trainer) for callback in self.lookers}
+        pauses = [callback.batches_until_pause(trainer) for callback in self.pausing]
+        steps = min([most, *until.values(), *(n for n in pauses if n is not None)])
+        return steps, [callback for callback, batches in until.items() if batches == 0]
 
     def _after_bad_step(self, program: Program, found: str | None) -> bool:
         """Whether training goes on after a step that changed nothing."""

@@ -108,8 +108,9 @@ class Joint:
 
     def metrics_of_all(self, sums: Sums) -> AbstractContextManager[None]:
         """What the block adds to the sums of metrics is what all ranks' samples add; the loss is that of all already."""
-        mine = sums.array[2:]
-        return nullcontext() if self.ranks.size == 1 or not len(mine) else self._gathering(mine)
+        if self.ranks.size == 1 or not sums.metrics:
+            return nullcontext()
+        return self._gathering(sums.array[2:])
 
     @contextmanager
     def _gathering(self, mine: Array) -> Iterator[None]:

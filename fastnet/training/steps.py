@@ -92,12 +92,13 @@ class Feed:
         return self._forms, self.checked, augmentation, self.scale
 
     @cached_property
-    def _forms(self) -> tuple[Any, ...]:
+    def _forms(self) -> str:
+        """A text, which is hashed once; a tuple would be for each run of steps."""
         x, y = self.x, self.targets.array
-        return (
+        return repr((
             x.dtype, x.shape[1:], x.strides[0], y.dtype, y.shape[1:], y.strides[0], self.targets.classes,
             None if self.weights is None else self.weights.strides[0], self.ordered,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def record(self, recording: Recording, batch: int, start: int = 0,
                piece: int = 0) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
@@ -183,7 +184,7 @@ class Sums:
         self.array = self.memory.array(np.float64)
 
     def clear(self) -> None:
-        self.array[:] = 0
+        self.array.fill(0)
 
     def record(self, recording: Recording, prediction: Tensor, target: Tensor, weights: Tensor | None,
                head: str | None) -> None:  # fmt: skip
@@ -208,7 +209,7 @@ class Sums:
             start += count
 
     def result(self) -> Figures:
-        loss, weight = self.array[:2].tolist()
+        loss, weight = self.array.item(0), self.array.item(1)
         figures = {"loss": loss / weight if weight else float("nan")}
         start = 2
         for metric, count in zip(self.metrics, self.counts[1:], strict=True):

@@ -142,6 +142,7 @@ class Trainer:
         self.most_steps = MOST_STEPS
         self.learning_rates = Memory("learning rates", Block(8 * self.most_steps * sources))
         self._rates = self.learning_rates.array(np.float64).reshape(self.most_steps, sources)
+        self._constant = [(-1.0, 0)] * sources  # a column's rate, and of how many steps
         self.sums = Sums(self.metrics, net.graph.output_shape)
         self._programs = Programs()
         self._single = SingleBatches()
@@ -373,6 +374,12 @@ class Trainer:
                 # Batches whose gradients are joined are steps of the same update.
                 updates = (self.control.batches + np.arange(steps)) // self.update.accumulate
                 rates = rates.rates(self.control.step, int(updates[-1]) + 1, self.history.epochs)[updates]
+                self._constant[column] = (-1.0, 0)
+            else:
+                rate, filled = self._constant[column]
+                if rates * self._rate_factor == rate and steps <= filled:
+                    continue
+                self._constant[column] = (rates * self._rate_factor, steps)
             self._rates[:steps, column] = rates * self._rate_factor
 
     def refuse(self, program: Program, found: str | None = None) -> None:
