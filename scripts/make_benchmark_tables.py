@@ -1,9 +1,10 @@
-"""Writes the tables of README.md and docs/benchmarks.md from a run of the suite that is kept in the repository.
+"""Writes the tables of README.md and the pages from runs of the suite that are kept in the repository.
 
     scripts/measure_benchmarks
     python scripts/make_benchmark_tables.py
 
-A table stands between ``<!-- table NAME -->`` and ``<!-- end -->``. A cell of a peer is its time over ours, in its best setting.
+A table stands between ``<!-- table NAME -->`` and ``<!-- end -->``, or, of another run than the usual one, behind
+``<!-- table NAME of RUN -->``. A cell of a peer is its time over ours, in its best setting.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from bench.results import Run  # noqa: E402
 from bench.rows import Row, duration  # noqa: E402
 
 MEASURED = ROOT / "bench" / "measured" / "amd-epyc-zen4.json"
-#: The file's machine, in words: virtual machines often hide the model.
-MACHINE = "a virtual machine with 2 CPUs of an AMD EPYC (Zen 4, AVX-512, 1 MB of L2 a core)"
+#: The runs' machines, in words, by their model: virtual machines often hide its name.
+MACHINES = {
+    "AMD EPYC (family 25, model 17)": "a virtual machine with 2 CPUs of an AMD EPYC (Zen 4, AVX-512, 1 MB of L2 a core)",
+    "AMD EPYC (family 25, model 1)": "a virtual machine with 2 CPUs of an AMD EPYC (Zen 3, AVX2, 512 KB of L2 a core)",
+}
 PAGES = ("README.md", "docs/benchmarks.md", "docs/from-sklearn.md")
-BLOCK = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- table ([\w-]+)(?: of ([\w-]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 PEERS = {"torch": "torch", "jax": "JAX", "sklearn": "scikit-learn", "skorch": "skorch", "onnxruntime": "onnxruntime",
          "numpy": "NumPy"}  # fmt: skip
 #: Groups whose ratios are of times of one and the same work.
@@ -52,8 +56,13 @@ def main() -> None:
 
 
 def rewritten(text: str, run: Run) -> str:
-    """A page with the tables of a run."""
-    return BLOCK.sub(lambda match: match[1] + TABLES[match[2]](run) + match[3], text)
+    """A page with the tables of a run, and of those that blocks name."""
+
+    def table(match: re.Match[str]) -> str:
+        of = Run.read(MEASURED.with_name(f"{match[3]}.json")) if match[3] else run
+        return match[1] + TABLES[match[2]](of) + match[4]
+
+    return BLOCK.sub(table, text)
 
 
 # Cells
@@ -97,7 +106,7 @@ def source(run: Run) -> str:
     """What was measured, where, and how."""
     versions = ", ".join(f"{name} {version}" for name, version in run.machine["versions"].items() if name != "jaxlib")
     commands = "\n".join(run.machine["command"].split("\n"))
-    return f"Measured on {MACHINE}, {run.machine['date']}; {versions}:\n\n```console\n" + "".join(
+    return f"Measured on {MACHINES[run.machine['cpu_model']]}, {run.machine['date']}; {versions}:\n\n```console\n" + "".join(
         f"$ {line}\n" for line in commands.split("\n")
     ) + "```\n"  # fmt: skip
 
