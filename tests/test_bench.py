@@ -2,7 +2,6 @@
 
 import copy
 import json
-import re
 import shlex
 import subprocess
 import sys
