@@ -311,8 +311,22 @@ def test_many_pixels_in_few_bytes_are_not_decoded(tmp_path):
 
     image.new("L", (11_000, 11_000)).save(tmp_path / "a.png")
     image_files.decode(tmp_path / "a.png", np.empty((2, 2, 1), np.uint8))
-    with pytest.raises(ValueError, match="claims to hold 605,000,000 bytes packed into"):  # in colours
+    with pytest.raises(ValueError, match="claims to hold 605,792,000 bytes packed into"):  # in colours
         image_files.decode(tmp_path / "a.png", np.empty((2, 2, 3), np.uint8))
+
+
+def test_many_rows_of_one_pixel_are_not_decoded(tmp_path):
+    """Pillow takes 24 bytes for each, of which 4 are the pixel."""
+    image = pytest.importorskip("PIL.Image")
+    from fastnet.datasets import image_files
+
+    image.new("RGB", (1, 6)).save(tmp_path / "a.tif")
+    length = lambda rows: struct.pack("<HHLL", 257, 4, 1, rows)  # noqa: E731
+    content = (tmp_path / "a.tif").read_bytes()
+    assert length(6) in content
+    (tmp_path / "a.tif").write_bytes(content.replace(length(6), length(1 << 25)))
+    with pytest.raises(ValueError, match="a.tif claims to hold .* bytes packed into"):
+        image_files.decode(tmp_path / "a.tif", np.empty((4, 4, 3), np.uint8))
 
 
 def test_a_header_of_many_columns_is_read_at_once(tmp_path):

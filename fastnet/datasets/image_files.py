@@ -21,6 +21,8 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 ORIENTATION = 0x0112  # the EXIF tag; from 5 on height and width are exchanged
+#: Bytes that Pillow takes for a row or column of an image that it resizes: pointers to rows, and weights, which are doubles.
+OF_A_SIDE = 32
 ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 
 
@@ -133,13 +135,16 @@ def _opened(path: str) -> Iterator[Any]:
         raise unreadable(path, error) from None
 
 
-def _check_size(path: str, image: Any, converted: bool) -> None:
-    """Refuse pixels that take much more memory than the file: Pillow has 4 bytes for one of several channels."""
+def _check_size(path: str, image: Any, converted: bool, columns: int) -> None:
+    """Refuse pixels that take much more memory than the file: Pillow has 4 bytes for one of several channels.
+
+    An image of few columns takes more for its rows than for its pixels, and the more where it is resized to `columns` first.
+    """
     channels = len(image.getbands())
     stored = 4 if channels > 1 or image.mode[0] in "IF" else 1
     copies = 1 + (_has_exif(image) and image.getexif().get(ORIENTATION, 1) > 1)
     width, height = image.size
-    claimed = width * height * (stored * copies + 4 * converted)
+    claimed = width * height * (stored * copies + 4 * converted) + OF_A_SIDE * (width + height) + 4 * columns * height
     check_claim(path, claimed, os.path.getsize(path), "if it is right, store it with fewer pixels")
 
 
@@ -166,7 +171,7 @@ def decode(path: str, out: np.ndarray) -> None:
     with _opened(path) as image:
         most = 2 * max(height, width)
         image.draft(None, (most, most))  # a JPEG much larger than wanted is decoded at a fraction of its size
-        _check_size(path, image, image.mode != MODES[channels])
+        _check_size(path, image, image.mode != MODES[channels], width)
         image_ops.exif_transpose(image, in_place=True)
         pixels = _bytes_of(image_module, image, MODES[channels])
         if pixels.size != (width, height):
