@@ -16,18 +16,17 @@ def lifetimes(recording: Recording, shared: dict[int, Storage]) -> dict[Storage,
     found: dict[Storage, tuple[int, int]] = {}
 
     def use(storage: Storage, index: int) -> None:
-        root = storage.root
-        found[root] = found.get(root, (index, index))[0], index
+        if storage.memory is None:
+            root = storage.root
+            found[root] = found.get(root, (index, index))[0], index
 
     for index, node in enumerate(recording.nodes):
-        for tensor in (*node.reads.values(), *node.writes.values(), *node.updates.values()):
-            if tensor.storage.memory is None:
-                use(tensor.storage, index)
+        for tensor in node.tensors():
+            use(tensor.storage, index)
         if index in shared:
             use(shared[index], index)
     for tensor in recording.kept:
-        if tensor.storage.memory is None:
-            use(tensor.storage, len(recording.nodes))
+        use(tensor.storage, len(recording.nodes))
     return found
 
 

@@ -299,7 +299,7 @@ def watch(recording: Recording) -> None:
 
 def join_in_place(recording: Recording) -> None:
     """Let a call that may work in place write over an input that nobody reads afterwards."""
-    last_use = {t.storage: i for i, node in enumerate(recording.nodes) for t in node.inputs() + node.outputs()}
+    last_use = {t.storage: i for i, node in enumerate(recording.nodes) for t in node.tensors()}
     last_use.update((t.storage, len(recording.nodes)) for t in recording.kept)
     for index, node in enumerate(recording.nodes):
         if node.in_place is None or node.in_place[0] not in node.reads or node.in_place[1] not in node.writes:

@@ -99,7 +99,7 @@ class Program:
         """Memory 1 of the plan is the workspace; 2 and on are those that the nodes name."""
         self._indices: dict[Memory, int] = {}
         for node in self.recording.nodes:
-            for tensor in (*node.reads.values(), *node.writes.values(), *node.updates.values()):
+            for tensor in node.tensors():
                 memory = tensor.storage.memory
                 if memory is not None and memory not in self._indices:
                     self._indices[memory] = len(self._indices) + 2

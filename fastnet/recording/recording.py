@@ -121,6 +121,10 @@ class Node:
     effects: bool = False  # does something that no tensor shows
     collective: bool = False  # other processes wait for it: it is called after a fault, too
 
+    def tensors(self) -> list[Tensor]:
+        """All that it names, each once."""
+        return [*self.reads.values(), *self.writes.values(), *self.updates.values()]
+
     def inputs(self) -> list[Tensor]:
         return [*self.reads.values(), *self.updates.values()]
 
@@ -151,7 +155,7 @@ class Recording:
         self.piece_statistics: list[tuple[Any, Tensor, Tensor, int]] | None = None
         self.watched: list[tuple[Tensor, list[Node]]] = []  # what looks at a value as soon as it is there
         self.place = ""
-        self._fields: dict[Any, Tensor] = {}
+        self._control_fields: dict[Any, Tensor] = {}
         self._commits: list[Node] = []
         self._written: set[Storage] = set()
 
@@ -168,9 +172,9 @@ class Recording:
     def control_field(self, offset: int = 0, shape: Shape = (1,), dtype: str = "float64") -> Tensor:
         """A part of the control block: the same tensor for all that ask for it, as most calls of a step do."""
         key = offset, shape, dtype
-        if key not in self._fields:
-            self._fields[key] = self.outside(self.control, shape, dtype, offset)
-        return self._fields[key]
+        if key not in self._control_fields:
+            self._control_fields[key] = self.outside(self.control, shape, dtype, offset)
+        return self._control_fields[key]
 
     def keep(self, tensor: Tensor) -> Tensor:
         """Mark a workspace tensor as a result: it is read after the run."""

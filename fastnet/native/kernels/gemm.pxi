@@ -312,6 +312,7 @@ cdef void gemm(const void* args, int thread, int n_threads) noexcept nogil:
         add_column_sums(g, 0, g.K, 0, 1)
     row = transposed(g)
     if g.bias != NULL and not g.accumulate:
+        # A row's bias has a number for each column, a column's is one: its sums start from where they go, in each thread's share.
         share = share_2d(1, (row.N + NR - 1) // NR, False, thread, n_threads)
         fill_elements(row.c + share.p0 * NR, min(share.p1 * NR, row.N) - share.p0 * NR, g.bias[0])
         row.accumulate = 1
